@@ -1,0 +1,1 @@
+"""Whole stories on real data, run by ``whence demo`` and by the tests."""
