@@ -26,13 +26,19 @@ ArtifactState: TypeAlias = Literal[
 ]
 ExecutionState: TypeAlias = Literal["UNKNOWN", "NEW", "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELED"]
 EventKind: TypeAlias = Literal[
-    "DECLARED_OUTPUT", "DECLARED_INPUT", "INPUT", "OUTPUT", "INTERNAL_INPUT", "INTERNAL_OUTPUT", "PENDING_OUTPUT"
+    "DECLARED_OUTPUT",
+    "DECLARED_INPUT",
+    "INPUT",
+    "OUTPUT",
+    "INTERNAL_INPUT",
+    "INTERNAL_OUTPUT",
+    "PENDING_OUTPUT",
 ]
 Direction: TypeAlias = Literal["up", "down", "both"]
 IfExists: TypeAlias = Literal["error", "reuse", "update"]
 
 Struct: TypeAlias = Mapping[str, "Value"] | Sequence["Value"]
-Value: TypeAlias = int | float | str | bool | bytes | None | Struct
+Value: TypeAlias = int | float | str | bool | bytes | Struct | None
 """A property value: INT, DOUBLE, STRING, BOOLEAN, PROTO (bytes) or STRUCT (JSON-like)."""
 
 Properties: TypeAlias = Mapping[str, Value]

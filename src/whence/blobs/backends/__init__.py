@@ -1,0 +1,1 @@
+"""One file a scheme; found by URL, never imported by name."""

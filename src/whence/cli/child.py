@@ -1,0 +1,22 @@
+"""The other process of ``whence reproduce``: does one job on the recorded inputs. Not a command for people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from whence.pipelines import child
+from whence.workspace import Workspace, connect
+
+
+def _connect(address: str) -> Workspace:
+    return connect(address, read_only=True)
+
+
+def main() -> int:
+    """Do the job whose path is the only argument."""
+    return child.main(Path(sys.argv[1]), _connect)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

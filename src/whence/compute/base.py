@@ -1,0 +1,87 @@
+"""The port of an engine: SQL over named relations, rows out as Arrow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The Parquet files of one table version, read as one relation.
+
+    Columns are matched by name; a declared column that a file does not have is null there, a column
+    that is not declared is left out.
+
+    Attributes:
+        paths: Absolute paths or URIs, in the order in which an ordered read gives them.
+        schema: The declared columns, in order; the relation has exactly these.
+        partition_columns: Columns whose values stand in the paths (``name=value/``), not in the files.
+    """
+
+    paths: tuple[str, ...]
+    schema: pa.Schema
+    partition_columns: tuple[str, ...] = ()
+
+
+Relation: TypeAlias = "pa.Table | pa.RecordBatchReader | Files"
+
+
+class Engine(ABC):
+    """Runs SQL. An engine holds no data of its own; calls may come from several threads.
+
+    Attributes:
+        name: What the engine calls itself, for messages.
+        dialect: Its dialect of SQL, in the words of sqlglot.
+    """
+
+    name: ClassVar[str]
+    dialect: ClassVar[str]
+
+    @abstractmethod
+    def query(
+        self, sql: str, relations: Mapping[str, Relation], *, parameters: Mapping[str, object] | None = None
+    ) -> pa.Table:
+        """The rows of one query. Their order is defined only by ORDER BY.
+
+        Args:
+            sql: One SELECT in the engine's dialect.
+            relations: What the tables of the query are: exactly these names, quoted where they need it.
+            parameters: Values for ``$name`` in the query.
+
+        Raises:
+            UsageError: The text is not one query (``not-a-query``), or does not fit the relations or
+                their values (``bad-sql``).
+            NotFoundError: A file of a relation is gone (``file-not-found``).
+            IntegrityError: A file cannot be read as Parquet (``file-corrupted``).
+            BackendError: The engine failed (``engine-failed``, ``out-of-memory``).
+        """
+
+    @abstractmethod
+    def stream(
+        self, sql: str, relations: Mapping[str, Relation], *, batch_rows: int = 65_536
+    ) -> pa.RecordBatchReader:
+        """The rows of one query in batches, without holding all of them; raises as `query` does."""
+
+    @abstractmethod
+    def scan(
+        self, relation: Relation, *, columns: Sequence[str] | None = None, where: str | None = None
+    ) -> pa.Table:
+        """The rows of one relation in its own order: that of the paths, then of the rows in each file.
+
+        Args:
+            relation: What to read.
+            columns: Which columns, in this order; None is all.
+            where: A condition in the engine's dialect; rows for which it is not true are left out.
+
+        Raises:
+            NotFoundError: A column is absent (``column-not-found``); else as `query`.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what the engine holds; it is not used afterwards."""

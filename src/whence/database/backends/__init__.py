@@ -1,0 +1,1 @@
+"""One file a scheme: only what differs between database systems lives here."""

@@ -1,0 +1,239 @@
+"""What `whence doctor` looks at: is everything there, does everything answer, and what to do if not.
+
+Nothing is changed: a workspace that does not exist is not made, locks are not taken, nothing is repaired.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from whence._version import __version__
+from whence.blobs import open_blobs
+from whence.compute import open_engine
+from whence.config import SETTINGS, Config, load_config
+from whence.database import Database
+from whence.errors import WhenceError
+
+Status: TypeAlias = Literal["ok", "warn", "fail"]
+
+LOW_DISK_BYTES: Final = 1 << 30
+SETTLED_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        name: What it is.
+        status: `ok`, `warn` (works, but know this) or `fail` (does not work).
+        found: What was found.
+        remedy: What to do; empty when nothing is to be done.
+    """
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def examine(target: str | Path | Config | None = None) -> list[Check]:
+    """Look at the machine, the packages and, when there is one, the workspace."""
+    checks = [*_machine(), *_packages(), *_extras()]
+    try:
+        config = load_config(target)
+    except WhenceError as error:
+        status: Status = "warn" if error.code == "no-workspace" else "fail"
+        return [*checks, Check("workspace", status, error.message, error.hint or "")]
+    return [*checks, *_workspace(config)]
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+    yield Check("whence", "ok", __version__)
+    try:
+        ZoneInfo("America/New_York")
+        yield Check("time zones", "ok", "the zone database answers")
+    except ZoneInfoNotFoundError:
+        yield Check("time zones", "fail", "no zone database", "pip install tzdata")
+    if shutil.which("git"):
+        yield Check("git", "ok", "the state of the code is recorded with each execution")
+    else:
+        yield Check("git", "warn", "not found: executions are recorded without a commit", "install git")
+
+
+_REQUIREMENT: Final = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)\s*(?P<bounds>[^;]*)(;.*extra\s*==\s*['\"](?P<extra>[^'\"]+))?"
+)
+
+
+def _requirements() -> Iterator[tuple[str, str, str | None]]:
+    """Name, bounds and extra of each declared dependency."""
+    for text in importlib.metadata.requires("whence") or []:
+        match = _REQUIREMENT.match(text)
+        if match:
+            yield match["name"], match["bounds"].strip(), match["extra"]
+
+
+def _packages() -> Iterator[Check]:
+    for name, bounds, extra in _requirements():
+        if extra is None:
+            yield _package(name, bounds)
+
+
+def _package(name: str, bounds: str) -> Check:
+    try:
+        have = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, "fail", "not installed", f"pip install '{name}{bounds}'")
+    least = re.search(r">=\s*([0-9.]+)", bounds)
+    if least and _numbers(have) < _numbers(least[1]):
+        return Check(name, "fail", f"{have} is older than {least[1]}", f"pip install '{name}{bounds}'")
+    return Check(name, "ok", have)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    release = re.match(r"[0-9.]*", version)
+    return tuple(int(n) for n in re.findall(r"\d+", release[0] if release else ""))
+
+
+def _extras() -> Iterator[Check]:
+    for extra in sorted({e for *_, e in _requirements() if e}):
+        names = [n for n, _, e in _requirements() if e == extra]
+        missing = [n for n in names if not _installed(n)]
+        if missing:
+            found = f"not installed: {', '.join(missing)}"
+            yield Check(f"extra {extra}", "ok", found, f"pip install 'whence[{extra}]' if you want it")
+        else:
+            yield Check(f"extra {extra}", "ok", "installed")
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _workspace(config: Config) -> Iterator[Check]:
+    unread = [s.name for s in SETTINGS if not s.read and config.source(s.name) != "default"]
+    if unread:
+        yield Check(
+            "settings", "warn", f"set, but not read by this version: {', '.join(unread)}", "remove them"
+        )
+    else:
+        yield Check("settings", "ok", config.address)
+    if not config.root.is_dir():
+        yield Check("workspace", "warn", f"{config.root} does not exist", "whence init makes it")
+        return
+    yield from _disk(config.root)
+    yield from _locks(config.root)
+    for name, look in (("metadata", _metadata), ("lake", _lake), ("blobs", _blobs), ("compute", _compute)):
+        yield _answered(name, config, look)
+
+
+def _answered(name: str, config: Config, look: Callable[[Config], str]) -> Check:
+    try:
+        return Check(name, "ok", look(config))
+    except WhenceError as error:
+        return Check(name, "fail", error.message, error.hint or f"see docs/errors.md, {error.code}")
+
+
+def _metadata(config: Config) -> str:
+    url = config.text("metadata.url")
+    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).exists():
+        return f"{config.shown('metadata.url')}: nothing there yet"
+    database = Database.from_url(url, synchronous=config.text("metadata.synchronous"))
+    try:
+        return f"{config.shown('metadata.url')}, tables at version {database.version('metadata')}"
+    finally:
+        database.close()
+
+
+def _lake(config: Config) -> str:
+    folder = Path(config.text("lake.url").removeprefix("file:"))
+    if not folder.is_dir():
+        return f"{config.shown('lake.url')}: nothing there yet"
+    n = sum(1 for _ in folder.rglob("_delta_log"))
+    return f"{config.shown('lake.url')}, {n} tables"
+
+
+def _blobs(config: Config) -> str:
+    folder = Path(config.text("blobs.url").removeprefix("file:"))
+    if not folder.is_dir():
+        return f"{config.shown('blobs.url')}: nothing there yet"
+    n = sum(1 for _ in open_blobs(config.text("blobs.url")).list())
+    return f"{config.shown('blobs.url')}, {n} blobs"
+
+
+def _compute(config: Config) -> str:
+    engine = open_engine(
+        config.text("compute.url"),
+        threads=config.number("compute.threads"),
+        memory_limit=None
+        if config.value("compute.memory_limit") is None
+        else config.text("compute.memory_limit"),
+    )
+    try:
+        answer = engine.query("SELECT 1 + 1 AS two", {}).column("two")[0].as_py()
+        return f"{engine.name} says 1 + 1 = {answer}"
+    finally:
+        engine.close()
+
+
+def _disk(root: Path) -> Iterator[Check]:
+    if not os.access(root, os.W_OK):
+        yield Check("disk", "fail", f"{root} cannot be written", f"chmod u+w {root}")
+        return
+    free = shutil.disk_usage(root).free
+    status: Status = "ok" if free >= LOW_DISK_BYTES else "warn"
+    yield Check(
+        "disk", status, f"{free / 2**30:.1f} GiB free", "" if status == "ok" else "make room before long work"
+    )
+
+
+def _locks(root: Path) -> Iterator[Check]:
+    lives = [p for p in root.rglob("*.life") if _is_settled(p)]
+    gone = sum(1 for p in lives if not _is_held(p))
+    found = f"{len(lives) - gone} processes use the workspace"
+    if gone:
+        yield Check(
+            "processes", "warn", f"{found}, {gone} ended without closing it", "opening it repairs their work"
+        )
+    else:
+        yield Check("processes", "ok", found)
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether the file is old enough that its process has locked it: we must not be in its way."""
+    try:
+        return time.time() - path.stat().st_mtime > SETTLED_S
+    except FileNotFoundError:
+        return False
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process holds a life file. A shared lock, tried and given back, stands in nobody's way."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

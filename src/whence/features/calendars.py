@@ -1,0 +1,93 @@
+"""Parts of a moment on the clocks of a place."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whence._base.arrow import TS
+from whence.errors import NotFoundError, UsageError
+from whence.features.types import Calendar, Part
+
+Ints = npt.NDArray[np.int64]
+
+_SECOND_US: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def calendar_columns(spine: pa.Table, calendar: Calendar) -> list[pa.Array]:
+    """The parts `calendar` asks for, one int64 column each; null where the moment is.
+
+    The zone's rules are Python's (`zoneinfo`), the same for every engine.
+
+    Raises:
+        NotFoundError: The spine has no such column.
+        UsageError: The column is not an instant (``bad-timestamp``).
+    """
+    if calendar.column not in spine.column_names:
+        raise NotFoundError("column", calendar.column, near=spine.column_names)
+    column = spine.column(calendar.column)
+    if column.type != TS:
+        raise UsageError(
+            f"calendar reads {calendar.column!r}, which is {column.type}, not an instant",
+            code="bad-timestamp",
+        )
+    null = np.asarray(column.is_null())
+    instants = np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy())
+    clock = local_clock(instants, calendar.tz).view("datetime64[us]")
+    return [pa.array(_part(clock, part), pa.int64(), mask=null) for part in calendar.parts]
+
+
+def local_clock(instants: Ints, tz: str) -> Ints:
+    """What the clocks of a place show, as microseconds of a clock without zone.
+
+    Example:
+        >>> at = datetime(2013, 3, 10, 7, 0, tzinfo=UTC)      # one minute after 01:59 it was 03:00
+        >>> shown = local_clock(np.array([int(at.timestamp()) * 1_000_000]), "America/New_York")
+        >>> str(shown.view("datetime64[us]")[0])
+        '2013-03-10T03:00:00.000000'
+    """
+    zone = ZoneInfo(tz)
+    seconds = pc.dictionary_encode(pa.array(np.floor_divide(instants, _SECOND_US)))
+    offsets = np.array([_offset_us(int(s), zone) for s in seconds.dictionary.to_pylist()], dtype=np.int64)
+    return instants + offsets[np.asarray(seconds.indices)] if len(instants) else instants
+
+
+def _offset_us(second: int, zone: ZoneInfo) -> int:
+    try:
+        offset = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
+    except OverflowError as error:
+        raise UsageError(
+            f"second {second} since 1970 is in no calendar year", code="bad-timestamp"
+        ) from error
+    assert offset is not None
+    return (offset.days * 86_400 + offset.seconds) * _SECOND_US + offset.microseconds
+
+
+def _part(clock: npt.NDArray[np.datetime64], part: Part) -> Ints:
+    day = clock.astype("datetime64[D]")
+    month = clock.astype("datetime64[M]")
+    year = clock.astype("datetime64[Y]")
+    if part == "hour":
+        value = clock.astype("datetime64[h]") - day
+    elif part == "minute":
+        value = clock.astype("datetime64[m]") - clock.astype("datetime64[h]")
+    elif part == "weekday":
+        return (day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    elif part == "day":
+        value = day - month.astype("datetime64[D]") + 1
+    elif part == "day_of_year":
+        value = day - year.astype("datetime64[D]") + 1
+    elif part == "month":
+        value = month - year.astype("datetime64[M]") + 1
+    elif part == "quarter":
+        return (month - year.astype("datetime64[M]")).astype(np.int64) // 3 + 1
+    else:
+        return year.astype(np.int64) + 1970
+    return value.astype(np.int64)

@@ -1,0 +1,315 @@
+"""From declarations to one SQL statement a group, for the dialect of an engine.
+
+The statement reads three relations: ``src`` (the source's rows), ``join_keys`` (``code`` and the key's
+columns ``k0``, ``k1``, …: the keys the spine asks for) and ``points`` (``pid``, ``code``, ``q``: the distinct
+moments of each key, in microseconds). It gives one row per point, ordered by ``pid``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from whence.errors import UsageError
+from whence.features.dialect import Dialect, quote
+from whence.features.duration import microseconds
+from whence.features.extremes import Extremes
+from whence.features.lookups import Lookups
+from whence.features.reading import Reading
+from whence.features.source import Group
+from whence.features.survey import Addend, Survey, fits
+from whence.features.types import Aggregation, FeatureView
+from whence.features.where import where_sql
+from whence.features.windows import Axis, Totals, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The spine's moments and keys: the first and last moment in microseconds, the number of keys."""
+
+    first: int
+    last: int
+    n_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One feature's column in the statement's result."""
+
+    view: FeatureView
+    feature: Aggregation
+    column: str
+    type: pa.DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The statement of a group.
+
+    Attributes:
+        sql: The text.
+        outputs: The features it gives.
+        expired: By view, the column that says whether the newest row was too old.
+    """
+
+    sql: str
+    outputs: tuple[Output, ...]
+    expired: dict[str, str]
+
+
+def compile_group(group: Group, survey: Survey, bounds: Bounds, dialect: Dialect) -> Statement:
+    """The statement that computes all features of a group at all points.
+
+    Raises:
+        UsageError: A standard deviation would need more than 128 bits (``std-range``).
+    """
+    return _Compiler(group, survey, bounds, dialect).statement()
+
+
+@dataclass
+class _Compiler:
+    group: Group
+    survey: Survey
+    bounds: Bounds
+    dialect: Dialect
+    values: dict[str, str] = field(default_factory=dict)
+    """Columns of ``r`` besides the moments: from expression over the source to name."""
+
+    def __post_init__(self) -> None:
+        self.reading = Reading(self.group, self.dialect, self.bounds.first)
+        longest = max((_reach(v) for v in self.group.views), default=0)
+        axis = Axis(self.bounds.first - longest - 1, self.bounds.last, self.bounds.n_keys, self.dialect.big)
+        self.totals = Totals(axis, self.dialect, self.survey)
+        self.lookups = Lookups(self.reading, axis, self.survey)
+        self.extremes = Extremes(self.survey, self.reading)
+
+    def statement(self) -> Statement:
+        outputs: list[Output] = []
+        expressions: list[str] = []
+        expired: dict[str, str] = {}
+        for view in self.group.views:
+            for feature in view.features:
+                expressions.append(self._feature(view, feature))
+                type_ = result_type(feature, self.group.source.schema)
+                outputs.append(Output(view, feature, f"f{len(outputs)}", type_))
+        for view in self.group.views:
+            if view.ttl is not None and any(f.over is None for f in view.features):
+                expired[view.name] = f"x{len(expired)}"
+        chosen = [f"{sql} AS {o.column}" for sql, o in zip(expressions, outputs, strict=True)]
+        chosen += [f"{self._expired(view)} AS {expired[view.name]}" for view in self._views(expired)]
+        ctes = [*self._rows(), *self.totals.parts(), *self.lookups.parts(), *self.extremes.parts()]
+        joins = " ".join(self._joins())
+        head = ",\n".join(f"{name} AS {self.dialect.materialized} ({sql})" for name, sql in ctes)
+        sql = (
+            f"WITH {head}\nSELECT p.pid, seen.code IS NOT NULL AS known_key, {', '.join(chosen)}\n"
+            f"FROM p LEFT JOIN seen ON seen.code = p.code {joins}\nORDER BY p.pid"
+        )
+        return Statement(sql, tuple(outputs), expired)
+
+    def _views(self, names: dict[str, str]) -> Iterator[FeatureView]:
+        return (view for view in self.group.views if view.name in names)
+
+    # --- rows ------------------------------------------------------------------------------------
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        """``r``: the rows of the asked keys with their moments; ``p``: the points; ``seen``: known keys."""
+        reading = self.reading
+        yield "raw", self._raw()
+        usable = "CASE WHEN raw.e IS NOT NULL THEN greatest(raw.e, raw.kn) END" if reading.then else "raw.e"
+        retracted = "raw.s" if self._retracts else "CAST(NULL AS BIGINT)"
+        columns = ["j.code", "raw.e", "raw.kn", f"{usable} AS m", f"{retracted} AS s"]
+        columns += [f"raw.{name}" for name in [*self.values.values(), *self._ranking()]]
+        keys = " AND ".join(f"raw.j{i} = j.k{i}" for i in range(len(self.group.keys)))
+        yield "r", f"SELECT {', '.join(columns)} FROM raw JOIN join_keys AS j ON {keys or 'TRUE'}"
+        yield "seen", "SELECT DISTINCT code FROM r"
+        yield "p", f"SELECT pid, code, q, {self.totals.axis.place('q')} AS k FROM points"
+
+    @property
+    def _retracts(self) -> bool:
+        """Whether rows are taken back at some moment; where now counts, they are gone from the start."""
+        return self.survey.has_corrections and self.reading.then
+
+    def _ranking(self) -> list[str]:
+        """The columns of ``raw`` that only ranking needs."""
+        ranked = self.lookups.needs_content
+        columns = ["tie"] if ranked and self.survey.rows_tie else []
+        return columns + ([f"steady{i}" for i in range(len(self.lookups.wanted))] if self._retracts else [])
+
+    def _raw(self) -> str:
+        """The source's rows: join key, moments, values; of corrections only what counts at some time."""
+        reading = self.reading
+        columns = [reading.moments()]
+        columns += [f"{quote(key)} AS j{i}" for i, (key, _) in enumerate(self.group.keys)]
+        columns += [f"{sql} AS {name}" for sql, name in self.values.items()]
+        if self.lookups.needs_content and self.survey.rows_tie:
+            columns.append(f"row_number() OVER (ORDER BY {reading.content()}) AS tie")
+        if not self.survey.has_corrections:
+            return f"SELECT {', '.join(columns)} FROM src WHERE {reading.condition}"
+        columns += [f"{quote(key)} AS d{i}" for i, key in enumerate(self.group.source.key)]
+        if self.survey.corrections_tie:
+            columns.append(f"row_number() OVER (ORDER BY {reading.content()}) AS content")
+        return self._corrected(f"SELECT {', '.join(columns)} FROM src WHERE {reading.condition}")
+
+    def _corrected(self, rows: str) -> str:
+        """The rows with the moment each is retracted, or only the rows of the final state."""
+        names = [f"d{i}" for i in range(len(self.group.source.key))]
+        has_key = " AND ".join(f"{name} IS NOT NULL" for name in names)
+        same = f"PARTITION BY {', '.join(names)}"
+        order = "kn, content" if self.survey.corrections_tie else "kn"
+        newer = f"lead(kn) OVER ({same} ORDER BY {order})"
+        if not self.reading.then:
+            inner = f"SELECT *, {newer} AS newer FROM ({rows})"
+            return f"SELECT * FROM ({inner}) WHERE newer IS NULL OR NOT ({has_key})"
+        columns = [f"CASE WHEN {has_key} THEN {newer} END AS s"]
+        for i, lookup in enumerate(self.lookups.wanted):
+            columns.append(f"{self._steady(same, lookup.condition)} AS steady{i}")
+        return f"SELECT *, {', '.join(columns)} FROM ({rows})"
+
+    def _steady(self, same: str, condition: str) -> str:
+        """Whether all rows of a declared key have one join key and one event time, and are looked up."""
+        tests = [f"bool_and({condition}) OVER ({same})"]
+        for c in ["e", *(f"j{i}" for i in range(len(self.group.keys)))]:
+            tests.append(f"min({c}) OVER ({same}) = max({c}) OVER ({same})")
+            tests.append(f"count({c}) OVER ({same}) = count(*) OVER ({same})")
+        return f"coalesce({' AND '.join(tests)}, FALSE)"
+
+    def value(self, sql: str) -> str:
+        """The name of an expression over the source as a column of ``r``."""
+        return self.values.setdefault(sql, f"v{len(self.values)}")
+
+    def mask(self, where: str | None) -> str | None:
+        """The name of a condition as a column of ``r``; it is never null."""
+        if where is None:
+            return None
+        return self.value(f"coalesce({where_sql(where, self.dialect.name)}, FALSE)")
+
+    # --- features --------------------------------------------------------------------------------
+
+    def _feature(self, view: FeatureView, feature: Aggregation) -> str:
+        """The SQL of a feature's final value."""
+        mask = self.mask(feature.where)
+        if feature.over is None:
+            return self._lookup(view, feature, mask)
+        window = Window(microseconds(feature.over), _hop(view))
+        if feature.op == "count":
+            return f"CAST(coalesce({self._count(window, feature.column, mask)}, 0) AS BIGINT)"
+        if feature.op in ("sum", "mean", "std"):
+            return self._sum(window, feature, mask)
+        value = self.value(self._plain(str(feature.column)))
+        if feature.op == "last":
+            return self.lookups.newest_in(window, value, mask)
+        return self.extremes.want(window, feature.op, value, mask)
+
+    def _plain(self, column: str) -> str:
+        """A column as it is compared: -0 is 0."""
+        if pa.types.is_floating(self.group.source.schema.field(column).type):
+            return f"CASE WHEN {quote(column)} = 0 THEN 0 ELSE {quote(column)} END"
+        return quote(column)
+
+    def _lookup(self, view: FeatureView, feature: Aggregation, mask: str | None) -> str:
+        found = self.lookups.newest(self.value(quote(str(feature.column))), mask)
+        if view.ttl is None:
+            return found.value
+        return f"CASE WHEN p.q - {found.event} <= {microseconds(view.ttl)} THEN {found.value} END"
+
+    def _expired(self, view: FeatureView) -> str:
+        assert view.ttl is not None
+        events = {
+            self.lookups.newest(None, self.mask(f.where)).event for f in view.features if f.over is None
+        }
+        return " OR ".join(f"coalesce(p.q - {e} > {microseconds(view.ttl)}, FALSE)" for e in sorted(events))
+
+    def _count(self, window: Window, column: str | None, mask: str | None) -> str:
+        tests = [
+            test for test in (mask, f"{self.value(quote(column))} IS NOT NULL" if column else None) if test
+        ]
+        what = f"CASE WHEN {' AND '.join(tests)} THEN 1 ELSE 0 END" if tests else "1"
+        return f"sums.{self.totals.want(window, what)}"
+
+    def _sum(self, window: Window, feature: Aggregation, mask: str | None) -> str:
+        addend = self.survey.addends[str(feature.column), feature.scale]
+        if not fits(addend, self.survey, squared=feature.op == "std"):
+            return self._float_sum(window, feature, addend, mask)
+        n = self._count(window, feature.column, mask)
+        if feature.op == "std":
+            return self._std(window, addend, n, mask)
+        total = self._total(window, addend, mask)
+        if feature.op == "mean":
+            return f"CASE WHEN {n} > 0 THEN {self._quotient(total, n, addend)} END"
+        return f"CASE WHEN {n} > 0 THEN {self._finished_sum(total, feature, addend)} END"
+
+    def _total(self, window: Window, addend: Addend, mask: str | None) -> str:
+        value = self.value(addend.sql)
+        test = f"{mask} AND {value} IS NOT NULL" if mask else f"{value} IS NOT NULL"
+        return f"sums.{self.totals.want(window, f'CASE WHEN {test} THEN {value} ELSE 0 END')}"
+
+    def _finished_sum(self, total: str, feature: Aggregation, addend: Addend) -> str:
+        type_ = result_type(feature, self.group.source.schema)
+        if pa.types.is_integer(type_):
+            return f"CAST({total} AS BIGINT)"
+        if pa.types.is_decimal(type_):
+            return total
+        if addend.divide_by == 1:
+            return self._double(total)
+        return f"({self._double(total)} / {float(addend.divide_by)!r})"
+
+    def _quotient(self, total: str, n: str, addend: Addend) -> str:
+        if addend.scale is not None or addend.divide_by == 1:
+            return f"({self._double(total)} / CAST({n} * {addend.divide_by} AS DOUBLE))"
+        # a shifted double: the division by a power of two is exact, the sum is rounded once
+        return f"({self._double(total)} / {float(addend.divide_by)!r} / CAST({n} AS DOUBLE))"
+
+    def _std(self, window: Window, addend: Addend, n: str, mask: str | None) -> str:
+        value = f"({self.value(addend.sql)} - ({addend.centre}))"
+        test = f"{mask} AND {value} IS NOT NULL" if mask else f"{value} IS NOT NULL"
+        total = f"sums.{self.totals.want(window, f'CASE WHEN {test} THEN {value} ELSE 0 END')}"
+        squares = f"sums.{self.totals.want(window, f'CASE WHEN {test} THEN {value} * {value} ELSE 0 END')}"
+        above = self._double(f"({n} * {squares} - {total} * {total})")
+        below = self._double(f"({n} * ({n} - 1))")
+        root = f"sqrt({above} / {below})"
+        return f"CASE WHEN {n} > 1 THEN {root} / {float(addend.divide_by)!r} END"
+
+    def _double(self, integer: str) -> str:
+        return f"({self.dialect.wide_to_double.format(integer)})"
+
+    def _float_sum(self, window: Window, feature: Aggregation, addend: Addend, mask: str | None) -> str:
+        if addend.exact and addend.divide_by == 1:
+            raise UsageError(
+                f"the {feature.op} of {feature.column!r} over {self.group.source.ref} needs more than 128 bits",
+                code="std-range",
+                hint="divide the column by a power of ten before it is written",
+            )
+        value = self.value(f"CAST({quote(addend.column)} AS DOUBLE)")
+        return self.extremes.want(window, feature.op, value, mask)
+
+    def _joins(self) -> Iterator[str]:
+        if self.totals.wanted:
+            yield "JOIN sums ON sums.pid = p.pid"
+        yield from self.lookups.joins()
+        yield from self.extremes.joins()
+
+
+def _reach(view: FeatureView) -> int:
+    """How far back a view's windows look."""
+    longest = max((microseconds(f.over) for f in view.features if f.over is not None), default=0)
+    return longest + _hop(view)
+
+
+def _hop(view: FeatureView) -> int:
+    return 0 if view.hop is None else microseconds(view.hop)
+
+
+def result_type(feature: Aggregation, schema: pa.Schema) -> pa.DataType:
+    """The type of a feature's column."""
+    if feature.op == "count":
+        return pa.int64()
+    type_ = schema.field(str(feature.column)).type
+    if feature.op in ("mean", "std"):
+        return pa.float64()
+    if feature.op != "sum":
+        return type_
+    if pa.types.is_floating(type_):
+        return pa.float64()
+    return pa.decimal128(38, type_.scale) if pa.types.is_decimal(type_) else pa.int64()

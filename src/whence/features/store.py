@@ -1,0 +1,359 @@
+"""The face of the room: views applied and found again, training sets, explanations, leaks."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import pyarrow as pa
+
+from whence._base.arrow import to_arrow
+from whence._base.digest import is_digest
+from whence._base.refs import Ref
+from whence.compute import Engine
+from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
+from whence.features.base import OnlineStore, SourceTable, SourceVersion, Tables
+from whence.features.explain import Explanation, explain_feature
+from whence.features.explain import recompute as recompute_value
+from whence.features.pointintime import Joined, join_features, with_provenance
+from whence.features.source import Source, check_view
+from whence.features.types import AnyView, Calendar, FeatureView, Given, Known, view_from_dict
+from whence.metadata import Artifact, Recorder, Recording, Type, declare_types
+
+FEATURE_VIEW: Final = Type(
+    "artifact",
+    "FeatureView",
+    {
+        "view": "STRING",
+        "kind": "STRING",
+        "digest": "STRING",
+        "source": "STRING",
+        "definition": "STRUCT",
+        "owner": "STRING",
+        "sensitivity": "STRING",
+        "description": "STRING",
+        "applied_at": "STRING",
+    },
+    description="the definition of features; the name ends with its digest",
+)
+POINT_IN_TIME: Final = Type("execution", "point_in_time", {"point_in_time": "STRUCT"})
+APPLY: Final = Type("execution", "apply")
+
+
+class Features:
+    """Feature views of a workspace.
+
+    Args:
+        recorder: Where everything is recorded.
+        lake: The tables views read.
+        engine: Where features are computed.
+        blobs: Kept for later use.
+        online: The online store, where there is one.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        lake: Tables,
+        engine: Engine,
+        blobs: object | None = None,
+        *,
+        online: OnlineStore | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._lake = lake
+        self._engine = engine
+        self._blobs = blobs
+        self._online = online
+        self._joins: WeakKeyDictionary[Recording, builtins.list[dict[str, Any]]] = WeakKeyDictionary()
+        declare_types(recorder.store, [FEATURE_VIEW, POINT_IN_TIME, APPLY])
+
+    # --- definitions -----------------------------------------------------------------------------
+
+    def apply(self, *views: AnyView) -> builtins.list[Artifact]:
+        """Make views known by name; the definition applied last under a name is the one in force.
+
+        A source that exists is checked against: its columns and their types.
+
+        Returns:
+            The views' artifacts. A view that is in force unchanged is left alone.
+
+        Records:
+            One execution ``apply`` with the changed views as outputs; none when nothing changed.
+        """
+        for view in views:
+            if isinstance(view, FeatureView) and self._lake.table(view.source).exists:
+                check_view(view, self._source(self._lake.table(view.source).head()))
+        current = {view.name: self._find(view.name) for view in views}
+        changed = [view for view in views if not _same(current[view.name], view)]
+        written: dict[str, Artifact] = {}
+        if changed:
+            with self._recorder.joined("apply", params={"views": [v.name for v in changed]}) as recording:
+                for view in changed:
+                    artifact = view_artifact(view, applied_at=datetime.now(UTC))
+                    recording.output(artifact, path=("views", view.name))
+                    written[view.name] = artifact
+                recording.flush()
+        return [written.get(view.name) or self._get(view.name) for view in views]
+
+    def get(self, name: str) -> AnyView:
+        """The view in force under a name, or a definition by ``name@digest`` or its whole digest.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return _definition(self._get(name))
+
+    def list(self) -> builtins.list[FeatureView]:
+        """The feature views in force, by name."""
+        found = (_definition(self._get(name)) for name in sorted(self._names()))
+        return [view for view in found if isinstance(view, FeatureView)]
+
+    def _names(self) -> set[str]:
+        return {str(node.get("view")) for node in self._nodes() if node.get("applied_at")}
+
+    def _nodes(self, **where: str) -> builtins.list[Artifact]:
+        nodes: builtins.list[Artifact] = []
+        cursor = None
+        while True:
+            page = self._recorder.store.find_nodes(
+                "artifact", type_=FEATURE_VIEW.name, where=where or None, cursor=cursor
+            )
+            nodes += [node for node in page.nodes if isinstance(node, Artifact)]
+            cursor = page.cursor
+            if cursor is None:
+                return nodes
+
+    def _find(self, name: str) -> Artifact | None:
+        name = name.removeprefix("feature_view:")
+        if is_digest(name):
+            nodes = self._nodes(digest=name)
+        elif "@" in name:
+            nodes = [n for n in self._nodes(view=name.partition("@")[0]) if n.name == name]
+        else:
+            nodes = [n for n in self._nodes(view=name) if n.get("applied_at")]
+        return max(nodes, key=lambda n: str(n.get("applied_at") or ""), default=None)
+
+    def _get(self, name: str) -> Artifact:
+        found = self._find(name)
+        if found is None:
+            raise NotFoundError(
+                "feature view", name, near=self._names(), hint="whence features list shows all"
+            )
+        return found
+
+    # --- training sets ---------------------------------------------------------------------------
+
+    def point_in_time(
+        self,
+        spine: object,
+        views: Sequence[AnyView | str],
+        *,
+        at: str = "event_timestamp",
+        known: Known = "then",
+        columns: Sequence[str] | None = None,
+        sources: Mapping[str, int] | None = None,
+        complete: bool = False,
+    ) -> pa.Table:
+        """Join features onto a spine as they were known at each row's time.
+
+        A windowed feature takes the rows with ``q - w <= event time < q`` and ``known_at < q``; a lookup the
+        newest row with ``known_at <= q`` and ``0 <= q - event time <= ttl``, ties to the later ``known_at``,
+        then to the greater content (columns by name). Of several rows of one declared key only the newest
+        known at q counts. A null key matches nothing. No row is dropped or doubled.
+
+        Args:
+            spine: n rows with the join keys of all views and the column `at` (timestamp[us, UTC]): a table
+                version, a table (its newest version), or data of any kind a table takes.
+            views: m views, or names of applied ones; their columns come out as ``view__feature``, those of
+                `given` under their own name.
+            at: Name of the time column.
+            known: ``then``, or ``now``: the final state, whenever it became known.
+            columns: Which of the spine's columns to keep; None is all.
+            sources: Versions to read; a source that is not named is read at its newest (or pinned) one.
+            complete: Refuse moments that lie beyond the watermark of a source.
+
+        Returns:
+            n rows in the spine's order: the spine's columns, then the features. The schema's metadata
+            says under ``whence`` what it was made of: definitions, source versions, reconciliation.
+
+        Raises:
+            UsageError: A type does not fit, a moment is null, or two columns have one name.
+            NotFoundError: A view, a source or a column is absent.
+            ConflictError: With `complete`, a source is not complete up to some moment (``watermark-behind``).
+
+        Records:
+            One execution ``point_in_time`` (or the surrounding one); inputs are the spine, when it is a
+            table version, the sources' versions and the views.
+
+        Source:
+            Feast ``get_historical_features``. Differs: ties are decided, knowledge time counts.
+        """
+        resolved = [self.get(view) if isinstance(view, str) else view for view in views]
+        wanted = dict.fromkeys(v.source for v in resolved if isinstance(v, FeatureView))
+        versions = {name: self._version(name, (sources or {}).get(name)) for name in wanted}
+        params = {"views": [v.name for v in resolved], "at": at, "known": known}
+        with self._recorder.joined("point_in_time", params=params) as recording:
+            rows = self._spine(spine, recording)
+            for name, version in versions.items():
+                recording.input(version.artifact(), path=("sources", name))
+            for view in resolved:
+                recording.input(view_artifact(view), path=("views", view.name))
+            read = {name: self._source(version) for name, version in versions.items()}
+            joined = join_features(rows, resolved, read, self._engine, at=at, known=known, columns=columns)
+            if complete:
+                _check_complete(joined, read, resolved)
+            self._note(recording, joined, resolved, read, at, known)
+        return with_provenance(joined, resolved, read, at=at, known=known)
+
+    def _note(
+        self,
+        recording: Recording,
+        joined: Joined,
+        views: Sequence[AnyView],
+        sources: Mapping[str, Source],
+        at: str,
+        known: Known,
+    ) -> None:
+        """What was joined, as a property of the execution; one entry a join."""
+        entry = {
+            "at": at,
+            "known": known,
+            "n_rows": joined.table.num_rows,
+            "definitions": {view.name: view.digest for view in views},
+            "sources": {name: source.version for name, source in sources.items()},
+            "reconciliation": {name: r.to_dict() for name, r in joined.reconciliation.items()},
+        }
+        entries = self._joins.setdefault(recording, [])
+        entries.append(entry)
+        recording.set(point_in_time=[*entries])
+
+    def _version(self, name: str, number: int | None) -> SourceVersion:
+        table = self._lake.table(name)
+        if not table.exists:
+            raise NotFoundError("table", name, near=self._lake.list(), hint="a feature view reads it")
+        return table.head() if number is None else table.at(number)
+
+    def _source(self, version: SourceVersion) -> Source:
+        declared = version.declaration
+        return Source(
+            Ref.parse(version.ref).name,
+            version.files(),
+            version.schema,
+            tuple(declared.key),
+            declared.known_at,
+            version.version,
+            version.watermark,
+        )
+
+    def _spine(self, spine: object, recording: Recording) -> pa.Table:
+        if isinstance(spine, SourceTable):
+            spine = spine.head()
+        if isinstance(spine, SourceVersion):
+            recording.input(spine.artifact(), path=("spine",))
+            return spine.arrow()
+        return to_arrow(spine)
+
+    # --- why -------------------------------------------------------------------------------------
+
+    def explain(
+        self,
+        view: FeatureView | str,
+        feature: str,
+        keys: Mapping[str, Any],
+        at: datetime,
+        sources: Mapping[str, int] | None = None,
+        *,
+        known: Known = "then",
+    ) -> Explanation:
+        """The raw rows that made one feature value.
+
+        Args:
+            view: The view, its name, ``name@digest`` or digest.
+            feature: The feature's name, with or without the view's in front.
+            keys: The value of each join key.
+            at: The moment.
+            sources: The versions that were read; a source that is not named is read at its newest.
+            known: As in `point_in_time`.
+        """
+        found = self.get(view) if isinstance(view, str) else view
+        if not isinstance(found, FeatureView):
+            raise UsageError(
+                f"{found.name!r} is computed from the spine's row alone",
+                code="no-rows",
+                hint="look at that row",
+            )
+        version = self._version(found.source, (sources or {}).get(found.source))
+        return explain_feature(found, feature, keys, at, self._source(version), self._engine, known=known)
+
+    def recompute(self, explanation: Explanation) -> Any:
+        """The value made again from an explanation's raw rows, in plain Python."""
+        return recompute_value(explanation)
+
+    # --- online ----------------------------------------------------------------------------------
+
+    def get_online(
+        self, keys: Mapping[str, Sequence[object]], *, at: datetime | None = None, views: Sequence[str] = ()
+    ) -> pa.Table:
+        """Features of keys at one moment, from the online store.
+
+        Raises:
+            UnsupportedError: There is no online store yet (``no-online-store``).
+        """
+        del keys, at, views
+        raise UnsupportedError(
+            "features are not served online yet",
+            code="no-online-store",
+            hint="the live journey brings the SQLite online store; until then use point_in_time",
+        )
+
+
+def view_artifact(view: AnyView, *, applied_at: datetime | None = None) -> Artifact:
+    """A view in the graph: ``name@<first 12 digits of its digest>``."""
+    about = view.to_dict()
+    properties: dict[str, Any] = {
+        "view": view.name,
+        "kind": about["kind"],
+        "digest": view.digest,
+        "source": about.get("source"),
+        "definition": about,
+        "owner": about.get("owner"),
+        "sensitivity": about.get("sensitivity"),
+        "description": about.get("description"),
+        "applied_at": None if applied_at is None else applied_at.isoformat(timespec="microseconds"),
+    }
+    kept = {name: value for name, value in properties.items() if value is not None}
+    return Artifact(type=FEATURE_VIEW.name, name=view_version(view), properties=kept)
+
+
+def view_version(view: AnyView) -> str:
+    """The name of a view's artifact."""
+    return f"{view.name}@{view.digest.removeprefix('sha256:')[:12]}"
+
+
+def _definition(node: Artifact) -> AnyView:
+    definition = node.get("definition")
+    assert isinstance(definition, Mapping)
+    return view_from_dict(definition)
+
+
+def _same(node: Artifact | None, view: AnyView) -> bool:
+    return node is not None and _definition(node).to_dict() == view.to_dict()
+
+
+def _check_complete(joined: Joined, sources: Mapping[str, Source], views: Sequence[AnyView]) -> None:
+    for view in views:
+        report = joined.reconciliation.get(view.name)
+        if report is not None and isinstance(view, FeatureView) and report.n_beyond_watermark:
+            source = sources[view.source]
+            raise ConflictError(
+                f"{report.n_beyond_watermark} moments lie beyond {source.watermark}, up to which {source.ref} is complete",
+                code="watermark-behind",
+                hint="append what is missing with its watermark, then ask again",
+            )
+
+
+__all__ = ["FEATURE_VIEW", "Calendar", "Features", "Given", "view_artifact", "view_version"]

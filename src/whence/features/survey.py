@@ -1,0 +1,219 @@
+"""What must be known of the rows before a statement is chosen for them.
+
+Every choice gives the same values; the survey finds the quick one. Whether there are corrections, how late
+rows come, how large the numbers are: a handful of aggregates, one scan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from whence.compute import Engine
+from whence.errors import DataRejectedError
+from whence.features.dialect import quote
+from whence.features.reading import Reading
+from whence.features.types import ADDITIVE
+
+SHIFTS: Final = tuple(range(0, 97, 6))
+"""Powers of two by which a column of doubles is tried as integers."""
+
+MAX_BITS: Final = 125
+"""Bits an exact sum may have: a signed 128-bit integer, with room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addend:
+    """A column as integers that are added exactly.
+
+    Attributes:
+        column: The source's column.
+        scale: The declared decimals; None when not declared.
+        sql: The integer a row adds; null where the column is.
+        divide_by: What an exact sum is divided by to give the sum.
+        bits: How many bits the largest value has.
+        exact: False when the range of the doubles is too wide; then sums are of doubles.
+        centre: An integer near the middle of the values, taken off before squaring.
+        spread_bits: How many bits the largest value has when the centre is taken off.
+    """
+
+    column: str
+    scale: int | None
+    sql: str
+    divide_by: int
+    bits: int
+    exact: bool = True
+    centre: int = 0
+    spread_bits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the rows of a group are like.
+
+    Attributes:
+        n_rows: How many are read.
+        max_lag: The most a row came after its event, in microseconds.
+        usual_lag: What most rows came after theirs.
+        has_corrections: Whether some declared key has several rows.
+        corrections_tie: Whether two rows of one key became known at the same moment.
+        rows_tie: Whether two rows of one join key share event and knowledge time.
+        addends: By (column, scale).
+    """
+
+    n_rows: int
+    max_lag: int
+    usual_lag: int
+    has_corrections: bool
+    corrections_tie: bool
+    rows_tie: bool
+    addends: dict[tuple[str, int | None], Addend] = field(default_factory=dict)
+
+    @property
+    def count_bits(self) -> int:
+        """Bits of the number of rows."""
+        return max(1, self.n_rows.bit_length())
+
+
+def survey(reading: Reading, engine: Engine) -> Survey:
+    """Look at the rows of a group.
+
+    Raises:
+        DataRejectedError: A column with a declared scale holds NaN or an infinity (``not-finite``).
+    """
+    group = reading.group
+    numbers = _numbers(reading)
+    parts = ["count(*) AS n", "max(kn - e) AS max_lag"]
+    parts.append("mode(kn - e) AS usual_lag" if _wants_lag(reading) else "0 AS usual_lag")
+    for i, (column, _) in enumerate(numbers):
+        parts += _number_sql(i, column, group.source.schema.field(column).type)
+    inner = f"SELECT *, {reading.moments()} FROM src WHERE {reading.condition}"
+    row = engine.query(
+        f"SELECT {', '.join(parts)} FROM ({inner})", {"src": group.source.relation}
+    ).to_pylist()[0]
+    corrections = bool(group.source.key) and _repeats(reading, engine, reading.same_key(), reading.has_key())
+    return Survey(
+        n_rows=row["n"],
+        max_lag=max(0, row["max_lag"] or 0) if reading.then else 0,
+        usual_lag=max(0, row["usual_lag"] or 0) if reading.then else 0,
+        has_corrections=corrections,
+        corrections_tie=corrections
+        and _repeats(reading, engine, f"{reading.same_key()}, kn", reading.has_key()),
+        rows_tie=_wants_order(reading) and _repeats(reading, engine, _moment_of_key(reading), "TRUE"),
+        addends={key: _addend(i, *key, row, reading) for i, key in enumerate(numbers)},
+    )
+
+
+def _numbers(reading: Reading) -> list[tuple[str, int | None]]:
+    found: dict[tuple[str, int | None], None] = {}
+    for view in reading.group.views:
+        for feature in view.features:
+            if feature.op in ADDITIVE and feature.op != "count" and feature.column is not None:
+                found[feature.column, feature.scale] = None
+    return list(found)
+
+
+def _wants_order(reading: Reading) -> bool:
+    return any(f.op in ("first", "last") for view in reading.group.views for f in view.features)
+
+
+def _wants_lag(reading: Reading) -> bool:
+    ops = ("min", "max", "first")
+    return reading.group.timestamp is not None and any(
+        f.op in ops for view in reading.group.views for f in view.features
+    )
+
+
+def _moment_of_key(reading: Reading) -> str:
+    return ", ".join([*(quote(key) for key, _ in reading.group.keys), "e", "kn"])
+
+
+def _repeats(reading: Reading, engine: Engine, columns: str, condition: str) -> bool:
+    inner = f"SELECT *, {reading.moments()} FROM src WHERE {reading.condition} AND {condition}"
+    sql = f"SELECT 1 AS found FROM ({inner}) GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
+    return engine.query(sql, {"src": reading.group.source.relation}).num_rows > 0
+
+
+def _number_sql(i: int, column: str, type_: pa.DataType) -> list[str]:
+    """Range of a column; for doubles also what is not finite, and which shifts make integers of all."""
+    if not pa.types.is_floating(type_):
+        value = f"CAST({quote(column)} AS {'INTEGER' if pa.types.is_boolean(type_) else _wide(type_)})"
+        return [f"min({value}) AS lo{i}", f"max({value}) AS hi{i}"]
+    value = f"CAST({quote(column)} AS DOUBLE)"
+    finite = f"FILTER (WHERE isfinite({value}))"
+    parts = [
+        f"min({value}) {finite} AS lo{i}",
+        f"max({value}) {finite} AS hi{i}",
+        f"count({value}) FILTER (WHERE NOT isfinite({value})) AS odd{i}",
+    ]
+    for shift in SHIFTS:
+        whole = f"{value} * {2.0**shift!r}"
+        parts.append(f"bool_and(trunc({whole}) = {whole}) {finite} AS whole{i}_{shift}")
+    return parts
+
+
+def _wide(type_: pa.DataType) -> str:
+    return f"DECIMAL({type_.precision}, {type_.scale})" if pa.types.is_decimal(type_) else "BIGINT"
+
+
+def _addend(i: int, column: str, scale: int | None, row: dict[str, Any], reading: Reading) -> Addend:
+    type_ = reading.group.source.schema.field(column).type
+    lo, hi = row[f"lo{i}"] or 0, row[f"hi{i}"] or 0
+    big = reading.dialect.big
+    if pa.types.is_floating(type_):
+        return _float_addend(i, column, scale, row, reading)
+    if pa.types.is_decimal(type_):
+        # a declared scale is kept by the type itself; decimals are exact anyhow
+        factor = 10**type_.scale
+        # the text without its point: a product could need more digits than a decimal has
+        sql = f"CAST(replace(CAST({quote(column)} AS VARCHAR), '.', '') AS {big})"
+        if type_.precision + type_.scale <= 18:
+            sql = f"CAST({quote(column)} * {factor} AS {big})"
+        return _exact(column, scale, sql, factor, int(lo * factor), int(hi * factor))
+    whole = "INTEGER" if pa.types.is_boolean(type_) else "BIGINT"
+    return _exact(column, scale, f"CAST(CAST({quote(column)} AS {whole}) AS {big})", 1, int(lo), int(hi))
+
+
+def _float_addend(i: int, column: str, scale: int | None, row: dict[str, Any], reading: Reading) -> Addend:
+    lo, hi = row[f"lo{i}"] or 0.0, row[f"hi{i}"] or 0.0
+    value, big = f"CAST({quote(column)} AS DOUBLE)", reading.dialect.big
+    if scale is not None:
+        if row[f"odd{i}"]:
+            raise DataRejectedError(
+                f"column {column!r} of {reading.group.source.ref} holds {row[f'odd{i}']} values that are not finite,"
+                " which have no scale",
+                code="not-finite",
+                hint="leave them out with where=, or declare the feature without scale",
+            )
+        factor = 10**scale
+        # `round` is half away from zero, as in C
+        sql = f"CAST(round({value} * {float(factor)!r}) AS {big})"
+        return _exact(column, scale, sql, factor, math.floor(lo * factor), math.ceil(hi * factor))
+    shift = next((s for s in SHIFTS if row[f"whole{i}_{s}"] is not False), None)
+    if shift is None or row[f"odd{i}"]:
+        return Addend(column, scale, value, 1, 0, exact=False)
+    factor = 1 << shift
+    sql = f"CAST({value} * {float(factor)!r} AS {big})"
+    return _exact(column, scale, sql, factor, int(lo * factor), int(hi * factor))
+
+
+def _exact(column: str, scale: int | None, sql: str, divide_by: int, lo: int, hi: int) -> Addend:
+    centre = (lo + hi) // 2
+    bits = max(abs(lo), abs(hi)).bit_length() + 1
+    return Addend(column, scale, sql, divide_by, bits, True, centre, (hi - lo).bit_length())
+
+
+def fits(addend: Addend, survey_: Survey, *, squared: bool) -> bool:
+    """Whether sums (or n Σv² - (Σv)²) of the addend stay within 128 bits."""
+    if not addend.exact:
+        return False
+    if squared:
+        return 2 * (addend.spread_bits + survey_.count_bits) + 2 <= MAX_BITS
+    return addend.bits + survey_.count_bits <= MAX_BITS
+
+
+__all__: Sequence[str] = ("SHIFTS", "Addend", "Survey", "fits", "survey")

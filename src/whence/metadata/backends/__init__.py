@@ -1,0 +1,1 @@
+"""One file a scheme: memory, and SQL through `whence.database`."""

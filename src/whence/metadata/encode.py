@@ -1,0 +1,171 @@
+"""Properties as one JSON text, and the rules a value must keep to be stored.
+
+::
+
+    {"p": {typed properties}, "c": {custom properties}}
+
+What JSON cannot say is written as an object with one reserved key: ``{"$bytes": base64}``,
+``{"$float": "nan" | "inf" | "-inf"}``; an object that itself has a key beginning with ``$`` is wrapped
+as ``{"$map": …}``. Both backends keep this text, so a value comes back the same from each.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+import msgspec
+
+from whence.errors import UsageError
+from whence.metadata.types import Properties, PropertyType, Type, Value
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+
+def encode(properties: Properties, custom: Properties) -> str:
+    """The stored text of a node's properties.
+
+    Raises:
+        UsageError: A value is of no storable kind (``property-type``), or text is not Unicode (``invalid-text``).
+
+    Example:
+        >>> encode({"n_rows": 3}, {"note": b"!"})
+        '{"p":{"n_rows":3},"c":{"note":{"$bytes":"IQ=="}}}'
+    """
+    plain = {"p": _plain_items(properties), "c": _plain_items(custom)}
+    try:
+        return _encoder.encode(plain).decode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"a property's text is not valid Unicode: {error}", code="invalid-text") from error
+
+
+def decode(text: str) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The typed and the custom properties of a stored text.
+
+    Example:
+        >>> decode('{"p":{"n_rows":3},"c":{"note":{"$bytes":"IQ=="}}}')
+        ({'n_rows': 3}, {'note': b'!'})
+    """
+    plain = _decoder.decode(text)
+    if '"$' not in text:
+        return plain["p"], plain["c"]
+    return (
+        {name: _value(v) for name, v in plain["p"].items()},
+        {name: _value(v) for name, v in plain["c"].items()},
+    )
+
+
+def _plain_items(properties: Properties) -> dict[str, object]:
+    out: dict[str, object] = {}
+    for name, value in properties.items():
+        if not isinstance(cast("object", name), str) or not name:
+            raise UsageError(f"a property's name must be text, got {name!r}", code="property-type")
+        out[name] = value if value is None or type(value) is str else _plain(value, name)
+    return out
+
+
+def _plain(value: object, name: str) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        if not INT64_MIN <= value <= INT64_MAX:
+            raise UsageError(f"property {name!r}: {value} does not fit 64 bits", code="property-type")
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, Mapping):
+        return _plain_map(value, name)
+    if isinstance(value, Sequence) and not isinstance(value, bytearray | memoryview):
+        return [_plain(item, name) for item in value]
+    raise UsageError(
+        f"property {name!r}: a {type(value).__name__} cannot be stored",
+        code="property-type",
+        hint="use int, float, str, bool, bytes, None, or lists and mappings of them",
+    )
+
+
+def _plain_map(value: Mapping[object, object], name: str) -> dict[str, object]:
+    out: dict[str, object] = {}
+    reserved = False
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise UsageError(
+                f"property {name!r}: the key {key!r} of a struct must be text", code="property-type"
+            )
+        reserved = reserved or key.startswith("$")
+        out[key] = _plain(item, name)
+    return {"$map": out} if reserved else out
+
+
+def _value(plain: object) -> Value:
+    if isinstance(plain, list):
+        return [_value(item) for item in plain]
+    if not isinstance(plain, dict):
+        return plain  # type: ignore[return-value]  # what JSON gives is a Value
+    if len(plain) == 1:
+        (key, inner), *_ = plain.items()
+        if key == "$bytes":
+            return base64.b64decode(inner)
+        if key == "$float":
+            return float(inner)
+        if key == "$map":
+            return {k: _value(v) for k, v in inner.items()}
+    return {k: _value(v) for k, v in plain.items()}
+
+
+def check_properties(type_: Type, properties: Properties) -> Properties:
+    """The properties, if each is declared by the type and fits it; an int given for a DOUBLE becomes a float.
+
+    Raises:
+        UsageError: A property is not declared (``unknown-property``) or does not fit (``property-type``).
+    """
+    declared = type_.properties
+    widened: dict[str, float] = {}
+    for name, value in properties.items():
+        want = declared.get(name)
+        if want is None:
+            raise UsageError(
+                f"property {name!r} is not declared by {type_.kind} type {type_.name!r}",
+                code="unknown-property",
+                near=[n for n in declared if n.lower() == name.lower()],
+                hint="declare it with put_type(…, extend=True), or pass it as a custom property",
+            )
+        if value is None:
+            continue
+        if (
+            want == "DOUBLE"
+            and isinstance(value, int)
+            and not isinstance(value, bool)
+            and float(value) == value
+        ):
+            widened[name] = float(value)
+        elif not _fits(value, want):
+            raise UsageError(
+                f"property {name!r} of {type_.name!r} is {want}, got {type(value).__name__} {value!r:.80}",
+                code="property-type",
+            )
+    return {**properties, **widened} if widened else properties
+
+
+def _fits(value: object, want: PropertyType) -> bool:
+    if want == "INT":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if want == "DOUBLE":
+        return isinstance(value, float)
+    if want == "STRING":
+        return isinstance(value, str)
+    if want == "BOOLEAN":
+        return isinstance(value, bool)
+    if want == "PROTO":
+        return isinstance(value, bytes)
+    return isinstance(value, Mapping) or (isinstance(value, Sequence) and not isinstance(value, str | bytes))

@@ -1,0 +1,263 @@
+"""Who is alive, and what becomes of the executions of the dead.
+
+An execution that is RUNNING names the *life* that runs it. A life is alive while its process is; inside one
+process an execution is alive while its block is open. `Recovery` rolls a dead one forward when everything
+it set out to write exists, else it failed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import platform
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, Protocol, TypeAlias
+
+from whence._base.crash import crash_point, register
+from whence._base.ids import new_uid
+from whence.errors import ConflictError
+from whence.metadata.base import MetadataStore
+from whence.metadata.types import Artifact, Change, Event, Execution, Put, Value
+
+log = logging.getLogger(__name__)
+
+BEFORE_RECOVER: Final = register(
+    "metadata.recover.before", "a dead execution's outputs were probed, its fate is not written"
+)
+AFTER_RECOVER: Final = register(
+    "metadata.recover.after", "a dead execution's fate is written, the next one's is not"
+)
+
+Probe: TypeAlias = Callable[[Execution, Artifact], Artifact | None]
+"""Does this pending output exist by now? Its final form, or None."""
+
+# How often a write is made anew after another writer was in between.
+RETRIES: Final = 20
+RACES: Final = frozenset({"name-taken", "stale-revision"})
+
+_active: Final[Counter[tuple[str, str]]] = Counter()
+_active_lock: Final = threading.Lock()
+"""(life, execution) of what this process runs; recorders that share a life share it."""
+
+
+class Liveness(Protocol):
+    """A life, and a way to ask about others: `whence._base.locks.Life`, or `ProcessLife`."""
+
+    uid: str
+
+    def is_alive(self, uid: str) -> bool:
+        """Whether the process with that life still runs."""
+        ...
+
+
+class ProcessLife:
+    """A life without a file: host, process id and start time. Another host's processes count as alive.
+
+    Example:
+        >>> life = ProcessLife()
+        >>> life.is_alive(life.uid)
+        True
+    """
+
+    _open: Final[set[str]] = set()
+
+    def __init__(self) -> None:
+        self._process = f"{platform.node()}/{os.getpid()}/{_started(os.getpid())}"
+        self.uid = f"{self._process}/{new_uid()}"
+        self._open.add(self.uid)
+
+    def is_alive(self, uid: str) -> bool:
+        process, _, _ = uid.rpartition("/")
+        host, _, rest = process.rpartition("/")[0].rpartition("/")
+        if not rest.isdecimal() or host != platform.node():
+            return True  # nothing can be known of it from here: leave its work alone
+        if process == self._process:
+            return uid in self._open
+        return process == f"{host}/{rest}/{_started(int(rest))}"
+
+    def close(self) -> None:
+        """End this life: its executions count as dead from now on."""
+        self._open.discard(self.uid)
+
+
+def _started(pid: int) -> str:
+    """When a process started, as its system tells it; a number is used again, a number and a start are not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return _answers(pid)
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended: only its parent has not looked yet.
+    return "ended" if fields[0] == "Z" else fields[19]
+
+
+def _answers(pid: int) -> str:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return "ended"
+    except PermissionError:
+        pass
+    return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What recovery did."""
+
+    rolled_forward: Sequence[Execution] = field(default_factory=list)
+    failed: Sequence[Execution] = field(default_factory=list)
+
+    @property
+    def n(self) -> int:
+        """How many executions were dead."""
+        return len(self.rolled_forward) + len(self.failed)
+
+
+class Recovery:
+    """Settles the executions of the dead.
+
+    Args:
+        store: The graph.
+        life: The life of this process.
+    """
+
+    def __init__(self, store: MetadataStore, life: Liveness) -> None:
+        self._store = store
+        self._life = life
+        self._probes: dict[str, Probe] = {}
+
+    def hold(self, uid: str) -> None:
+        """This life runs the execution, or is about to; said before it is written as RUNNING."""
+        with _active_lock:
+            _active[self._life.uid, uid] += 1
+
+    def release(self, uid: str) -> None:
+        """One holder less."""
+        key = (self._life.uid, uid)
+        with _active_lock:
+            _active[key] -= 1
+            if _active[key] <= 0:
+                del _active[key]
+
+    def add_probe(self, artifact_type: str, probe: Probe) -> None:
+        """How to find out whether a pending artifact of this type exists by now."""
+        self._probes[artifact_type] = probe
+
+    def is_alive(self, execution: Execution) -> bool:
+        """Whether a RUNNING execution is still being run; one without a life is not ours to judge."""
+        life = execution.get("life")
+        if not isinstance(life, str):
+            return True
+        if life == self._life.uid:
+            return (life, execution.uid) in _active
+        return self._life.is_alive(life)
+
+    def recover(self) -> Recovered:
+        """Settle every RUNNING execution whose life is over."""
+        forward: list[Execution] = []
+        failed: list[Execution] = []
+        for node in self._store.find_nodes("execution", state="RUNNING").nodes:
+            assert isinstance(node, Execution)
+            if self.is_alive(node):
+                continue
+            fate = self.settle(node)
+            if fate is not None:
+                (forward if fate.state == "COMPLETE" else failed).append(fate)
+        return Recovered(forward, failed)
+
+    def settle(self, execution: Execution) -> Execution | None:
+        """Roll one dead execution forward, or fail it; None when another process was faster."""
+        pending, anything = self._pending(execution)
+        finals = [self._probe(execution, artifact) for artifact in pending]
+        if anything and all(final is not None for final in finals):
+            found = [(p, f) for p, f in zip(pending, finals, strict=True) if f is not None]
+            change = self._forward(execution, found)
+        else:
+            change = self._failed(execution, pending)
+        crash_point(BEFORE_RECOVER)
+        try:
+            written = self._store.write(change)
+        except ConflictError as error:
+            if error.code == "stale-revision":
+                return None
+            raise
+        crash_point(AFTER_RECOVER)
+        fate = written.nodes[execution.uid]
+        assert isinstance(fate, Execution)
+        log.info(
+            "dead execution settled", extra={"execution": fate.uid, "type": fate.type, "state": fate.state}
+        )
+        return fate
+
+    def _pending(self, execution: Execution) -> tuple[list[Artifact], bool]:
+        """What is still pending of an execution, and whether it expected anything at all."""
+        events = self._store.list_events(executions=[execution.uid])
+        uids = list(dict.fromkeys(e.artifact for e in events if e.kind == "PENDING_OUTPUT"))
+        nodes = [n for n in self._store.get_nodes("artifact", uids=uids) if isinstance(n, Artifact)]
+        # An abandoned one belongs to an earlier attempt.
+        return [n for n in nodes if n.state == "PENDING"], any(n.state != "ABANDONED" for n in nodes)
+
+    def _probe(self, execution: Execution, artifact: Artifact) -> Artifact | None:
+        probe = self._probes.get(artifact.type)
+        return None if probe is None else probe(execution, artifact)
+
+    def _forward(self, execution: Execution, found: Sequence[tuple[Artifact, Artifact]]) -> Change:
+        contexts = self._store.list_contexts(execution=execution.uid)
+        puts = [self._fate(execution, "COMPLETE", "rolled-forward", None)]
+        events = []
+        attributions = []
+        for pending, final in found:
+            given, more = fulfil(self._store, pending, final)
+            puts += more
+            events.append(Event(execution.uid, given, "OUTPUT"))
+            attributions += [(context.uid, given) for context in contexts]
+        return Change(puts, events, attributions)
+
+    def _failed(self, execution: Execution, pending: Sequence[Artifact]) -> Change:
+        reason = "the process ended before the execution did"
+        return Change(
+            [self._fate(execution, "FAILED", "failed", reason), *(abandon(artifact) for artifact in pending)]
+        )
+
+    def _fate(
+        self, execution: Execution, state: Literal["COMPLETE", "FAILED"], how: str, error: str | None
+    ) -> Put:
+        told: dict[str, Value] = {"recovered": how}
+        if error is not None:
+            told |= {"error": error, "error_type": "ProcessDied"}
+        node = Execution(
+            type=execution.type, uid=execution.uid, id=execution.id, state=state, properties=told
+        )
+        return Put(node, if_exists="update", revision=execution.revision)
+
+
+def abandon(artifact: Artifact) -> Put:
+    """The put that gives up a pending artifact, unless somebody has changed it since."""
+    gone = Artifact(
+        type=artifact.type, type_version=artifact.type_version, uid=artifact.uid, state="ABANDONED"
+    )
+    return Put(gone, if_exists="update", revision=artifact.revision)
+
+
+def fulfil(store: MetadataStore, pending: Artifact, final: Artifact) -> tuple[str, list[Put]]:
+    """The puts that make a pending artifact its final form, and the uid the final form is named by.
+
+    When another writer has recorded the final form already (a commit found in the lake), that node is it, and
+    the pending one is given up.
+    """
+    state = "LIVE" if final.state == "PENDING" else final.state
+    if final.name is not None and final.name != pending.name:
+        found = store.find_nodes("artifact", type_=final.type, name=final.name).nodes
+        if any(node.uid != pending.uid for node in found):
+            fresh = dataclasses.replace(
+                final, id=None, state=state, uid=new_uid() if final.uid == pending.uid else final.uid
+            )
+            return fresh.uid, [Put(fresh, if_exists="update"), abandon(pending)]
+    same = dataclasses.replace(final, id=None, state=state, uid=pending.uid)
+    return same.uid, [Put(same, if_exists="update")]

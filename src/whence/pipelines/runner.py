@@ -1,0 +1,381 @@
+"""Runs of pipelines on this machine: pinned, cached, resumed, explained.
+
+A run is a context of type ``PipelineRun``, named ``pipeline/key``. Its versions are fixed when it
+begins and kept with it, so that going on after a failure reads what the run began with. Each step
+is one execution of type ``step``, named ``pipeline/key/call``: the same run never runs it twice.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from whence._base.clock import Clock, WallClock
+from whence._base.crash import crash_point, register
+from whence._base.digest import sha256_bytes
+from whence._base.ids import new_uid
+from whence._base.locks import file_lock
+from whence._base.progress import progress
+from whence.blobs import BlobStore
+from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
+from whence.lake import Lake
+from whence.metadata.recorder import Recorder
+from whence.metadata.types import Change, Context, Execution, Put, Value
+from whence.pipelines.cache import decision_of, outputs_of
+from whence.pipelines.constants import decode_param
+from whence.pipelines.execute import Executor, RunState, step_run
+from whence.pipelines.pipeline import Graph, Pipeline
+from whence.pipelines.promise import Promise
+from whence.pipelines.step import Step
+from whence.pipelines.types import Decision, PipelineRun, StepRun
+from whence.registry import Models
+
+log = logging.getLogger(__name__)
+
+POINT_PINNED = register("pipelines.pinned", "between noting a run with its versions and its first step")
+POINT_STEP = register("pipelines.between-steps", "between two steps of a run")
+
+_here: Final[set[str]] = set()
+_here_lock = threading.Lock()
+
+Runnable: TypeAlias = "Pipeline[..., Any] | Step[..., Any]"
+
+
+class Runner:
+    """Runs pipelines. A facade over `Executor` that keeps the run.
+
+    Args:
+        recorder: Where everything is recorded.
+        lake: The tables.
+        models: The registry.
+        blobs: Where stored code and reports go.
+        workspace: What `current` gives inside a step.
+        clock: The time of triggers and of a run's start.
+        locks: A folder for the locks between processes; None keeps to this process.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        lake: Lake,
+        models: Models,
+        blobs: BlobStore,
+        *,
+        workspace: object,
+        clock: Clock | None = None,
+        locks: Path | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._lake = lake
+        self._clock = clock or WallClock()
+        self._locks = locks
+        self.executor = Executor(recorder, lake, models, blobs, workspace)
+
+    def run(
+        self,
+        pipeline: Runnable,
+        /,
+        *,
+        key: str | None = None,
+        resume: bool = True,
+        cache: bool = True,
+        **params: object,
+    ) -> PipelineRun:
+        """Run a pipeline, or one step by itself.
+
+        Args:
+            pipeline: What `@pipeline` or `@step` made.
+            key: Names the run: the same key is the same run. Without one every call is a new run.
+            resume: Go on with a run of this key that has begun; its completed steps are not run again.
+            cache: Whether results of other runs may be taken.
+            params: The pipeline's params.
+
+        Raises:
+            ConflictError: A run of this key is going on (``run-in-progress``), has begun with other
+                params (``run-params``), or exists and `resume` is false (``run-exists``).
+            UsageError: The pipeline cannot be traced.
+
+        Records:
+            One context ``PipelineRun`` with the versions read; one execution ``step`` for each call.
+        """
+        whole = as_pipeline(pipeline)
+        graph = whole.trace(**params)
+        key = key or new_uid()
+        with self._exclusive(whole.name, key), ExitStack() as stack:
+            state = self._begin(whole, graph, key, resume=resume)
+            stack.enter_context(self._recorder.within(state.context))
+            steps: list[StepRun] = []
+            with progress(whole.name, total=len(graph.calls)) as advance:
+                for call in graph:
+                    found = self.executor.done(state, call)
+                    steps.append(found or self.executor.run(state, call, cache=cache))
+                    advance(note=call.name)
+                    crash_point(POINT_STEP)
+        return _run_of(state.context, steps)
+
+    def exec_step(self, entry: str, run_key: str, **params: object) -> StepRun:
+        """Run one step of a run by itself, as an outside scheduler does.
+
+        Args:
+            entry: ``module:pipeline:step``.
+            run_key: The run's key; the first step to arrive begins the run and pins its versions.
+            params: The pipeline's params, for the first step to arrive.
+
+        Raises:
+            ConflictError: A step it needs is not complete (``step-upstream``), or it is being run
+                (``execution-running``).
+        """
+        module, _, rest = entry.partition(":")
+        name, _, call_name = rest.partition(":")
+        if not (module and name and call_name):
+            raise UsageError(f"{entry!r} is not module:pipeline:step", code="bad-entry")
+        whole = as_pipeline(find_entry(module, name))
+        graph = whole.trace(**{**self._params(whole.name, run_key), **params})
+        call = graph.call(call_name)
+        with self._exclusive(whole.name, f"{run_key}\n{call_name}"), ExitStack() as stack:
+            state = self._begin(whole, graph, run_key, resume=True)
+            stack.enter_context(self._recorder.within(state.context))
+            for upstream in graph:
+                if upstream.name in call.upstream and self.executor.done(state, upstream) is None:
+                    raise ConflictError(
+                        f"step {call.name!r} of run {run_key!r} waits for {upstream.name!r}, which is not complete",
+                        code="step-upstream",
+                        hint=f"run {upstream.name!r} first",
+                    )
+            return self.executor.done(state, call) or self.executor.run(state, call, cache=True)
+
+    def get(self, pipeline: str, key: str) -> PipelineRun:
+        """A run by its key, with the steps that were executed so far.
+
+        Raises:
+            NotFoundError: There is none (``pipeline-run-not-found``).
+        """
+        context = self._find_context(pipeline, key)
+        if context is None:
+            raise NotFoundError("pipeline run", f"{pipeline}/{key}")
+        page = self._recorder.store.find_nodes("execution", type_="step", context=context.uid)
+        return _run_of(context, [step_run(n) for n in page.nodes if isinstance(n, Execution)])
+
+    def why(self, step: str | Step[..., Any]) -> Decision:
+        """Why the step was run, or not, the last time: the decision as it was recorded.
+
+        Raises:
+            NotFoundError: No step of this name was run (``step-not-found``).
+        """
+        name = step.name if isinstance(step, Step) else step.removeprefix("step:")
+        page = self._recorder.store.find_nodes(
+            "execution", type_="step", where={"step": name}, descending=True, limit=1
+        )
+        found = page.nodes[0] if page.nodes else None
+        decision = decision_of(found) if isinstance(found, Execution) else None
+        if decision is None:
+            known = {
+                str(n.get("step")) for n in self._recorder.store.find_nodes("execution", type_="step").nodes
+            }
+            raise NotFoundError("step", name, near=known, hint="run a pipeline that calls it")
+        return decision
+
+    def plan(self, pipeline: Runnable, /, **params: object) -> list[Decision]:
+        """What a run would do now, as far as it can be told: a step after one that must run is left out."""
+        whole = as_pipeline(pipeline)
+        graph = whole.trace(**params)
+        state = RunState(whole.name, "plan", Context(type="PipelineRun"), self._heads(), {}, {})
+        found: list[Decision] = []
+        for call in graph:
+            if any(up not in state.outputs for up in call.upstream):
+                continue
+            request, _ = self.executor.request(state, call)
+            decision, earlier = self.executor.cache.decide(request, state.pins, enabled=call.step.cache)
+            found.append(decision)
+            if earlier is not None:
+                state.take(call.name, outputs_of(earlier))
+        return found
+
+    def schedule(self, pipelines: Sequence[Runnable]) -> None:
+        """Run pipelines by their triggers: not built yet, `run` is.
+
+        Raises:
+            UnsupportedError: Always (``schedule``).
+        """
+        names = ", ".join(as_pipeline(p).name for p in pipelines)
+        raise UnsupportedError(
+            f"running {names or 'pipelines'} by their triggers is not built yet",
+            code="schedule",
+            hint="call run(pipeline, key=…) from a scheduler of your own",
+        )
+
+    # the run
+
+    def _begin(self, pipeline: Pipeline[..., Any], graph: Graph, key: str, *, resume: bool) -> RunState:
+        found = self._find_context(pipeline.name, key)
+        if found is not None and not resume:
+            raise ConflictError(
+                f"run {key!r} of {pipeline.name!r} exists",
+                code="run-exists",
+                hint="resume=True goes on with it",
+            )
+        if found is None:
+            found = self._note(pipeline, graph, key)
+            crash_point(POINT_PINNED)
+        if dict(_mapping(found.get("params"))) != dict(graph.params):
+            raise ConflictError(
+                f"run {key!r} of {pipeline.name!r} has begun with params {found.get('params')}, not {dict(graph.params)}",
+                code="run-params",
+                hint="give the same params, or another key",
+            )
+        pins = {str(k): int(v) for k, v in _mapping(found.get("pins")).items() if isinstance(v, int)}
+        given = {str(k): str(v) for k, v in _mapping(found.get("given")).items()}
+        return RunState(pipeline.name, key, found, pins, given, {})
+
+    def _note(self, pipeline: Pipeline[..., Any], graph: Graph, key: str) -> Context:
+        pins = self._heads()
+        facts: dict[str, Value] = {
+            "pipeline": pipeline.name,
+            "key": key,
+            "entry": f"{pipeline.function.__module__}:{pipeline.function.__qualname__}",
+            "params": dict(graph.params),
+            "pins": dict(pins),
+            "given": self._pin_inputs(graph, pins),
+            "graph": graph.digest(),
+            "started_at": self._clock.now().isoformat(),
+            "triggers": [repr(t) for t in pipeline.triggers],
+        }
+        parent = self._recorder.put_context(Context(type="Pipeline", name=pipeline.name))
+        context = Context(type="PipelineRun", name=f"{pipeline.name}/{key}", custom=facts)
+        written = self._recorder.store.write(
+            Change([Put(context, if_exists="reuse")], parents=[(context.uid, parent.uid)])
+        )
+        stored = written.nodes[context.uid]
+        assert isinstance(stored, Context)
+        return stored
+
+    def _pin_inputs(self, graph: Graph, pins: Mapping[str, int]) -> dict[str, Value]:
+        """The reference of every input that no step of the run gives."""
+        found: dict[str, Value] = {}
+        for call in graph:
+            for name, slot in call.step.signature.inputs.items():
+                value = call.arguments.get(name)
+                if isinstance(value, Promise) or slot.kind not in ("table", "model"):
+                    continue
+                given = self.executor.inputs.resolve(name, slot, value, pins, step=call.step.name)
+                found[f"{call.name}.{name}"] = given.ref
+        return found
+
+    def _heads(self) -> dict[str, int]:
+        return {name: self._lake.table(name).head().version for name in self._lake.list()}
+
+    def _find_context(self, pipeline: str, key: str) -> Context | None:
+        page = self._recorder.store.find_nodes(
+            "context", type_="PipelineRun", name=f"{pipeline}/{key}", limit=1
+        )
+        return next((n for n in page.nodes if isinstance(n, Context)), None)
+
+    def _params(self, pipeline: str, key: str) -> dict[str, object]:
+        found = self._find_context(pipeline, key)
+        return (
+            {}
+            if found is None
+            else {str(k): decode_param(v) for k, v in _mapping(found.get("params")).items()}
+        )
+
+    @contextmanager
+    def _exclusive(self, pipeline: str, key: str) -> Iterator[None]:
+        """One process, and one thread of it, runs a key at a time."""
+        name = f"{id(self._recorder.store) if self._locks is None else self._locks}\n{pipeline}\n{key}"
+        what = f"run {key.partition(chr(10))[0]!r} of pipeline {pipeline!r}"
+        busy = ConflictError(
+            f"{what} is going on", code="run-in-progress", hint="wait for it, then resume it by its key"
+        )
+        with _here_lock:
+            if name in _here:
+                raise busy
+            _here.add(name)
+        try:
+            with ExitStack() as stack:
+                if self._locks is not None:
+                    path = self._locks / f"run-{sha256_bytes(name.encode())[7:39]}.lock"
+                    try:
+                        stack.enter_context(file_lock(path, what=what))
+                    except ConflictError as error:
+                        raise busy from error
+                yield
+        finally:
+            with _here_lock:
+                _here.discard(name)
+
+
+def as_pipeline(value: Runnable) -> Pipeline[..., Any]:
+    """A pipeline as it is; a step as the pipeline that calls it alone.
+
+    Raises:
+        UsageError: It is neither (``not-a-pipeline``).
+    """
+    if isinstance(value, Pipeline):
+        return value
+    if isinstance(value, Step):
+        return Pipeline(_alone(value), name=value.name)
+    raise UsageError(
+        f"{value!r} is neither a pipeline nor a step",
+        code="not-a-pipeline",
+        hint="decorate it with @w.pipeline or @w.step",
+    )
+
+
+def _alone(step: Step[..., Any]) -> Callable[..., None]:
+    """A function that calls one step with whatever it is given; inputs may be left out."""
+
+    def alone(**arguments: object) -> None:
+        step(**arguments)
+
+    signature = inspect.signature(step.function)
+    inputs = step.signature.inputs
+    parameters = [
+        p.replace(kind=p.KEYWORD_ONLY, default=None if p.name in inputs else p.default)
+        for p in signature.parameters.values()
+    ]
+    functools.update_wrapper(alone, step.function)
+    alone.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect
+    return alone
+
+
+def find_entry(module: str, name: str) -> Any:
+    """What a module holds under a name.
+
+    Raises:
+        NotFoundError: The module or the name is absent.
+    """
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and not module.startswith(error.name):
+            raise
+        raise NotFoundError("module", module) from error
+    if not hasattr(loaded, name):
+        raise NotFoundError("pipeline", f"{module}:{name}", near=[f"{module}:{n}" for n in vars(loaded)])
+    return getattr(loaded, name)
+
+
+def _run_of(context: Context, steps: Sequence[StepRun]) -> PipelineRun:
+    return PipelineRun(
+        pipeline=str(context.get("pipeline")),
+        key=str(context.get("key")),
+        params=dict(_mapping(context.get("params"))),
+        pins={str(k): int(v) for k, v in _mapping(context.get("pins")).items() if isinstance(v, int)},
+        steps=tuple(steps),
+        started_at=datetime.fromisoformat(str(context.get("started_at"))).astimezone(UTC),
+    )
+
+
+def _mapping(value: Value) -> Mapping[str, Value]:
+    return value if isinstance(value, Mapping) else {}
+
+
+__all__ = ["Runner", "as_pipeline", "find_entry"]

@@ -1,0 +1,1 @@
+"""One file a model format; found by name, never imported by name."""

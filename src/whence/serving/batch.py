@@ -1,0 +1,302 @@
+"""Batch scoring: a spine, its features point in time, one commit of predictions, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whence._base.arrow import to_arrow
+from whence._base.clock import Clock, WallClock
+from whence._base.crash import crash_point, register
+from whence._base.digest import sha256_bytes
+from whence._base.ids import derived_uid
+from whence._base.rows import rows_digest
+from whence.errors import ConflictError, IntegrityError, NotFoundError, UsageError
+from whence.features import AnyView, Features, provenance_of
+from whence.lake import Commit, Lake, Table, TableVersion
+from whence.metadata.recorder import Recorder
+from whence.metadata.types import Artifact, Execution, Properties, Type, Value
+from whence.registry import Models, ModelVersion
+from whence.serving.predictions import find_prediction, prediction_rows, prediction_schema
+from whence.serving.scorer import open_scorer
+from whence.serving.types import Prediction, ScoreResult
+
+Spine: TypeAlias = "TableVersion | Table | pa.Table | object"
+
+SCORE_TYPE: Final = Type(
+    "execution",
+    "score",
+    {
+        "model": "STRING",
+        "model_digest": "STRING",
+        "into": "STRING",
+        "deployment": "STRING",
+        "definitions": "STRUCT",
+        "sources": "STRUCT",
+        "n_rows": "INT",
+        "version": "INT",
+    },
+    description="a spine scored by one model version into a predictions table",
+)
+
+POINT_BEFORE = register("serving.before-commit", "between computing predictions and committing them")
+POINT_AFTER = register(
+    "serving.after-commit", "between the commit of predictions and the graph's record of it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The spine, read: its rows, what names it, and its node in the graph."""
+
+    table: pa.Table
+    ref: str
+    artifact: Artifact | None
+
+
+class Scoring:
+    """Scores rows with registered models.
+
+    Args:
+        recorder: Where executions are recorded.
+        lake: Where predictions go.
+        features: Gives features as they were known.
+        models: The registry.
+        clock: The time of ``scored_at``.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        lake: Lake,
+        features: Features,
+        models: Models,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._lake = lake
+        self._features = features
+        self._models = models
+        self._clock = clock or WallClock()
+        recorder.store.put_type(SCORE_TYPE, extend=True)
+
+    def score(
+        self,
+        model: str | ModelVersion,
+        spine: Spine,
+        *,
+        views: Sequence[AnyView],
+        at: str,
+        into: str,
+        key: Sequence[str] | str,
+        where: str | None = None,
+        batch: str | None = None,
+        deployment: str | None = None,
+        epoch: int = 0,
+        watermark: datetime | None = None,
+        trust: Sequence[str] = (),
+    ) -> ScoreResult:
+        """Score each row of the spine once, into a predictions table.
+
+        The batch has a key: deployment, epoch, and `batch` or the spine's reference with `where`. The commit
+        carries it as an app transaction and the execution as its name; a batch that was committed is
+        not scored again, whatever was lost after the commit.
+
+        Args:
+            model: ``late@champion``, ``late@3``, or a version.
+            spine: The rows to answer for: a table version, a table (its newest version) or rows.
+            views: Feature views, calendars and given columns, as for `point_in_time`.
+            at: The spine's column of the moment the features are taken.
+            into: The predictions table; made by the first scoring.
+            key: The spine's columns that name a row.
+            where: Only the rows for which this SQL condition holds.
+            batch: Names the batch; the spine's reference and `where` by default.
+            deployment: Who answers; the predictions table's name by default.
+            epoch: Counts up when history is to be scored anew.
+            watermark: Up to when the predictions are complete.
+            trust: Model types to trust besides those whence knows.
+
+        Returns:
+            The commit, with one prediction for each row; an empty spine commits an empty batch.
+
+        Raises:
+            UsageError: A key is null or occurs twice (``spine-key``), or the model takes other columns
+                (``signature-mismatch``). Nothing has been written.
+            ConflictError: The batch is being scored by another process (``execution-running``).
+
+        Records:
+            One execution ``score``; inputs are the spine, the model version, the feature views and the
+            versions they read; the output is the version of the predictions table.
+        """
+        version = self._models.get(model) if isinstance(model, str) else model
+        keys = [key] if isinstance(key, str) else list(key)
+        rows = self._read(spine, where)
+        check_keys(rows.table, keys, at)
+        deployment = deployment or into
+        name = f"{deployment}:{epoch}:{batch if batch is not None else rows.ref}"
+        done = self._recorder.find_complete("score", name)
+        if done is not None:
+            return self._again(done)
+        inputs: list[tuple[Artifact, tuple[str | int, ...]]] = [(self._models.artifact(version), ("model",))]
+        if rows.artifact is not None:
+            inputs.append((rows.artifact, ("spine",)))
+        facts: Properties = {
+            "model": version.ref,
+            "model_digest": version.digest,
+            "into": into,
+            "deployment": deployment,
+        }
+        params: Properties = {"at": at, "key": list(keys), "where": where, "batch": batch, "epoch": epoch}
+        uid = derived_uid("score", name)
+        with self._recorder.execution(
+            "score", key=name, uid=uid, params=params, properties=facts, inputs=inputs
+        ) as recording:
+            scored, definitions, sources = self._compute(rows, version, views, at, keys, recording.uid, trust)
+            crash_point(POINT_BEFORE)
+            commit = self._commit(into, scored, keys, name, watermark)
+            crash_point(POINT_AFTER)
+            recording.set(
+                definitions=dict(definitions),
+                sources=dict(sources),
+                n_rows=scored.num_rows,
+                version=commit.version,
+            )
+        return ScoreResult(commit, scored.num_rows, recording.ref, version.ref, commit.duplicate)
+
+    def find(self, ref: str) -> Prediction:
+        """The prediction of a reference: ``prediction:late_scores/B6-35-JFK-2013-07-01``.
+
+        Raises:
+            NotFoundError: There is no such table or row.
+        """
+        return find_prediction(self._lake, ref)
+
+    # the parts
+
+    def _read(self, spine: Spine, where: str | None) -> _Rows:
+        mark = "" if where is None else "?" + sha256_bytes(where.encode())[7:23]
+        if isinstance(spine, Table):
+            spine = spine.head()
+        if isinstance(spine, TableVersion):
+            return _Rows(spine.arrow(where=where), spine.ref + mark, spine.artifact())
+        if where is not None:
+            raise UsageError(
+                "where selects rows of a table; these rows are given by hand",
+                code="where-without-table",
+                hint="filter them",
+            )
+        table = to_arrow(spine)
+        return _Rows(table, f"rows:{rows_digest(table).text}", None)
+
+    def _compute(
+        self,
+        rows: _Rows,
+        version: ModelVersion,
+        views: Sequence[AnyView],
+        at: str,
+        keys: Sequence[str],
+        execution: str,
+        trust: Sequence[str],
+    ) -> tuple[pa.Table, Mapping[str, str], Mapping[str, int]]:
+        """The rows to commit, the definitions of the features and the versions they were read from."""
+        scorer = open_scorer(self._models, version, trust=trust)
+        joined = self._features.point_in_time(rows.table, views, at=at)
+        made = [c for view in views for c in view.outputs]
+        inputs = scorer.inputs(joined, made)
+        about = provenance_of(joined) or {}
+        definitions: dict[str, str] = about.get("definitions", {})
+        sources: dict[str, int] = about.get("sources", {})
+        schema = prediction_schema(rows.table.schema, keys, inputs.schema)
+        scored = prediction_rows(
+            schema,
+            rows.table,
+            rows.table.column(at),
+            inputs,
+            pa.array(scorer.score(inputs)),
+            model=f"{version.name}@{version.version}",
+            model_digest=version.digest,
+            definitions=definitions,
+            sources=sources,
+            execution=execution,
+            scored_at=self._clock.now(),
+        )
+        if scored.num_rows != rows.table.num_rows:
+            raise IntegrityError(
+                f"{rows.table.num_rows} rows asked, {scored.num_rows} answered", code="rows-lost"
+            )
+        return scored, definitions, sources
+
+    def _commit(
+        self, into: str, rows: pa.Table, keys: Sequence[str], name: str, watermark: datetime | None
+    ) -> Commit:
+        handle = self._lake.table(into)
+        if not handle.exists:
+            try:
+                handle = self._lake.create(
+                    into,
+                    rows.schema,
+                    key=keys,
+                    event_time="features_at",
+                    description="predictions, beside their inputs",
+                )
+            except ConflictError:  # another scorer was faster
+                handle = self._lake.table(into)
+        return handle.append(rows, transaction=(f"score/{name}", 1), watermark=watermark)
+
+    def _again(self, done: Execution) -> ScoreResult:
+        """The result of a batch that was scored before."""
+        into = str(done.get("into"))
+        version = _int(done.get("version"))
+        n_rows = _int(done.get("n_rows"))
+        handle = self._lake.table(into)
+        if not handle.exists:
+            raise NotFoundError("table", into, hint=f"execution:{done.uid} had scored into it")
+        commit = Commit(into, version, done.uid, n_rows, duplicate=True)
+        return ScoreResult(commit, n_rows, f"execution:{done.uid}", str(done.get("model")), duplicate=True)
+
+
+def check_keys(spine: pa.Table, keys: Sequence[str], at: str) -> None:
+    """Refuse a spine whose rows cannot be told apart.
+
+    Raises:
+        NotFoundError: A column is absent.
+        UsageError: There is no key (``spine-key``), or one is null or occurs twice; examples are given.
+
+    Example:
+        >>> check_keys(pa.table({"id": [1, 1], "at": [0, 0]}), ["id"], "at")
+        Traceback (most recent call last):
+        ...
+        whence.errors.UsageError: 1 key occurs more than once in the spine: id=1 (spine-key)...
+    """
+    if not keys:
+        raise UsageError(
+            "predictions need a key", code="spine-key", hint="name the columns that tell rows apart"
+        )
+    for name in (*keys, at):
+        if name not in spine.column_names:
+            raise NotFoundError("column", name, near=spine.column_names, hint="the spine has no such column")
+    for name in keys:
+        nulls = spine.column(name).null_count
+        if nulls:
+            raise UsageError(f"key column {name!r} is null in {nulls} rows of the spine", code="spine-key")
+    counts = spine.select(list(keys)).group_by(list(keys), use_threads=False).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts["count_all"], 1))
+    if twice.num_rows:
+        examples = [", ".join(f"{k}={row[k]}" for k in keys) for row in twice.slice(0, 3).to_pylist()]
+        raise UsageError(
+            f"{twice.num_rows} key{' occurs' if twice.num_rows == 1 else 's occur'} more than once in the spine: "
+            + "; ".join(examples),
+            code="spine-key",
+            hint="one prediction is made for each key",
+            details={"n_keys": twice.num_rows, "examples": examples},
+        )
+
+
+def _int(value: Value) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,169 @@
+"""The predictions table: one row an answer, beside everything the answer was made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+
+from whence._base.arrow import TS
+from whence._base.digest import canonical_json
+from whence._base.refs import Ref
+from whence.errors import IntegrityError, NotFoundError, UsageError
+from whence.lake import Lake, TableVersion
+from whence.serving.types import Prediction
+
+FEATURES_AT: Final = "features_at"
+ABOUT: Final = pa.schema(
+    [
+        ("score", pa.float64()),
+        ("model", pa.string()),
+        ("model_digest", pa.string()),
+        ("definitions", pa.string()),
+        ("sources", pa.string()),
+        ("execution", pa.string()),
+        ("scored_at", TS),
+    ]
+)
+"""The columns after key, moment and features."""
+
+
+def prediction_schema(spine: pa.Schema, key: Sequence[str], features: pa.Schema) -> pa.Schema:
+    """The columns of a predictions table: key, ``features_at``, the features as given, then `ABOUT`.
+
+    Raises:
+        UsageError: A key or feature has the name of another column (``prediction-column``).
+
+    Example:
+        >>> spine = pa.schema([("flight", pa.string()), ("at", TS)])
+        >>> prediction_schema(spine, ["flight"], pa.schema([("x", pa.float64())])).names[:4]
+        ['flight', 'features_at', 'x', 'score']
+    """
+    fields = [spine.field(name).with_nullable(True) for name in key]
+    fields.append(pa.field(FEATURES_AT, TS))
+    fields += [f.with_nullable(True) for f in features if f.name not in (*key, FEATURES_AT)]
+    fields += list(ABOUT)
+    names = [f.name for f in fields]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise UsageError(
+            f"a key or feature is called {', '.join(map(repr, twice))}, as another column of predictions is",
+            code="prediction-column",
+            hint="rename it in the spine or the feature view",
+        )
+    return pa.schema([f.remove_metadata() for f in fields])
+
+
+def prediction_rows(
+    schema: pa.Schema,
+    spine: pa.Table,
+    moments: pa.ChunkedArray,
+    features: pa.Table,
+    scores: pa.Array,
+    *,
+    model: str,
+    model_digest: str,
+    definitions: Mapping[str, str],
+    sources: Mapping[str, int],
+    execution: str,
+    scored_at: datetime,
+) -> pa.Table:
+    """The rows to commit: one for each row of the spine, in its order."""
+    n = spine.num_rows
+    about: dict[str, pa.Array] = {
+        "score": scores,
+        "model": _repeat(model, n),
+        "model_digest": _repeat(model_digest, n),
+        "definitions": _repeat(canonical_json(dict(definitions)), n),
+        "sources": _repeat(canonical_json(dict(sources)), n),
+        "execution": _repeat(execution, n),
+        "scored_at": pa.array([scored_at] * n, TS) if n else pa.array([], TS),
+    }
+    columns = []
+    for field in schema:
+        if field.name == FEATURES_AT:
+            columns.append(moments)
+        elif field.name in about:
+            columns.append(about[field.name])
+        else:
+            columns.append(
+                spine.column(field.name) if field.name in spine.column_names else features.column(field.name)
+            )
+    return pa.table(columns, schema=schema)
+
+
+def _repeat(value: str, n: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, pa.string()), n)
+
+
+def find_prediction(lake: Lake, ref: str) -> Prediction:
+    """The prediction of a reference, ``prediction:table/key`` or ``prediction:table@version/key``.
+
+    The key is the values of the key columns in their declared order, joined by ``-``.
+
+    Raises:
+        NotFoundError: There is no such table (``table-not-found``) or row (``prediction-not-found``).
+        UsageError: The reference has no key, or the table holds no predictions (``not-predictions``).
+        IntegrityError: The key was scored more than once (``prediction-twice``).
+    """
+    parsed = Ref.parse(ref, kind="prediction")
+    if parsed.key is None:
+        raise UsageError(f"{ref!r} names no row", code="bad-reference", hint="prediction:TABLE/KEY")
+    handle = lake.table(parsed.name)
+    if not handle.exists:
+        raise NotFoundError("table", parsed.name, near=lake.list())
+    version = handle.head() if parsed.version is None else handle.at(parsed.number or 0)
+    key = handle.declaration.key
+    absent = [c for c in (*ABOUT.names, FEATURES_AT) if c not in version.schema.names]
+    if absent or not key:
+        raise UsageError(
+            f"table {parsed.name!r} holds no predictions: it has no {', '.join(absent) or 'key'}",
+            code="not-predictions",
+        )
+    rows = version.arrow(where=key_condition(key, parsed.key)).to_pylist()
+    if not rows:
+        raise NotFoundError("prediction", f"{parsed.name}/{parsed.key}", hint=f"the key is {'-'.join(key)}")
+    if len(rows) > 1:
+        raise IntegrityError(
+            f"{ref} was scored {len(rows)} times", code="prediction-twice", details={"rows": len(rows)}
+        )
+    return _prediction(parsed, version, key, rows[0])
+
+
+def key_condition(key: Sequence[str], text: str) -> str:
+    """The SQL condition for the row whose key reads `text`.
+
+    Example:
+        >>> print(key_condition(["carrier", "day"], "B6-2013-07-01"))
+        concat_ws('-', CAST("carrier" AS VARCHAR), CAST("day" AS VARCHAR)) = 'B6-2013-07-01'
+    """
+    columns = ", ".join('CAST("' + c.replace('"', '""') + '" AS VARCHAR)' for c in key)
+    quoted = text.replace("'", "''")
+    return f"concat_ws('-', {columns}) = '{quoted}'" if len(key) > 1 else f"{columns} = '{quoted}'"
+
+
+def _prediction(ref: Ref, version: TableVersion, key: Sequence[str], row: Mapping[str, object]) -> Prediction:
+    about = {*ABOUT.names, FEATURES_AT, *key}
+    moment, scored_at, score = row[FEATURES_AT], row["scored_at"], row["score"]
+    assert isinstance(moment, datetime)
+    assert isinstance(scored_at, datetime)
+    assert isinstance(score, float)
+    return Prediction(
+        ref=f"prediction:{ref.name}/{ref.key}",
+        table=ref.name,
+        version=version.version,
+        key={name: row[name] for name in key},
+        row=dict(row),
+        features={name: value for name, value in row.items() if name not in about},
+        score=score,
+        features_at=moment,
+        model=str(row["model"]),
+        model_digest=str(row["model_digest"]),
+        definitions=json.loads(str(row["definitions"])),
+        sources=json.loads(str(row["sources"])),
+        execution=str(row["execution"]),
+        scored_at=scored_at,
+    )

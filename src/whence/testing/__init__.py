@@ -1,0 +1,1 @@
+"""Shipped suites, one per port: a backend is done when it passes."""

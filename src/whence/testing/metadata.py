@@ -1,0 +1,716 @@
+"""The suite of the metadata port: subclass `MetadataSuite` in a test module and give it a fixture ``store``."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from whence.errors import ConflictError, NotFoundError, UsageError
+from whence.metadata import (
+    AnyNode,
+    Artifact,
+    Change,
+    Context,
+    Event,
+    EventKind,
+    Execution,
+    MetadataStore,
+    Put,
+    Subgraph,
+    Type,
+    Value,
+)
+
+TABLE = Type("artifact", "Table", {"n_rows": "INT", "drift": "DOUBLE", "note": "STRING"}, base="mlmd.Dataset")
+EVERYTHING = Type(
+    "artifact",
+    "Everything",
+    {"i": "INT", "d": "DOUBLE", "s": "STRING", "t": "STRUCT", "p": "PROTO", "b": "BOOLEAN"},
+)
+LOAD = Type("execution", "load", {"attempt": "INT"})
+GROUP = Type("context", "Group", {"owner": "STRING"})
+MOMENT = datetime(2013, 4, 1, 5, 15, tzinfo=UTC)
+
+
+def names(subgraph: Subgraph) -> set[str | None]:
+    """The names of a subgraph's artifacts and executions."""
+    return {node.name for node in (*subgraph.artifacts, *subgraph.executions)}
+
+
+def artifact(name: str | None = None, **fields: object) -> Artifact:
+    """An artifact of type Table."""
+    return Artifact(type="Table", name=name, **fields)  # type: ignore[arg-type]  # the test says what
+
+
+def put(store: MetadataStore, *nodes: AnyNode) -> list[AnyNode]:
+    """Store new nodes; returns them as stored."""
+    written = store.write(Change([Put(node) for node in nodes]))
+    return [written.nodes[node.uid] for node in nodes]
+
+
+def chain(store: MetadataStore, n: int) -> list[Artifact]:
+    """t0 → e1 → t1 → e2 → … → t(n-1), written at once."""
+    tables = [artifact(f"t{i}") for i in range(n)]
+    loads = [Execution(type="load", name=f"e{i}", state="COMPLETE") for i in range(1, n)]
+    events = [Event(e.uid, tables[i].uid, "INPUT") for i, e in enumerate(loads)]
+    events += [Event(e.uid, tables[i + 1].uid, "OUTPUT") for i, e in enumerate(loads)]
+    nodes: list[AnyNode] = [*tables, *loads]
+    store.write(Change([Put(node) for node in nodes], events))
+    return tables
+
+
+class Furnished:
+    """A store with the suite's types."""
+
+    @pytest.fixture
+    def typed(self, store: MetadataStore) -> MetadataStore:
+        """The store, with the suite's types."""
+        for type_ in (TABLE, EVERYTHING, LOAD, GROUP):
+            store.put_type(type_)
+        return store
+
+
+class TypeRules(Furnished):
+    """Types and their properties."""
+
+    def test_the_simple_types_are_always_there(self, store: MetadataStore) -> None:
+        types = [(t.kind, t.name) for t in store.list_types()]
+        assert types == [
+            ("artifact", "mlmd.Dataset"),
+            ("artifact", "mlmd.Model"),
+            ("artifact", "mlmd.Metrics"),
+            ("artifact", "mlmd.Statistics"),
+            ("execution", "mlmd.Train"),
+            ("execution", "mlmd.Transform"),
+            ("execution", "mlmd.Process"),
+            ("execution", "mlmd.Evaluate"),
+            ("execution", "mlmd.Deploy"),
+        ]
+        assert store.list_types("context") == []
+
+    def test_the_same_type_again_is_the_same_type(self, store: MetadataStore) -> None:
+        first = store.put_type(TABLE)
+        assert first.id is not None
+        assert store.put_type(TABLE) == first
+        assert store.put_type(Type("artifact", "Table", {"n_rows": "INT"})) == first
+        assert [t.id for t in store.list_types("artifact") if t.name == "Table"] == [first.id]
+
+    def test_a_type_has_versions_and_kinds(self, store: MetadataStore) -> None:
+        ids = {store.put_type(Type("artifact", "X", version=v)).id for v in (None, "1", "2")}
+        ids.add(store.put_type(Type("execution", "X")).id)
+        assert len(ids) == 4
+        assert {t.version for t in store.list_types("artifact") if t.name == "X"} == {None, "1", "2"}
+
+    def test_a_property_is_added_only_when_asked(self, store: MetadataStore) -> None:
+        store.put_type(TABLE)
+        more = dataclasses.replace(TABLE, properties={"owner": "STRING"})
+        with pytest.raises(ConflictError, match="without property 'owner'") as caught:
+            store.put_type(more)
+        assert caught.value.code == "type-conflict"
+        assert store.put_type(more, extend=True).properties == {**TABLE.properties, "owner": "STRING"}
+
+    @pytest.mark.parametrize("extend", [False, True])
+    def test_a_property_keeps_its_type(self, store: MetadataStore, extend: bool) -> None:
+        store.put_type(TABLE)
+        with pytest.raises(ConflictError, match="stored as INT, not STRING") as caught:
+            store.put_type(dataclasses.replace(TABLE, properties={"n_rows": "STRING"}), extend=extend)
+        assert caught.value.code == "type-conflict"
+
+    def test_a_base_is_a_simple_type_of_the_same_kind(self, store: MetadataStore) -> None:
+        assert store.put_type(TABLE).base == "mlmd.Dataset"
+        for base in ("mlmd.Train", "Table", "Dataset"):
+            with pytest.raises(UsageError, match="not a simple artifact type") as caught:
+                store.put_type(Type("artifact", "Other", base=base))
+            assert caught.value.code == "bad-type"
+        with pytest.raises(ConflictError, match=r"with base 'mlmd\.Dataset'"):
+            store.put_type(dataclasses.replace(TABLE, base="mlmd.Model"))
+
+    def test_a_node_of_an_unknown_type_is_refused(self, typed: MetadataStore) -> None:
+        with pytest.raises(NotFoundError, match="artifact type 'Tabel' not found") as caught:
+            put(typed, Artifact(type="Tabel"))
+        assert (caught.value.code, caught.value.near) == ("artifact-type-not-found", ["Table"])
+
+
+class NodeRules(Furnished):
+    """Nodes: what is kept, what is refused, what an update does."""
+
+    def test_a_node_comes_back_as_it_was_put(self, typed: MetadataStore) -> None:
+        values: dict[str, Value] = {
+            "i": -(2**63),
+            "d": 0.1,
+            "s": "Zürich \u2192 'x' \"y\" \\ \n\t\x07",
+            "t": {"a": [1, 2.5, None, {"$b": True}], "ü": ""},
+            "p": b"\x00\xff",
+            "b": False,
+        }
+        custom: dict[str, Value] = {
+            **values,
+            "none": None,
+            'odd "name"': 2**63 - 1,
+            "big": 1e300,
+            "list": [1, [2]],
+        }
+        given = Artifact(
+            type="Everything", name="all", external_id="x-1", uri="file:a", properties=values, custom=custom
+        )
+        (stored,) = put(typed, given)
+        assert stored == typed.get_nodes("artifact", uids=[given.uid])[0]
+        assert isinstance(stored, Artifact)
+        assert (stored.uid, stored.name, stored.external_id, stored.uri) == (
+            given.uid,
+            "all",
+            "x-1",
+            "file:a",
+        )
+        assert (stored.properties, stored.custom, stored.state, stored.revision) == (
+            values,
+            custom,
+            "LIVE",
+            1,
+        )
+        assert stored.created_at is not None
+        assert stored.created_at == stored.updated_at
+        assert abs(datetime.now(UTC) - stored.created_at) < timedelta(minutes=1)
+
+    def test_numbers_that_json_has_not_come_back(self, typed: MetadataStore) -> None:
+        custom = {"inf": float("inf"), "minus": float("-inf"), "zero": -0.0}
+        (stored,) = put(typed, artifact(custom={**custom, "nan": float("nan")}))
+        assert {name: stored.custom[name] for name in custom} == custom
+        assert str(stored.custom["zero"]) == "-0.0"
+        assert str(stored.custom["nan"]) == "nan"
+
+    def test_kinds_of_nodes_stay_apart(self, typed: MetadataStore) -> None:
+        a, e, c = put(typed, artifact("x"), Execution(type="load", name="x"), Context(type="Group", name="x"))
+        assert [type(n) for n in (a, e, c)] == [Artifact, Execution, Context]
+        assert typed.get_nodes("artifact", uids=[e.uid, c.uid]) == []
+        assert typed.get_nodes("execution", uids=[e.uid]) == [e]
+        assert typed.get_nodes("context", uids=[c.uid]) == [c]
+
+    def test_get_keeps_the_order_and_leaves_out_the_absent(self, typed: MetadataStore) -> None:
+        a, b, c = put(typed, artifact("a"), artifact("b"), artifact("c"))
+        assert typed.get_nodes("artifact", uids=[c.uid, "absent", a.uid]) == [c, a]
+        ids = [n.id for n in (b, a) if n.id is not None]
+        assert typed.get_nodes("artifact", ids=[*ids, 10**12]) == [b, a]
+        assert typed.get_nodes("artifact") == []
+
+    def test_ids_grow(self, typed: MetadataStore) -> None:
+        stored = [*put(typed, *(artifact() for _ in range(3))), *put(typed, artifact())]
+        ids = [n.id for n in stored if n.id is not None]
+        assert ids == sorted(set(ids))
+
+    @pytest.mark.parametrize(
+        ("properties", "message"),
+        [
+            ({"i": 1.0}, "'i' of 'Everything' is INT, got float 1.0"),
+            ({"i": True}, "'i' of 'Everything' is INT, got bool True"),
+            ({"d": "1"}, "'d' of 'Everything' is DOUBLE, got str '1'"),
+            ({"s": 1}, "'s' of 'Everything' is STRING, got int 1"),
+            ({"t": "text"}, "'t' of 'Everything' is STRUCT, got str 'text'"),
+            ({"p": "text"}, "'p' of 'Everything' is PROTO, got str 'text'"),
+            ({"b": 1}, "'b' of 'Everything' is BOOLEAN, got int 1"),
+            ({"i": 2**63}, "9223372036854775808 does not fit 64 bits"),
+            ({"d": 2**53 + 1}, "is DOUBLE, got int 9007199254740993"),
+            ({"t": {"a": object()}}, "a object cannot be stored"),
+            ({"t": {1: 2}}, "the key 1 of a struct must be text"),
+        ],
+    )
+    def test_a_value_must_fit_its_type(
+        self, typed: MetadataStore, properties: dict[str, Value], message: str
+    ) -> None:
+        given = Artifact(type="Everything", properties=properties)
+        with pytest.raises(UsageError) as caught:
+            put(typed, artifact("beside"), given)
+        assert message in str(caught.value)
+        assert caught.value.code == "property-type"
+        assert typed.find_nodes("artifact").nodes == []
+
+    def test_a_whole_number_is_a_double(self, typed: MetadataStore) -> None:
+        (stored,) = put(typed, Artifact(type="Everything", properties={"d": 3}))
+        assert type(stored.properties["d"]) is float
+
+    def test_a_property_must_be_declared(self, typed: MetadataStore) -> None:
+        with pytest.raises(UsageError, match="'N_rows' is not declared by artifact type 'Table'") as caught:
+            put(typed, artifact(properties={"N_rows": 1}))
+        assert (caught.value.code, caught.value.near) == ("unknown-property", ["n_rows"])
+
+    @pytest.mark.parametrize(
+        ("node", "code"),
+        [
+            (artifact("\ud800"), "invalid-text"),
+            (artifact(custom={"x": "\udfff"}), "invalid-text"),
+            (artifact(""), "too-long"),
+            (artifact("x" * 513), "too-long"),
+            (artifact(external_id="x" * 513), "too-long"),
+            (artifact(uid=""), "too-long"),
+            (artifact(state="DEAD"), "bad-state"),
+            (Execution(type="load", state="LIVE"), "bad-state"),  # type: ignore[arg-type]  # that is the test
+        ],
+    )
+    def test_bad_text_and_states_are_refused(self, typed: MetadataStore, node: AnyNode, code: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            put(typed, node)
+        assert caught.value.code == code
+
+    def test_what_is_given_back_is_a_copy(self, typed: MetadataStore) -> None:
+        mine: dict[str, Value] = {"list": [1]}
+        (stored,) = put(typed, artifact("x", custom=mine))
+        mine["list"] = [2]
+        for node in (stored, *typed.find_nodes("artifact").nodes):
+            inner = node.custom["list"]
+            assert isinstance(inner, list)
+            inner.append(9)
+        assert typed.find_nodes("artifact").nodes[0].custom == {"list": [1]}
+
+
+class PutRules(Furnished):
+    """What a put does to a node that exists."""
+
+    @pytest.mark.parametrize(
+        "again",
+        [
+            lambda a: dataclasses.replace(a, name="other", external_id=None),  # the uid
+            lambda _: artifact("x"),  # the name
+            lambda _: artifact("other", external_id="x-1"),  # the external id
+        ],
+        ids=["uid", "name", "external id"],
+    )
+    def test_a_taken_name_is_refused(
+        self, typed: MetadataStore, again: Callable[[Artifact], Artifact]
+    ) -> None:
+        first = artifact("x", external_id="x-1")
+        put(typed, first)
+        with pytest.raises(ConflictError) as caught:
+            put(typed, artifact("beside"), again(first))
+        assert caught.value.code == "name-taken"
+        assert caught.value.details == {"uid": first.uid}
+        assert [n.name for n in typed.find_nodes("artifact").nodes] == ["x"]
+
+    def test_a_name_is_taken_per_type_and_an_external_id_per_kind(self, typed: MetadataStore) -> None:
+        put(typed, artifact("x", external_id="x-1"))
+        put(typed, Artifact(type="Everything", name="x"), Execution(type="load", name="x", external_id="x-1"))
+        with pytest.raises(ConflictError):
+            put(typed, Artifact(type="Everything", external_id="x-1"))
+        put(typed, artifact(), artifact())
+
+    def test_twice_in_one_change_is_twice(self, typed: MetadataStore) -> None:
+        with pytest.raises(ConflictError):
+            put(typed, artifact("x"), artifact("x"))
+        first, second = artifact("x", custom={"a": 1}), artifact("x", custom={"b": 2})
+        written = typed.write(Change([Put(first, "reuse"), Put(second, "update")])).nodes
+        assert written[first.uid] == written[second.uid]
+        assert (written[first.uid].uid, written[first.uid].custom) == (first.uid, {"a": 1, "b": 2})
+        assert len(typed.find_nodes("artifact").nodes) == 1
+
+    def test_reuse_keeps_what_is_stored(self, typed: MetadataStore) -> None:
+        (first,) = put(typed, artifact("x", custom={"a": 1}))
+        again = artifact("x", state="DELETED", custom={"a": 2})
+        assert typed.write(Change([Put(again, "reuse")])).nodes == {again.uid: first}
+        assert typed.find_nodes("artifact").nodes == [first]
+
+    def test_update_merges(self, typed: MetadataStore) -> None:
+        (first,) = put(
+            typed, artifact("x", uri="a", properties={"n_rows": 1, "note": "n"}, custom={"a": 1, "b": 2})
+        )
+        change = artifact("x", state="DELETED", properties={"n_rows": 2}, custom={"b": None, "c": 3})
+        stored = typed.write(Change([Put(change, "update")])).nodes[change.uid]
+        assert isinstance(stored, Artifact)
+        assert (stored.id, stored.uid, stored.created_at) == (first.id, first.uid, first.created_at)
+        assert (stored.state, stored.uri, stored.revision) == ("DELETED", "a", 2)
+        assert stored.properties == {"n_rows": 2, "note": "n"}
+        assert stored.custom == {"a": 1, "b": None, "c": 3}
+        assert typed.get_nodes("artifact", uids=[first.uid]) == [stored]
+
+    def test_an_update_may_rename(self, typed: MetadataStore) -> None:
+        a, _ = put(typed, artifact("a"), artifact("b"))
+        with pytest.raises(ConflictError, match="name 'b' is taken"):
+            typed.write(Change([Put(dataclasses.replace(a, name="b"), "update")]))
+        typed.write(Change([Put(dataclasses.replace(a, name="c"), "update")]))
+        assert [n.uid for n in typed.find_nodes("artifact", name="c").nodes] == [a.uid]
+        assert typed.find_nodes("artifact", name="a").nodes == []
+        put(typed, artifact("a"))
+
+    def test_an_id_means_an_update(self, typed: MetadataStore) -> None:
+        (first,) = put(typed, artifact("x"))
+        stored = typed.write(Change([Put(dataclasses.replace(first, custom={"a": 1}))])).nodes[first.uid]
+        assert (stored.id, stored.custom, stored.revision) == (first.id, {"a": 1}, 2)
+        with pytest.raises(NotFoundError, match="artifact '1000000' not found"):
+            put(typed, artifact("y", id=1_000_000))
+
+    def test_an_old_revision_is_refused(self, typed: MetadataStore) -> None:
+        (first,) = put(typed, artifact("x"))
+        typed.write(Change([Put(artifact("x"), "update", revision=1)]))
+        with pytest.raises(ConflictError, match="has revision 2, not 1") as caught:
+            typed.write(Change([Put(artifact("x"), "update", revision=1)]))
+        assert caught.value.code == "stale-revision"
+        assert typed.get_nodes("artifact", uids=[first.uid])[0].revision == 2
+        with pytest.raises(NotFoundError):
+            typed.write(Change([Put(artifact("absent"), "update", revision=1)]))
+
+    def test_a_uid_keeps_its_type(self, typed: MetadataStore) -> None:
+        (first,) = put(typed, artifact("x"))
+        for other in (Execution(type="load", uid=first.uid), Artifact(type="Everything", uid=first.uid)):
+            with pytest.raises(ConflictError) as caught:
+                typed.write(Change([Put(other, "update")]))
+            assert caught.value.code == "name-taken"
+
+
+class EdgeRules(Furnished):
+    """Events, contexts, and that a change is written whole."""
+
+    def test_an_edge_to_nothing_changes_nothing(self, typed: MetadataStore) -> None:
+        a, e, c = artifact("a"), Execution(type="load"), Context(type="Group", name="c")
+        puts = [Put(a), Put(e), Put(c)]
+        for change in (
+            Change(puts, [Event(e.uid, "absent", "INPUT")]),
+            Change(puts, [Event(a.uid, e.uid, "INPUT")]),
+            Change(puts, attributions=[(c.uid, e.uid)]),
+            Change(puts, associations=[(c.uid, a.uid)]),
+            Change(puts, parents=[(c.uid, a.uid)]),
+        ):
+            with pytest.raises(NotFoundError):
+                typed.write(change)
+        assert typed.find_nodes("artifact").nodes == []
+        assert typed.find_nodes("execution").nodes == []
+        assert typed.find_nodes("context").nodes == []
+
+    def test_an_edge_follows_a_given_uid_to_the_stored_node(self, typed: MetadataStore) -> None:
+        (first,) = put(typed, artifact("a"))
+        again, e = artifact("a"), Execution(type="load")
+        typed.write(Change([Put(again, "reuse"), Put(e)], [Event(e.uid, again.uid, "INPUT")]))
+        (event,) = typed.list_events(executions=[e.uid])
+        assert (event.execution, event.artifact) == (e.uid, first.uid)
+
+    def test_events_keep_kind_path_and_time(self, typed: MetadataStore) -> None:
+        a, e = artifact("a"), Execution(type="load")
+        kinds: list[EventKind] = [
+            "DECLARED_OUTPUT", "DECLARED_INPUT", "INPUT", "OUTPUT", "INTERNAL_INPUT", "INTERNAL_OUTPUT",
+            "PENDING_OUTPUT",
+        ]  # fmt: skip
+        events = [
+            Event(e.uid, a.uid, kind, ("in", i, "ü"), MOMENT + timedelta(microseconds=i))
+            for i, kind in enumerate(kinds)
+        ]
+        typed.write(Change([Put(a), Put(e)], list(reversed(events))))
+        assert typed.list_events(artifacts=[a.uid]) == events
+        assert typed.list_events(executions=[e.uid], artifacts=[a.uid]) == events
+        assert typed.list_events(executions=["absent"]) == []
+        assert typed.list_events() == []
+
+    def test_the_same_event_again_is_one_event(self, typed: MetadataStore) -> None:
+        a, e = artifact("a"), Execution(type="load")
+        event = Event(e.uid, a.uid, "INPUT", ("x",), MOMENT)
+        typed.write(Change([Put(a), Put(e)], [event, event]))
+        typed.write(Change(events=[dataclasses.replace(event, at=MOMENT + timedelta(days=1))]))
+        assert typed.list_events(executions=[e.uid]) == [event]
+        typed.write(Change(events=[dataclasses.replace(event, path=("y",))]))
+        assert len(typed.list_events(executions=[e.uid])) == 2
+
+    def test_events_are_in_the_order_they_were_written(self, typed: MetadataStore) -> None:
+        tables = [artifact(f"t{i}") for i in range(9)]
+        put(typed, *tables)
+        e = Execution(type="load")
+        order = [tables[i] for i in (4, 0, 8, 3, 1, 7, 2, 6, 5)]
+        typed.write(Change([Put(e)], [Event(e.uid, t.uid, "INPUT") for t in order]))
+        assert [event.artifact for event in typed.list_events(executions=[e.uid])] == [t.uid for t in order]
+
+    def test_an_unknown_kind_of_event_is_refused(self, typed: MetadataStore) -> None:
+        a, e = put(typed, artifact("a"), Execution(type="load"))
+        with pytest.raises(UsageError) as caught:
+            typed.write(Change(events=[Event(e.uid, a.uid, "READ")]))  # type: ignore[arg-type]  # that is the test
+        assert caught.value.code == "bad-event"
+
+    def test_contexts_hold_artifacts_and_executions(self, typed: MetadataStore) -> None:
+        a, e = put(typed, artifact("a"), Execution(type="load", name="e"))
+        one, two = put(typed, Context(type="Group", name="1"), Context(type="Group", name="2"))
+        change = Change(attributions=[(one.uid, a.uid), (two.uid, a.uid)], associations=[(two.uid, e.uid)])
+        typed.write(change)
+        typed.write(change)
+        assert typed.list_contexts(artifact=a.uid) == [one, two]
+        assert typed.list_contexts(execution=e.uid) == [two]
+        assert typed.list_contexts(execution=a.uid) == []
+        assert typed.list_contexts(artifact="absent") == []
+        assert typed.find_nodes("artifact", context=one.uid).nodes == [a]
+        assert typed.find_nodes("execution", context=one.uid).nodes == []
+        assert typed.find_nodes("execution", context=two.uid).nodes == [e]
+        assert typed.find_nodes("execution", context="absent").nodes == []
+
+    def test_contexts_have_parents_and_no_circles(self, typed: MetadataStore) -> None:
+        a, b, c, d = (n.uid for n in put(typed, *(Context(type="Group", name=x) for x in "abcd")))
+        typed.write(Change(parents=[(b, a), (c, b), (c, a)]))
+        assert [n.name for n in typed.list_contexts(child=c)] == ["a", "b"]
+        for parents in ([(a, a)], [(a, b)], [(a, c)], [(d, c), (a, d)]):
+            with pytest.raises(ConflictError, match="its own ancestor") as caught:
+                typed.write(Change(parents=parents))
+            assert caught.value.code == "context-cycle"
+        assert typed.list_contexts(child=d) == []
+        typed.write(Change(parents=[(d, c), (d, a), (b, a)]))
+        assert [n.name for n in typed.list_contexts(child=d)] == ["a", "c"]
+
+    def test_many_at_once(self, typed: MetadataStore) -> None:
+        tables = [artifact(f"t{i}", external_id=f"x{i}") for i in range(12_000)]
+        put(typed, *tables)
+        uids = [t.uid for t in tables]
+        assert [n.uid for n in typed.get_nodes("artifact", uids=uids)] == uids
+        again = typed.write(Change([Put(t, "reuse") for t in tables])).nodes
+        assert list(again) == uids
+        assert len(typed.find_nodes("artifact", name=[f"t{i}" for i in range(0, 12_000, 2)]).nodes) == 6_000
+
+    def test_threads_lose_nothing(self, typed: MetadataStore) -> None:
+        errors: list[BaseException] = []
+
+        def work(who: int) -> None:
+            try:
+                for i in range(25):
+                    put(typed, artifact(f"{who}-{i}"))
+                    typed.write(Change([Put(artifact("shared", custom={f"{who}-{i}": i}), "update")]))
+                    typed.find_nodes("artifact", name_prefix=f"{who}-")
+            except BaseException as error:  # noqa: BLE001 - a thread's error must reach the test
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(who,)) for who in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert len(typed.find_nodes("artifact").nodes) == 101
+        (shared,) = typed.find_nodes("artifact", name="shared").nodes
+        assert (len(shared.custom), shared.revision) == (100, 100)
+
+
+class FindRules(Furnished):
+    """Finding nodes, in pages."""
+
+    @pytest.fixture
+    def found(self, typed: MetadataStore) -> MetadataStore:
+        put(
+            typed,
+            artifact(
+                "a@1", uri="u1", properties={"n_rows": 1, "drift": 0.5}, custom={"k.1": "v", "flag": True}
+            ),
+            artifact("a@2", uri="u2", properties={"n_rows": 2}, state="PENDING", custom={"k.1": None}),
+            artifact("a_2", external_id="x-1", properties={"n_rows": 2, "note": "v"}, custom={"n_rows": 1}),
+            artifact(None, uri="u1", custom={"n_rows": 1, 'odd "n': 7, "text": "1"}),
+            Artifact(type="Everything", name="a@1", custom={'odd "n': None}),
+            Execution(type="load", name="a@1", state="RUNNING"),
+        )
+        return typed
+
+    @pytest.mark.parametrize(
+        ("conditions", "want"),
+        [
+            ({}, ["a@1", "a@2", "a_2", None, "a@1"]),
+            ({"type_": "Table"}, ["a@1", "a@2", "a_2", None]),
+            ({"type_": ["Table", "Everything", "absent"]}, ["a@1", "a@2", "a_2", None, "a@1"]),
+            ({"type_": "absent"}, []),
+            ({"type_": []}, []),
+            ({"name": "a@1"}, ["a@1", "a@1"]),
+            ({"name": ["a_2", "a@2"]}, ["a@2", "a_2"]),
+            ({"name_prefix": "a@"}, ["a@1", "a@2", "a@1"]),
+            ({"name_prefix": "A"}, []),
+            ({"name_prefix": "a_"}, ["a_2"]),
+            ({"name_prefix": ""}, ["a@1", "a@2", "a_2", "a@1"]),
+            ({"external_id": "x-1"}, ["a_2"]),
+            ({"uri": "u1"}, ["a@1", None]),
+            ({"state": "PENDING"}, ["a@2"]),
+            ({"state": ["PENDING", "LIVE"], "type_": "Table"}, ["a@1", "a@2", "a_2", None]),
+            ({"where": {"n_rows": 2}}, ["a@2", "a_2"]),
+            ({"where": {"n_rows": 1}}, ["a@1", None]),
+            ({"where": {"n_rows": 1.0}}, ["a@1", None]),
+            ({"where": {"n_rows": 2, "note": "v"}}, ["a_2"]),
+            ({"where": {"k.1": "v"}}, ["a@1"]),
+            ({"where": {"k.1": None}, "type_": "Table"}, ["a@2", "a_2", None]),
+            ({"where": {"flag": True}}, ["a@1"]),
+            ({"where": {"drift": 0.5}}, ["a@1"]),
+            ({"where": {"text": 1}}, []),
+            ({"where": {"text": "1"}}, [None]),
+            ({"where": {'odd "n': 7}}, [None]),
+            ({"where": {'odd "n': None}}, ["a@1", "a@2", "a_2", "a@1"]),
+            ({"where": {"'; DROP TABLE node; --": 1}}, []),
+            ({"name": "'; DROP TABLE node; --"}, []),
+        ],
+    )
+    def test_conditions(
+        self, found: MetadataStore, conditions: dict[str, object], want: list[str | None]
+    ) -> None:
+        page = found.find_nodes("artifact", **conditions)  # type: ignore[arg-type]  # the test says what
+        assert [n.name for n in page.nodes] == want
+        assert page.cursor is None
+
+    def test_kinds_are_apart(self, found: MetadataStore) -> None:
+        assert [n.type for n in found.find_nodes("execution").nodes] == ["load"]
+        assert found.find_nodes("context").nodes == []
+
+    @pytest.mark.parametrize("where", [{"x": [1]}, {"x": b"1"}, {"x": float("nan")}])
+    def test_what_cannot_be_compared_is_refused(self, found: MetadataStore, where: dict[str, Value]) -> None:
+        with pytest.raises(UsageError) as caught:
+            found.find_nodes("artifact", where=where)
+        assert caught.value.code == "bad-query"
+
+    def test_order(self, found: MetadataStore) -> None:
+        found.write(Change([Put(artifact("a@2", state="LIVE"), "update")]))
+        assert [n.name for n in found.find_nodes("artifact", type_="Table", order_by="updated_at").nodes][
+            -1
+        ] == "a@2"
+        newest = found.find_nodes("artifact", order_by="updated_at", descending=True, limit=1).nodes
+        assert [n.name for n in newest] == ["a@2"]
+        oldest = found.find_nodes("artifact", type_="Table", order_by="created_at", limit=2).nodes
+        assert [n.name for n in oldest] == ["a@1", "a@2"]
+        ids = [n.id for n in found.find_nodes("artifact", descending=True).nodes if n.id is not None]
+        assert ids == sorted(ids, reverse=True)
+
+    @pytest.mark.parametrize("order_by", ["id", "created_at"])
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_pages_survive_writes(self, typed: MetadataStore, order_by: str, descending: bool) -> None:
+        first = [n.name for n in put(typed, *(artifact(f"t{i}") for i in range(10)))]
+        seen: list[str | None] = []
+        cursor = None
+        while True:
+            page = typed.find_nodes(
+                "artifact", order_by=order_by, descending=descending, limit=3, cursor=cursor,  # type: ignore[arg-type]
+            )  # fmt: skip
+            seen += [n.name for n in page.nodes]
+            cursor = page.cursor
+            if cursor is None:
+                break
+            if len(seen) < 9:
+                put(typed, artifact(f"new{len(seen)}"))
+        old = [name for name in seen if name in first]
+        assert old == (first[::-1] if descending else first)
+        assert len(set(seen)) == len(seen)
+
+    def test_a_page_that_ends_with_the_nodes_has_no_cursor(self, typed: MetadataStore) -> None:
+        put(typed, *(artifact(f"t{i}") for i in range(4)))
+        page = typed.find_nodes("artifact", limit=2)
+        assert page.cursor is not None
+        last = typed.find_nodes("artifact", limit=2, cursor=page.cursor)
+        assert ([n.name for n in last.nodes], last.cursor) == (["t2", "t3"], None)
+
+    @pytest.mark.parametrize("cursor", ["", "x", "bm90IGpzb24", "WzEsMl0"])
+    def test_a_foreign_cursor_is_refused(self, typed: MetadataStore, cursor: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            typed.find_nodes("artifact", limit=2, cursor=cursor)
+        assert caught.value.code == "bad-cursor"
+
+    def test_a_cursor_belongs_to_its_order(self, typed: MetadataStore) -> None:
+        put(typed, *(artifact(f"t{i}") for i in range(4)))
+        cursor = typed.find_nodes("artifact", limit=2).cursor
+        with pytest.raises(UsageError, match="another order"):
+            typed.find_nodes("artifact", limit=2, cursor=cursor, descending=True)
+
+    @pytest.mark.parametrize("bad", [{"limit": 0}, {"order_by": "name"}])
+    def test_a_bad_query_is_refused(self, typed: MetadataStore, bad: dict[str, object]) -> None:
+        with pytest.raises(UsageError) as caught:
+            typed.find_nodes("artifact", **bad)  # type: ignore[arg-type]  # that is the test
+        assert caught.value.code == "bad-query"
+
+
+class LineageRules(Furnished):
+    """Lineage, up and down."""
+
+    @pytest.fixture
+    def diamond(self, typed: MetadataStore) -> dict[str | None, str]:
+        """Raw → split → (left, right) → join → out, and raw → other → aside."""
+        nodes = {n: artifact(n) for n in ("raw", "left", "right", "out", "aside")}
+        runs = {n: Execution(type="load", name=n) for n in ("split", "join", "other")}
+        edges: list[tuple[str, str, EventKind]] = [
+            ("split", "raw", "INPUT"), ("split", "left", "OUTPUT"), ("split", "right", "OUTPUT"),
+            ("join", "left", "INPUT"), ("join", "right", "DECLARED_INPUT"), ("join", "out", "OUTPUT"),
+            ("other", "raw", "INPUT"), ("other", "aside", "PENDING_OUTPUT"),
+        ]  # fmt: skip
+        group = Context(type="Group", name="g")
+        everything: list[AnyNode] = [*nodes.values(), *runs.values(), group]
+        typed.write(
+            Change(
+                [Put(node) for node in everything],
+                [Event(runs[e].uid, nodes[a].uid, kind) for e, a, kind in edges],
+                attributions=[(group.uid, nodes["out"].uid)],
+                associations=[(group.uid, runs["join"].uid)],
+            )
+        )
+        return {node.name: node.uid for node in everything}
+
+    def test_up(self, typed: MetadataStore, diamond: dict[str | None, str]) -> None:
+        found = typed.lineage([diamond["out"]])
+        assert names(found) == {"out", "join", "left", "right", "split", "raw"}
+        assert len(found.events) == 6
+        assert [c.name for c in found.contexts] == ["g"]
+        assert found.attributions == [(diamond["g"], diamond["out"])]
+        assert found.associations == [(diamond["g"], diamond["join"])]
+
+    def test_down(self, typed: MetadataStore, diamond: dict[str | None, str]) -> None:
+        found = typed.lineage([diamond["split"]], direction="down")
+        assert names(found) == {"split", "left", "right", "join", "out"}
+        everything = typed.lineage([diamond["raw"]], direction="down")
+        assert len(names(everything)) == 8
+
+    def test_both(self, typed: MetadataStore, diamond: dict[str | None, str]) -> None:
+        assert len(names(typed.lineage([diamond["aside"]], direction="both"))) == 8
+
+    def test_from_an_execution_and_from_several(
+        self, typed: MetadataStore, diamond: dict[str | None, str]
+    ) -> None:
+        assert names(typed.lineage([diamond["join"]])) == {"join", "left", "right", "split", "raw"}
+        found = typed.lineage([diamond["aside"], diamond["left"], diamond["left"]])
+        assert names(found) == {"aside", "other", "left", "split", "raw"}
+        assert names(typed.lineage([])) == set()
+
+    @pytest.mark.parametrize(
+        ("hops", "want", "n_events"),
+        [
+            (0, {"out"}, 0),
+            (1, {"out", "join"}, 1),
+            (2, {"out", "join", "left", "right"}, 3),
+            (3, {"out", "join", "left", "right", "split"}, 5),
+            (4, {"out", "join", "left", "right", "split", "raw"}, 6),
+        ],
+    )
+    def test_hops(
+        self, typed: MetadataStore, diamond: dict[str | None, str], hops: int, want: set[str], n_events: int
+    ) -> None:
+        found = typed.lineage([diamond["out"]], max_hops=hops)
+        assert (names(found), len(found.events)) == (want, n_events)
+
+    def test_events_at_the_edge_of_the_hops_are_there(
+        self, typed: MetadataStore, diamond: dict[str | None, str]
+    ) -> None:
+        # left and join are both starts: the event between them is there, though nothing was followed.
+        found = typed.lineage([diamond["left"], diamond["join"]], max_hops=0)
+        assert [(e.execution, e.artifact) for e in found.events] == [(diamond["join"], diamond["left"])]
+
+    def test_internal_events_are_followed_only_when_asked(self, typed: MetadataStore) -> None:
+        code, out, e = artifact("code"), artifact("out"), Execution(type="load", name="e")
+        events = [Event(e.uid, code.uid, "INTERNAL_INPUT"), Event(e.uid, out.uid, "OUTPUT")]
+        typed.write(Change([Put(code), Put(out), Put(e)], events))
+        assert names(typed.lineage([out.uid])) == {"out", "e"}
+        assert names(typed.lineage([out.uid], internal=True)) == {"out", "e", "code"}
+        assert names(typed.lineage([code.uid], direction="down")) == {"code"}
+
+    def test_an_unknown_start_is_refused(self, typed: MetadataStore, diamond: dict[str | None, str]) -> None:
+        for start in ("absent", diamond["g"]):
+            with pytest.raises(NotFoundError) as caught:
+                typed.lineage([diamond["out"], start])
+            assert caught.value.code == "node-not-found"
+
+    def test_a_long_chain(self, typed: MetadataStore) -> None:
+        tables = chain(typed, 400)
+        assert len(names(typed.lineage([tables[-1].uid]))) == 799
+        assert len(names(typed.lineage([tables[0].uid], direction="down"))) == 799
+        assert len(names(typed.lineage([tables[200].uid], max_hops=10))) == 11
+
+    def test_a_circle_ends(self, typed: MetadataStore) -> None:
+        a, e = artifact("a"), Execution(type="load", name="e")
+        typed.write(Change([Put(a), Put(e)], [Event(e.uid, a.uid, "INPUT"), Event(e.uid, a.uid, "OUTPUT")]))
+        found = typed.lineage([a.uid])
+        assert (names(found), len(found.events)) == ({"a", "e"}, 2)
+
+
+class MetadataSuite(TypeRules, NodeRules, PutRules, EdgeRules, FindRules, LineageRules):
+    """What every metadata store does. The fixture ``store`` gives an empty one."""
+
+    def test_the_layout_has_a_version(self, store: MetadataStore) -> None:
+        assert store.schema_version() >= 1

@@ -1,0 +1,199 @@
+"""The face of the room: trace, impact and diff over one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from whence._base.refs import Ref
+from whence.errors import NotFoundError, UsageError
+from whence.metadata.types import AnyNode, Artifact, Execution
+from whence.trace.ancestry import MAX_DEPTH, Ancestry
+from whence.trace.base import Blobs, Features, Graph, Models, Scoring, Tables
+from whence.trace.diff import Diff, diff_nodes
+from whence.trace.explain import Explainer, Explainers
+from whence.trace.names import (
+    EXECUTION_KINDS,
+    TYPE_OF_KIND,
+    artifacts_of_digest,
+    get_artifact,
+    get_execution,
+    latest_artifact,
+    ref_of,
+)
+from whence.trace.node import TraceNode
+from whence.trace.types import Impact, Trace
+from whence.trace.up import Descent, ends_in_graph, impact_of
+
+
+class Tracer:
+    """Whence things came and where they went.
+
+    Args:
+        store: The graph.
+        lake: The tables; None when there are none, as in a graph alone.
+        features: Explains feature values down to their rows.
+        scoring: Finds predictions.
+        models: Resolves aliases.
+        runs: The runs, for their metrics.
+        blobs: Says whether bytes are still there.
+    """
+
+    def __init__(
+        self,
+        store: Graph,
+        lake: Tables | None = None,
+        features: Features | None = None,
+        scoring: Scoring | None = None,
+        models: Models | None = None,
+        runs: object | None = None,
+        blobs: Blobs | None = None,
+    ) -> None:
+        self._graph = store
+        self._lake = lake
+        self._features = features
+        self._scoring = scoring
+        self._models = models
+        self._runs = runs
+        self._blobs = blobs
+        self._explain = Explainers(lake, blobs)
+
+    def register(self, artifact_type: str, explainer: Explainer) -> None:
+        """Let `explainer` say what is known of artifacts of this type."""
+        self._explain.register(artifact_type, explainer)
+
+    def trace(self, ref: str, *, max_depth: int = MAX_DEPTH, max_rows: int | None = None) -> Trace:
+        """Whence a thing came.
+
+        Args:
+            ref: ``prediction:late_scores/KEY`` (down to the raw rows), ``row:flights@12/KEY``,
+                ``table:flights@12``, ``model:late@champion``, ``run:…``, ``execution:…``, ``blob:sha256:…``,
+                ``feature_view:…``, ``schema:…``, ``statistics:…``, ``view:…`` or ``artifact:…``. Without a
+                version the newest is meant.
+            max_depth: At most this many edges of the graph away; what lies deeper is one node that says so.
+            max_rows: Keep at most this many raw rows of each feature; their number is always whole, and a
+                value is recomputed from all of them. None keeps all.
+
+        Raises:
+            NotFoundError: Nothing has this name; near names are given.
+            UsageError: The reference cannot be read or traced (``bad-reference``, ``untraceable``).
+        """
+        _check_bounds(max_depth, max_rows)
+        parsed = Ref.parse(ref)
+        if parsed.kind == "prediction":
+            return self._prediction(parsed, max_depth, max_rows)
+        if parsed.kind == "row":
+            return self._row(parsed, max_depth)
+        if parsed.kind == "blob":
+            return self._blob(parsed, max_depth)
+        node = self._resolve(parsed)
+        ancestry = self._ancestry([node.uid], max_depth)
+        tree = ancestry.execution(node.uid) if isinstance(node, Execution) else ancestry.artifact(node.uid)
+        return self._answer(ref_of(node), tree)
+
+    def diff(self, a: str, b: str) -> Diff:
+        """What differs between two executions, models or table versions, and the first ancestor that does.
+
+        Raises:
+            NotFoundError: Nothing has this name.
+            UsageError: They are not of one kind (``not-comparable``).
+        """
+        return diff_nodes(self._graph, self._resolve(Ref.parse(a)), self._resolve(Ref.parse(b)))
+
+    def impact(self, ref: str) -> Impact:
+        """Where a thing went: everything made from it, by kind.
+
+        A table version is carried on by the later versions of its table until the table is
+        overwritten; what read one of those is affected, too, and marked ``carried``. For a row, the
+        versions that hold it are meant; predictions whose features were made of it are counted exactly
+        where the features can answer that, else those that read such a version, and a note says so.
+
+        Raises:
+            NotFoundError: Nothing has this name.
+            UsageError: The reference cannot be read or traced.
+        """
+        parsed = Ref.parse(ref)
+        if parsed.kind == "row":
+            return self._row_impact(parsed)
+        if parsed.kind == "prediction":
+            return self._prediction_impact(parsed)
+        starts = self._starts(parsed)
+        descent = Descent(self._graph, self._ends)
+        descent.run(starts)
+        return impact_of(descent, ref_of(starts[0]) if len(starts) == 1 else str(parsed), starts)
+
+    def _starts(self, ref: Ref) -> list[Artifact | Execution]:
+        if ref.kind == "blob":
+            return list(self._of_digest(ref))
+        node = self._resolve(ref)
+        assert isinstance(node, Artifact | Execution)
+        return [node]
+
+    def _ends(self, table: str) -> set[int]:
+        """The versions that replaced all rows of a table: by the lake's log, else by the graph."""
+        if self._lake is None or not self._lake.table(table).exists:
+            return ends_in_graph(self._graph, table)
+        found: set[int] = set()
+        before: int | None = None
+        for commit in sorted(self._lake.table(table).history(), key=lambda c: c.version):
+            removed = None if commit.removed is None else commit.removed.n
+            if commit.type == "overwrite" and (removed is None or before is None or removed >= before):
+                found.add(commit.version)
+            before = None if commit.state is None else commit.state.n_rows
+        return found
+
+    def _of_digest(self, ref: Ref) -> list[Artifact]:
+        found = artifacts_of_digest(self._graph, ref.name)
+        if not found:
+            raise NotFoundError("blob", ref.name)
+        return found
+
+    def _blob(self, ref: Ref, max_depth: int) -> Trace:
+        found = self._of_digest(ref)
+        ancestry = self._ancestry([a.uid for a in found], max_depth)
+        if len(found) == 1:
+            return self._answer(str(ref), ancestry.artifact(found[0].uid))
+        gone = None if self._blobs is None or self._blobs.exists(ref.name) else f"blob {ref.name} is gone"
+        children = tuple(ancestry.artifact(a.uid) for a in found)
+        facts = {} if gone is None else {"missing": gone}
+        return self._answer(str(ref), TraceNode(str(ref), "blob", str(ref), facts, children))
+
+    def _resolve(self, ref: Ref) -> AnyNode:
+        """The node of the graph a reference names; heads and aliases are looked up."""
+        if ref.kind in EXECUTION_KINDS:
+            return get_execution(self._graph, ref)
+        if ref.kind == "model" and (ref.version is None or not ref.version.isdecimal()):
+            ref = self._model(ref)
+        if ref.kind == "artifact":
+            return get_artifact(self._graph, ref)
+        if ref.kind not in TYPE_OF_KIND:
+            raise UsageError(
+                f"{ref} is a {ref.kind}, which has no ancestry of its own",
+                code="untraceable",
+                hint="trace an execution or a thing in it",
+            )
+        if ref.version is None:
+            newest = latest_artifact(self._graph, ref.kind, ref.name)
+            if newest is not None:
+                return newest
+        return get_artifact(self._graph, ref)
+
+    def _model(self, ref: Ref) -> Ref:
+        if self._models is None or ref.version is None:
+            return ref
+        return Ref.parse(self._models.get(str(ref).removeprefix("model:")).ref, kind="model")
+
+    def _ancestry(self, starts: Sequence[str], max_depth: int) -> Ancestry:
+        ancestry = Ancestry(self._graph, self._explain, max_depth=max_depth)
+        ancestry.load(starts)
+        return ancestry
+
+    def _answer(self, ref: str, tree: TraceNode, notes: Sequence[str] = ()) -> Trace:
+        return Trace(ref, tree, tuple(notes), onward=lambda: self.impact(ref))
+
+
+def _check_bounds(max_depth: int, max_rows: int | None) -> None:
+    if max_depth < 1 or (max_rows is not None and max_rows < 0):
+        raise UsageError(
+            f"a trace needs max_depth >= 1 and max_rows >= 0, got {max_depth} and {max_rows}",
+            code="bad-bounds",
+        )

@@ -1,0 +1,179 @@
+"""Example rows of anomalies: found by reading the version again, only the columns concerned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whence.compute import Engine, Relation
+from whence.errors import UsageError
+from whence.validation.anomalies import anomaly
+from whence.validation.rows import (
+    RELATION,
+    RowTest,
+    bad_rule,
+    breaches,
+    row_tests,
+    rule_applies,
+    rule_columns,
+    rules_in,
+)
+from whence.validation.schema import Schema
+from whence.validation.types import Anomaly, Rule
+
+EXAMPLES: Final = 5
+_MOST_A_BATCH: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of what is validated.
+
+    Attributes:
+        name: ``flights@12``; rows are called ``row:flights@12/<key>``.
+        relation: The rows.
+        columns: The names of all columns.
+        key: Columns that name a row; without any a row is named by its position, ``#17``.
+    """
+
+    name: str
+    relation: Relation
+    columns: Sequence[str]
+    key: tuple[str, ...] = ()
+
+
+def row_key(values: Sequence[Any]) -> str:
+    """The text of a key in a reference: the value itself, or several as a JSON list.
+
+    Example:
+        >>> row_key(["B6-35-JFK-2013-07-01"]), row_key(["JFK", 7])
+        ('B6-35-JFK-2013-07-01', '["JFK",7]')
+    """
+    if len(values) == 1:
+        return str(values[0])
+    return json.dumps(list(values), default=str, separators=(",", ":"), ensure_ascii=False)
+
+
+def find_rows(
+    rows: Rows,
+    schema: Schema,
+    anomalies: Sequence[Anomaly],
+    engine: Engine,
+    *,
+    environment: str | None = None,
+) -> list[Anomaly]:
+    """The anomalies with the number of rows that break each, and some of those rows."""
+    wanted = {(a.feature, a.type) for a in anomalies}
+    tests = [t for t in row_tests(schema, environment) if (t.feature, t.type) in wanted]
+    if not tests:
+        return list(anomalies)
+    hits = {(t.feature, t.type): _Hits() for t in tests}
+    for start, batch in _read(rows, [t.feature for t in tests], engine):
+        for test in tests:
+            _search(rows, test, batch, start, hits[test.feature, test.type])
+    return [
+        replace(a, n_rows=hit.n, rows=hit.refs(rows)) if (hit := hits.get((a.feature, a.type))) else a
+        for a in anomalies
+    ]
+
+
+@dataclass(slots=True)
+class _Hits:
+    """What was found for one test so far."""
+
+    n: int = 0
+    keys: list[str] = field(default_factory=list)
+
+    def refs(self, rows: Rows) -> tuple[str, ...]:
+        return tuple(f"row:{rows.name}/{k}" for k in self.keys)
+
+    def note(self, keys: list[str], n: int, *, in_order: bool) -> None:
+        self.n += n
+        # Files are read in any order when rows have a key: the smallest keys are kept.
+        self.keys = (self.keys + keys if in_order else sorted(self.keys + keys))[:EXAMPLES]
+
+
+def _read(rows: Rows, features: Sequence[str], engine: Engine) -> Iterator[tuple[int, pa.Table]]:
+    columns = list(dict.fromkeys([*features, *rows.key]))
+    if isinstance(rows.relation, pa.Table):
+        batches = rows.relation.select(columns).to_batches()
+    elif rows.key:
+        listed = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
+        batches = engine.stream(f"SELECT {listed} FROM {RELATION}", {RELATION: rows.relation})
+    else:
+        batches = engine.scan(rows.relation, columns=columns).to_batches()
+    start = 0
+    for batch in batches:
+        yield start, pa.Table.from_batches([batch])
+        start += batch.num_rows
+
+
+def _search(rows: Rows, test: RowTest, batch: pa.Table, start: int, hits: _Hits) -> None:
+    mask = test.bad(batch.column(test.feature))
+    n = pc.sum(mask).as_py() or 0
+    if n:
+        at = pc.indices_nonzero(mask)[:_MOST_A_BATCH]
+        hits.note(_keys(rows, batch.take(at), [start + i for i in at.to_pylist()]), n, in_order=not rows.key)
+
+
+def _keys(rows: Rows, table: pa.Table, positions: Sequence[int]) -> list[str]:
+    if not rows.key:
+        return [f"#{p}" for p in positions]
+    return [row_key(v) for v in zip(*(table.column(c).to_pylist() for c in rows.key), strict=True)]
+
+
+# --- rules in SQL -------------------------------------------------------------------------------
+
+
+def check_rules(
+    rows: Rows, schema: Schema, engine: Engine, *, environment: str | None = None
+) -> tuple[list[Anomaly], list[str]]:
+    """The anomalies of the schema's row rules, and notes on rules that do not apply.
+
+    A rule the engine refuses is a fault of the schema: ``INVALID_SCHEMA_SPECIFICATION``.
+    """
+    found: list[Anomaly] = []
+    notes: list[str] = []
+    for rule in rules_in(schema, environment):
+        if not rule_applies(rule, schema, rows.columns):
+            absent = sorted(rule_columns(rule, schema) - set(rows.columns))
+            notes.append(f"rule {rule.name!r} does not apply: column {', '.join(absent)} is absent")
+            continue
+        try:
+            found += _check_rule(rows, rule, engine)
+        except UsageError as error:
+            text = bad_rule(rule, error).message
+            found.append(
+                anomaly("", "INVALID_SCHEMA_SPECIFICATION", rule.name, rule.sql, "an expression", text)
+            )
+    return found, notes
+
+
+def _check_rule(rows: Rows, rule: Rule, engine: Engine) -> list[Anomaly]:
+    breach = f"FROM {RELATION} WHERE NOT ({rule.sql})"
+    n = engine.query(f"SELECT count(*) {breach}", {RELATION: rows.relation}).column(0)[0].as_py()
+    if not n:
+        return []
+    text = f"{n:,} rows break the rule {rule.name!r}: {rule.sql}"
+    made = anomaly("", "CUSTOM_VALIDATION", rule.name, n, rule.sql, text)
+    keys = _keyed(rows, breach, engine) if rows.key else _numbered(rows, rule, engine)
+    refs = tuple(f"row:{rows.name}/{k}" for k in keys)
+    return [replace(made, severity=rule.severity, n_rows=n, rows=refs)]
+
+
+def _keyed(rows: Rows, breach: str, engine: Engine) -> list[str]:
+    listed = ", ".join('"' + c.replace('"', '""') + '"' for c in rows.key)
+    table = engine.query(
+        f"SELECT {listed} {breach} ORDER BY {listed} LIMIT {EXAMPLES}", {RELATION: rows.relation}
+    )
+    return _keys(rows, table, [])
+
+
+def _numbered(rows: Rows, rule: Rule, engine: Engine) -> list[str]:
+    table = rows.relation if isinstance(rows.relation, pa.Table) else engine.scan(rows.relation)
+    return [f"#{p}" for p in breaches(engine, table, rule)[:EXAMPLES]]

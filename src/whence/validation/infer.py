@@ -1,0 +1,244 @@
+"""A first schema from statistics, by TFDV's rules in their order; ranges learned robustly when asked."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from whence.validation.features import FeatureStatistics
+from whence.validation.schema import Schema
+from whence.validation.statistics import Statistics
+from whence.validation.types import (
+    BoolDomain,
+    Domain,
+    Feature,
+    FloatDomain,
+    IntDomain,
+    Presence,
+    StringDomain,
+    ValueCount,
+)
+
+SPREAD_FACTOR: Final = 10.0
+"""A value is out of line beyond so many times the spread between the median and the outer quantile."""
+_OUTER: Final = 0.001
+_MIN_ROWS: Final = 20
+# Codes and parts of dates have few values and no tails: a range learned from January would refuse December.
+_MIN_DISTINCT: Final = 10
+_TRUE: Final = ("true", "True", "TRUE", "t", "T", "yes", "Yes", "YES", "y", "Y", "1")
+_FALSE: Final = ("false", "False", "FALSE", "f", "F", "no", "No", "NO", "n", "N", "0")
+_INTEGER: Final = re.compile(r"[+-]?\d{1,18}")
+
+
+def infer_schema(
+    statistics: Statistics,
+    *,
+    max_string_domain_size: int = 100,
+    robust_ranges: bool = False,
+    factor: float = SPREAD_FACTOR,
+) -> Schema:
+    """The schema the rows of `statistics` satisfy.
+
+    In this order, per column:
+
+    1. type from the statistics;
+    2. presence: ``min_count`` 1 (0 when nothing is there), ``min_fraction`` 1 when nothing is missing;
+    3. value count (lists only): constant n gives [n, n], else at least 1 when no list is empty;
+    4. domain, the first that fits: none for bytes and text with invalid UTF-8; bool for integers with
+       min >= 0 and max = 1, and for at most two texts of the usual spellings of true and false; int for
+       texts that all read as integers; the list of texts when there are at most
+       `max_string_domain_size` of them; none.
+
+    With `robust_ranges`, numeric columns also get a range, see `learn_ranges`: so a value far outside
+    the others is an anomaly of the very data the schema was inferred from.
+
+    Source:
+        TFDV ``infer_schema`` (``schema.cc``, CreateColumn). Differs: booleans and times are types; a
+        column that is no list has no value count.
+
+    Example:
+        >>> from whence.validation.statistics import describe
+        >>> import pyarrow as pa
+        >>> print(infer_schema(describe(pa.table({"carrier": ["AA", "UA"], "late": [0, 1]}))))
+        feature  type    presence  values  domain      environments
+        -------  ------  --------  ------  ----------  ------------
+        carrier  STRING  required          'AA', 'UA'
+        late     INT     required          bool
+    """
+    features = {f.name: _feature(f, max_string_domain_size) for f in statistics}
+    schema = Schema(features, source=statistics.name)
+    return learn_ranges(schema, statistics, factor=factor) if robust_ranges else schema
+
+
+def _feature(f: FeatureStatistics, max_size: int) -> Feature:
+    if not f.num_non_missing:
+        return Feature(f.name, f.type, Presence(min_count=0))
+    presence = Presence(1.0 if not f.num_missing else None, 1)
+    return Feature(f.name, f.type, presence, _value_count(f), _domain(f, max_size))
+
+
+def _value_count(f: FeatureStatistics) -> ValueCount | None:
+    if not f.arrow_type.startswith(("list", "large_list", "fixed_size_list")):
+        return None
+    low, high = f.min_num_values or 0, f.max_num_values or 0
+    if low == high and low > 0:
+        return ValueCount(low, high)
+    return ValueCount(min=1) if low > 0 else None
+
+
+def _domain(f: FeatureStatistics, max_size: int) -> Domain | None:
+    if f.type == "INT":
+        return BoolDomain() if f.min in (0, 1) and f.max == 1 else None
+    if f.type != "STRING" or f.num_invalid_utf8:
+        return None
+    counts = f.value_counts()
+    if counts is None:
+        return None
+    values = [str(v) for v in counts]
+    return _bool_domain(values) or _int_domain(values) or _string_domain(values, max_size)
+
+
+def _bool_domain(values: list[str]) -> BoolDomain | None:
+    if not 0 < len(values) <= 2:
+        return None
+    true = [v for v in values if v in _TRUE]
+    false = [v for v in values if v in _FALSE]
+    if len(true) + len(false) != len(values) or len(true) > 1 or len(false) > 1:
+        return None
+    return BoolDomain(true[0] if true else None, false[0] if false else None)
+
+
+def _int_domain(values: list[str]) -> IntDomain | None:
+    return IntDomain() if values and all(_INTEGER.fullmatch(v) for v in values) else None
+
+
+def _string_domain(values: list[str], max_size: int) -> StringDomain | None:
+    return StringDomain(tuple(sorted(values))) if 0 < len(values) <= max_size else None
+
+
+# --- ranges -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A side of a numeric column that lies far outside the others.
+
+    Attributes:
+        feature: The column.
+        side: Which extreme.
+        observed: The extreme.
+        allowed: The bound it is beyond.
+        times: How many spreads it lies from the median.
+    """
+
+    feature: str
+    side: Literal["min", "max"]
+    observed: float
+    allowed: float
+    times: float
+
+
+def robust_range(f: FeatureStatistics, *, factor: float = SPREAD_FACTOR) -> tuple[float | None, float | None]:
+    """The bounds a numeric column keeps when a few corrupt values are not believed.
+
+    ``median ± factor * spread``, each side with its own spread: the distance from the median to the
+    quantile 0.001 (0.999). With few rows the outer quantile moves inwards so that one extreme value
+    is never part of its own yardstick: ``max(0.001, 1.5 / n)``. Bounds are rounded outwards to two
+    digits. A side without spread, a column of fewer than 20 finite or 10 different values, booleans
+    and times have no bound (None).
+
+    Example:
+        >>> from whence.validation.statistics import describe
+        >>> import pyarrow as pa
+        >>> s = describe(pa.table({"x": [float(i % 21) for i in range(2000)] + [1048.0]}))
+        >>> robust_range(s["x"])
+        (-90.0, 110.0)
+    """
+    if f.number is None or f.type not in ("INT", "FLOAT"):
+        return None, None
+    sketch = f.number.quantiles
+    n = sketch.n - f.num_inf
+    if n < _MIN_ROWS or (f.num_unique or 0) < _MIN_DISTINCT:
+        return None, None
+    outer = max(_OUTER, 1.5 / n)
+    low, middle, high = sketch.quantiles([outer, 0.5, 1 - outer])
+    if low is None or middle is None or high is None or not all(map(math.isfinite, (low, middle, high))):
+        return None, None
+    down, up = middle - low, high - middle
+    bottom = _outwards(middle - factor * down, math.floor) if down else None
+    return bottom, (_outwards(middle + factor * up, math.ceil) if up else None)
+
+
+def _outwards(bound: float, way: Callable[[float], int]) -> float:
+    """A bound with two digits, moved away from the data: 276.19 becomes 280.0."""
+    if bound == 0.0:
+        return 0.0
+    digits = 1 - math.floor(math.log10(abs(bound)))
+    step = 10.0**digits
+    return way(round(bound * step, 9)) / step
+
+
+def list_outliers(statistics: Statistics, *, factor: float = SPREAD_FACTOR) -> list[Outlier]:
+    """Columns whose extreme value lies beyond the robust range, the furthest first.
+
+    Example:
+        >>> from whence.validation.statistics import describe
+        >>> import pyarrow as pa
+        >>> list_outliers(describe(pa.table({"x": [float(i % 21) for i in range(2000)] + [1048.0]})))
+        [Outlier(feature='x', side='max', observed=1048.0, allowed=110.0, times=103.8)]
+    """
+    found = [o for f in statistics for o in _outliers(f, factor)]
+    return sorted(found, key=lambda o: (-o.times, o.feature))
+
+
+def _outliers(f: FeatureStatistics, factor: float) -> list[Outlier]:
+    low, high = robust_range(f, factor=factor)
+    middle: Any = f.median
+    smallest: Any = f.min
+    largest: Any = f.max
+    found = []
+    if low is not None and smallest < low:
+        times = (middle - smallest) / ((middle - low) / factor)
+        found.append(Outlier(f.name, "min", smallest, low, times))
+    if high is not None and largest > high:
+        times = (largest - middle) / ((high - middle) / factor)
+        found.append(Outlier(f.name, "max", largest, high, times))
+    return found
+
+
+def learn_ranges(schema: Schema, statistics: Statistics, *, factor: float = SPREAD_FACTOR) -> Schema:
+    """The schema with a range for every numeric column that has a robust one and no domain yet.
+
+    Bounds are those of `robust_range`, integers rounded outwards. A range already in the schema is
+    kept where it is wider, so learning from several versions one after another only widens.
+    """
+    for f in statistics:
+        if f.name not in schema or schema[f.name].type != f.type:
+            continue
+        domain = schema.domain_of(schema[f.name])
+        if domain is None or isinstance(domain, (IntDomain, FloatDomain)):
+            schema = _learn(schema, f, domain, factor)
+    return schema
+
+
+def _learn(
+    schema: Schema, f: FeatureStatistics, domain: IntDomain | FloatDomain | None, factor: float
+) -> Schema:
+    low, high = robust_range(f, factor=factor)
+    if low is None and high is None:
+        return schema
+    new: Domain
+    if f.type == "INT":
+        new = IntDomain(None if low is None else math.floor(low), None if high is None else math.ceil(high))
+    else:
+        new = FloatDomain(low, high)
+    if domain is not None:
+        new = replace(domain, min=_wider(domain.min, new.min, min), max=_wider(domain.max, new.max, max))
+    return schema.edit(f.name, domain=new)
+
+
+def _wider(have: Any, new: Any, pick: Any) -> Any:
+    return None if have is None or new is None else pick(have, new)

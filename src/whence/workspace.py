@@ -1,0 +1,318 @@
+"""`connect`: from settings to rooms. The only place where the whole is put together.
+
+Rooms are built when they are first asked for, so a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+
+from whence._base.clock import Clock, WallClock
+from whence._base.locks import Life, file_lock
+from whence.blobs import BlobStore, open_blobs
+from whence.config import Config, load_config, settings_file
+from whence.database import Database
+from whence.errors import UsageError
+from whence.metadata import MetadataStore, Recorder, Recording, open_store
+from whence.metadata.types import NONE, Properties
+
+if TYPE_CHECKING:  # rooms with heavy clients are imported when they are first used
+    from whence.compute import Engine
+    from whence.features import AnyView, Features
+    from whence.lake import Lake, Table, TableVersion
+    from whence.pipelines import Pipelines, Verdict
+    from whence.registry import Models
+    from whence.serving import Scoring
+    from whence.trace import Impact, Trace, Tracer
+    from whence.tracking import Runs
+    from whence.validation import Schema, Validation
+
+log = logging.getLogger(__name__)
+
+_MARKS = ("whence.toml", "whence.db")
+_LOCKS = "locks"
+
+
+def connect(
+    target: str | Path | Config | None = None,
+    *,
+    clock: Clock | None = None,
+    read_only: bool = False,
+    **settings: str | int | None,
+) -> Workspace:
+    """Open a workspace: a folder, a ``whence.toml``, or URLs.
+
+    A folder that is absent or empty is made a workspace. On opening, executions whose process died
+    are settled, and commits the graph does not know yet are recorded.
+
+    Args:
+        target: A folder or a ``whence.toml``; None looks at ``WHENCE_WORKSPACE``, then from the
+            current folder upwards.
+        clock: What time it is for ttl, triggers and maturity; wall time by default.
+        read_only: Settle nothing on opening; used to look, and to reproduce.
+        settings: Settings by their argument names, such as ``compute_threads=2``.
+
+    Raises:
+        UsageError: The folder holds something else (``not-a-workspace``), or a setting is wrong.
+        ConflictError: The workspace was written by a newer whence (``workspace-newer``).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, connect(folder) as ws:
+        ...     ws.table("flights").append([{"flight": 1, "late": False}]).version
+        0
+    """
+    if isinstance(target, Config):
+        config = target
+    else:
+        config = load_config(target, **settings)
+    if not read_only:
+        _make_folder(config)
+    return Workspace(config, clock=clock or WallClock(), read_only=read_only)
+
+
+def _make_folder(config: Config) -> None:
+    root = config.root
+    if root.is_dir() and any(root.iterdir()) and not any((root / mark).exists() for mark in _MARKS):
+        raise UsageError(
+            f"{str(root)!r} is not empty and holds no whence.toml", code="not-a-workspace", hint="name another folder"
+        )
+    root.mkdir(parents=True, exist_ok=True)
+
+
+def init(folder: Path, *, project: str | None = None) -> Path:
+    """Make `folder` a workspace by writing its ``whence.toml``; returns that file.
+
+    Raises:
+        UsageError: It is one already (``workspace-exists``) or holds something else (``not-a-workspace``).
+    """
+    file = folder / "whence.toml"
+    if file.exists():
+        raise UsageError(f"{str(folder)!r} is a workspace already", code="workspace-exists")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "whence.db").exists():
+        raise UsageError(f"{str(folder)!r} is not empty", code="not-a-workspace", hint="name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(settings_file(project=project), encoding="utf-8")
+    return file
+
+
+class Workspace:
+    """The rooms of one workspace, and the words that reach them.
+
+    Args:
+        config: Its settings.
+        clock: What time it is.
+        read_only: Whether opening settles what other processes left.
+    """
+
+    def __init__(self, config: Config, *, clock: Clock, read_only: bool = False) -> None:
+        self.config = config
+        self.clock = clock
+        self.read_only = read_only
+        self._closing = contextlib.ExitStack()
+        if not read_only:
+            self.settle()
+
+    def __repr__(self) -> str:
+        return f"<workspace {self.config.address}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back connections, locks and this process's life in the workspace."""
+        self._closing.close()
+
+    # the ground
+
+    @property
+    def folder(self) -> Path:
+        """Where locks and relative addresses live."""
+        return self.config.root
+
+    @cached_property
+    def database(self) -> Database | None:
+        """The SQL database that graph and metrics share; None for a graph in memory."""
+        url = self.config.text("metadata.url")
+        if url.startswith("memory:"):
+            return None
+        database = Database.from_url(url, synchronous=str(self.config.value("metadata.synchronous")).upper())
+        self._closing.callback(database.close)
+        return database
+
+    @cached_property
+    def graph(self) -> MetadataStore:
+        """The provenance graph."""
+        store = open_store(self.config.text("metadata.url"), database=self.database)
+        self._closing.callback(store.close)
+        return store
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """What writes into the graph."""
+        life = Life(self.folder / _LOCKS)
+        self._closing.callback(life.close)
+        return Recorder(self.graph, life=life, blobs=self.blobs, project=self.config.text("project"))
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """Bytes by digest."""
+        return open_blobs(self.config.text("blobs.url"))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What runs SQL."""
+        from whence.compute import open_engine
+
+        memory = self.config.value("compute.memory_limit")
+        engine = open_engine(
+            self.config.text("compute.url"),
+            threads=self.config.number("compute.threads"),
+            memory_limit=None if memory is None else str(memory),
+        )
+        self._closing.callback(engine.close)
+        return engine
+
+    # the journey
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Versioned tables."""
+        from whence.lake import open_lake
+
+        return open_lake(
+            self.config.text("lake.url"),
+            recorder=self.recorder,
+            engine=self.engine,
+            clock=self.clock,
+            locks=self.folder / _LOCKS,
+        )
+
+    @cached_property
+    def validation(self) -> Validation:
+        """Statistics, schemas, anomalies."""
+        from whence.validation import Validation
+
+        return Validation(self.recorder, self.blobs, self.lake, self.engine)
+
+    @cached_property
+    def features(self) -> Features:
+        """Feature views and what is computed from them."""
+        from whence.features import Features
+
+        return Features(self.recorder, self.lake, self.engine, self.blobs)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Executions with params and metrics."""
+        from whence.tracking import Runs, open_metrics
+
+        return Runs(self.recorder, open_metrics(self.database), self.blobs)
+
+    @cached_property
+    def models(self) -> Models:
+        """Registered models and their versions."""
+        from whence.registry import Models
+
+        return Models(self.recorder, self.blobs)
+
+    @cached_property
+    def serving(self) -> Scoring:
+        """Model versions answering."""
+        from whence.serving import Scoring
+
+        return Scoring(self.recorder, self.lake, self.features, self.models)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Steps and pipelines, their cache, and doing it again."""
+        from whence.pipelines import Pipelines
+
+        return Pipelines(
+            self,
+            address=self.config.address,
+            child_command=(sys.executable, "-m", "whence.cli.child"),
+        )
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        """Down to the rows, up to the served answers."""
+        from whence.trace import Tracer
+
+        return Tracer(self.graph, self.lake, self.features, self.serving, self.models, self.runs, self.blobs)
+
+    # words that reach the rooms
+
+    def table(self, name: str) -> Table:
+        """A table by name; it need not exist yet."""
+        return self.lake.table(name)
+
+    def sql(self, query: str, *, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        """Rows of a query over tables and views; ``FROM flights VERSION AS OF 11`` travels in time."""
+        return self.lake.sql(query, parameters=parameters)
+
+    def schema(self, name: str, version: int | None = None) -> Schema:
+        """The stored schema of a table."""
+        return self.validation.get_schema(name, version)
+
+    def apply(self, *views: AnyView) -> None:
+        """Store feature views; an equal definition is a no-op."""
+        self.features.apply(*views)
+
+    def trace(self, ref: str) -> Trace:
+        """Whence did this come: down to the rows."""
+        return self.tracer.trace(ref)
+
+    def impact(self, ref: str) -> Impact:
+        """Where did this go: everything downstream."""
+        return self.tracer.impact(ref)
+
+    def reproduce(
+        self, ref: str, *, inputs: Mapping[str, TableVersion | pa.Table | str | Path] | None = None, code: str = "stored"
+    ) -> Verdict:
+        """Do it again on pinned versions, and compare digests."""
+        return self.pipelines.reproduce(ref, inputs=inputs or {}, code=code)
+
+    @contextlib.contextmanager
+    def execution(
+        self, type_: str, *, key: str | None = None, params: Properties = NONE, inputs: Sequence[TableVersion] = ()
+    ) -> Iterator[Recording]:
+        """Record what happens in the block as one execution; tables read and written inside belong to it."""
+        artifacts = [(version.artifact(), ()) for version in inputs]
+        with self.recorder.execution(type_, key=key, params=params, inputs=artifacts) as recording:
+            yield recording
+
+    def settle(self) -> None:
+        """Put right what dead processes left: the graph is re-derived from commits, executions are ended.
+
+        Done on opening. The lake is the truth for tables: a commit the graph does not know is
+        recorded; a dead execution rolls forward when all its outputs exist, else it has FAILED.
+        """
+        if self.database is None:
+            return
+        with file_lock(self.folder / _LOCKS / "settle.lock", what="opening the workspace", timeout_s=60):
+            self.lake.reconcile()
+            _ = self.models
+            recovered = self.recorder.recover()
+        if recovered.rolled_forward or recovered.failed:
+            log.info(
+                "settled dead executions",
+                extra={"rolled_forward": len(recovered.rolled_forward), "failed": len(recovered.failed)},
+            )
+
+
+__all__ = ["Workspace", "connect", "init"]

@@ -1,0 +1,47 @@
+"""What the project's tests share: marks that ask for something, and skip or fail when it is not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+#: Names of marks that must not skip, separated by commas, or `all`. Public data is never required:
+#: it cannot be in the repository, so only its own machine can have it.
+REQUIRED: Final = frozenset(filter(None, os.environ.get("WHENCE_TEST_REQUIRE", "").split(",")))
+DATA: Final = os.environ.get("WHENCE_TEST_DATA")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("public_data") and not (DATA and Path(DATA).is_dir()):
+        pytest.skip("WHENCE_TEST_DATA names no folder with the public data")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything is required, a skip is a failure: nothing may be green because it was not asked."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and _is_required(item):
+        report.outcome = "failed"
+        report.longrepr = f"required by WHENCE_TEST_REQUIRE, but skipped: {report.longrepr}"
+    return report
+
+
+def _is_required(item: pytest.Item) -> bool:
+    if item.get_closest_marker("public_data"):
+        return False
+    if "all" in REQUIRED:
+        return True
+    return any(item.get_closest_marker(name) for name in REQUIRED)
+
+
+@pytest.fixture
+def public_data() -> Path:
+    """The folder with the public data; the test must be marked `public_data`."""
+    assert DATA is not None
+    return Path(DATA)
