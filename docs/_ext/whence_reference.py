@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -18,13 +19,14 @@ from whence.cli.app import app as cli
 from whence.config import OTHER_VARIABLES, SETTINGS
 
 
-class Written(SphinxDirective):
+class Written(SphinxDirective, ABC):
     """A directive that writes Markdown."""
 
     has_content: ClassVar[bool] = False
 
+    @abstractmethod
     def markdown(self) -> str:
-        raise NotImplementedError
+        """What stands in the directive's place."""
 
     def run(self) -> list[nodes.Node]:
         return self.parse_text_to_nodes(self.markdown(), allow_section_headings=True)
@@ -60,13 +62,13 @@ class CommandPages(Written):
     """Every command with its arguments and options."""
 
     def markdown(self) -> str:
-        return "\n".join(self._command(typer.main.get_command(cli), "whence", 2))
+        return "\n".join(self._command(typer.main.get_command(cli), "whence", 1))
 
     def _command(self, command: Any, path: str, depth: int) -> Iterator[str]:
-        if depth > 2:
+        if depth > 1:
             yield f"{'#' * min(depth, 4)} `{path}`\n\n{_prose(command.help)}\n"
         rows = [row for p in command.params if (row := _parameter(p))]
-        if rows and depth > 2:
+        if rows and depth > 1:
             yield _table(["argument or option", "meaning"], rows)
         for name, below in getattr(command, "commands", {}).items():
             yield from self._command(below, f"{path} {name}", depth + 1)
@@ -80,7 +82,7 @@ def _parameter(parameter: Any) -> list[str] | None:
     if parameter.name == "help":
         return None
     if parameter.param_type_name == "argument":
-        name = parameter.make_metavar(typer.Context(typer.main.get_command(cli))).strip("[]")
+        name = parameter.metavar or parameter.name.upper()
         return [f"`{name}`", _prose(parameter.help)]
     return [", ".join(f"`{o}`" for o in [*parameter.opts, *parameter.secondary_opts]), _prose(parameter.help)]
 

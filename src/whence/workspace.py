@@ -89,8 +89,13 @@ def _make_folder(config: Config) -> None:
     root.mkdir(parents=True, exist_ok=True)
 
 
-def init(folder: Path, *, project: str | None = None) -> Path:
+def init(folder: Path, *, project: str | None = None, beside: bool = False) -> Path:
     """Make `folder` a workspace by writing its ``whence.toml``; returns that file.
+
+    Args:
+        folder: Absent, empty, or a workspace without settings.
+        project: The project its executions belong to.
+        beside: Put the workspace beside whatever else the folder holds.
 
     Raises:
         UsageError: It is one already (``workspace-exists``) or holds something else (``not-a-workspace``).
@@ -98,7 +103,7 @@ def init(folder: Path, *, project: str | None = None) -> Path:
     file = folder / "whence.toml"
     if file.exists():
         raise UsageError(f"{str(folder)!r} is a workspace already", code="workspace-exists")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "whence.db").exists():
+    if folder.is_dir() and any(folder.iterdir()) and not (beside or (folder / "whence.db").exists()):
         raise UsageError(f"{str(folder)!r} is not empty", code="not-a-workspace", hint="name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(settings_file(project=project), encoding="utf-8")
@@ -235,7 +240,7 @@ class Workspace:
         """Model versions answering."""
         from whence.serving import Scoring
 
-        return Scoring(self.recorder, self.lake, self.features, self.models)
+        return Scoring(self.recorder, self.lake, self.features, self.models, clock=self.clock)
 
     @cached_property
     def pipelines(self) -> Pipelines:

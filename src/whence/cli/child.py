@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from whence.pipelines import child
-from whence.workspace import Workspace, connect
+from whence.workspace import connect
 
 
-def _connect(address: str) -> Workspace:
+def _connect(
+    address: str,
+) -> Any:  # its rooms are made when first used, which the child's protocol cannot say
     return connect(address, read_only=True)
 
 

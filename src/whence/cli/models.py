@@ -28,12 +28,16 @@ def add_to(app: typer.Typer) -> None:
 
 @models_app.command("list")
 def models_list(workspace: options.Workspace = None, *, as_json: options.AsJson = False) -> None:
-    """List the registered models with their newest version and aliases."""
+    """List the registered models and their aliases."""
     with opened(workspace) as ws:
-        rows = []
-        for name in ws.models.list():
-            versions = ws.models.versions(name)
-            rows.append({"model": name, "versions": len(versions), "aliases": ws.models.aliases(name)})
+        rows = [
+            {
+                "model": name,
+                "versions": len(list(ws.models.versions(name))),
+                "aliases": ws.models.aliases(name),
+            }
+            for name in ws.models.list()
+        ]
     print_rows(rows, as_json=as_json, empty="no models yet: ws.models.register(...) in Python")
 
 
@@ -41,13 +45,15 @@ def models_list(workspace: options.Workspace = None, *, as_json: options.AsJson 
 def models_show(
     model: ModelVersionName, workspace: options.Workspace = None, *, as_json: options.AsJson = False
 ) -> None:
-    """Show one model version: digest, format, signature, properties."""
+    """Show one model version."""
     with opened(workspace) as ws:
         v = ws.models.get(model)
-    facts = {
-        name: getattr(v, name)
-        for name in ("ref", "name", "version", "digest", "format", "signature", "properties")
-    }
+        aliases = [alias for alias, number in ws.models.aliases(v.name).items() if number == v.version]
+    facts: dict[str, object] = {
+        "ref": v.ref, "digest": v.digest, "format": v.format, "size_bytes": v.size_bytes, "aliases": aliases,
+        "execution": v.execution, "created_at": v.created_at, "metrics": v.metrics, "params": v.params, "tags": v.tags,
+        "signature": v.signature, "packages": v.packages,
+    }  # fmt: skip
     print_facts(facts, as_json=as_json)
 
 
@@ -59,48 +65,65 @@ def models_alias(
         int | None, typer.Argument(help="The version it shall mean; without it the alias is shown.")
     ] = None,
     workspace: options.Workspace = None,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Take the alias away.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show, move or delete an alias of a model."""
+    if delete and version is not None:
+        raise typer.BadParameter("--delete takes no version")
+    with opened(workspace) as ws:
+        if delete:
+            ws.models.delete_alias(name, alias, reason=reason)
+        elif version is not None:
+            ws.models.set_alias(name, alias, version, reason=reason)
+        found = None if delete else ws.models.get(f"{name}@{alias}")
+    facts = {"alias": f"{name}@{alias}", "version": found and found.version, "digest": found and found.digest}
+    print_facts(facts, as_json=as_json)
+
+
+@models_app.command("history")
+def models_history(
+    name: ModelName,
+    workspace: options.Workspace = None,
+    alias: Annotated[str | None, typer.Option(help="Only the moves of this alias.")] = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show an alias of a model, or move it to a version."""
+    """List who moved which alias, when and why."""
     with opened(workspace) as ws:
-        if version is not None:
-            ws.models.set_alias(name, alias, version)
-        found = ws.models.get(f"{name}@{alias}")
-    print_facts(
-        {"alias": f"{name}@{alias}", "version": found.version, "digest": found.digest}, as_json=as_json
-    )
+        rows = [
+            {
+                "alias": m.alias,
+                "from": m.previous,
+                "to": m.version,
+                "at": m.at,
+                "reason": m.reason,
+                "execution": m.execution,
+            }
+            for m in ws.models.alias_history(name, alias)
+        ]
+    print_rows(rows, as_json=as_json, empty=f"no alias of {name} was ever set")
 
 
 def score(
     model: ModelVersionName,
     spine: Annotated[str, typer.Argument(metavar="TABLE[@VERSION]", help="The rows to score.")],
-    views: Annotated[
-        list[str], typer.Option("--view", help="A feature view; may be repeated, in the model's order.")
-    ],
+    views: Annotated[list[str], typer.Option("--view", help="A feature view; may be repeated.")],
     at: Annotated[str, typer.Option(help="The column with the moment features are taken at.")],
     into: Annotated[str, typer.Option(help="The predictions table.")],
     key: Annotated[list[str], typer.Option(help="A key column of the predictions; may be repeated.")],
     workspace: options.Workspace = None,
     where: Annotated[str | None, typer.Option(help="Score only the rows of this SQL condition.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Names the batch; a batch is scored once.")] = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Score rows with a model version into a predictions table, each row exactly once."""
+    """Score rows into a predictions table, each once."""
     with opened(workspace) as ws:
+        found = [ws.features.get(view) for view in views]
         result = ws.serving.score(
-            model,
-            resolve(ws, spine),
-            views=[ws.features.get(v) for v in views],
-            at=at,
-            into=into,
-            key=key,
-            where=where,
+            model, resolve(ws, spine), views=found, at=at, into=into, key=key, where=where, batch=batch
         )
-    facts = {
-        "table": result.commit.table,
-        "version": result.commit.version,
-        "rows": result.n_rows,
-        "execution": result.execution,
-    }
-    print_facts(facts, as_json=as_json)
+    print_facts(result.to_dict(), as_json=as_json)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
-from whence.cli import options
+from whence.cli import options, render
 from whence.cli.output import print_facts, print_json, print_rows, print_text
-from whence.cli.session import opened, resolve
+from whence.cli.session import opened
 
 runs_app = typer.Typer(
     help="Runs: executions with parameters and metrics.", no_args_is_help=True, rich_markup_mode=None
 )
+
+Params = Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; the value may be JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,49 +29,63 @@ def add_to(app: typer.Typer) -> None:
 
 @runs_app.command("list")
 def runs_list(
-    workspace: options.Workspace = None, limit: options.Limit = 20, *, as_json: options.AsJson = False
+    workspace: options.Workspace = None,
+    limit: options.Limit = 20,
+    where: Annotated[
+        str | None, typer.Option(help="Such as: metrics.auc > 0.7 and params.depth = '6'")
+    ] = None,
+    experiment: Annotated[str | None, typer.Option(help="Only runs of this experiment.")] = None,
+    *,
+    as_json: options.AsJson = False,
 ) -> None:
     """List runs, newest first."""
     with opened(workspace) as ws:
+        found = ws.runs.search(where, experiment=experiment, limit=limit)
         rows = [
             {"run": r.ref, "name": r.name, "state": r.state, "params": r.params, "metrics": r.metrics}
-            for r in list(ws.runs.list())[:limit]
+            for r in found
         ]
     print_rows(rows, as_json=as_json, empty="no runs yet")
 
 
 @runs_app.command("show")
 def runs_show(
-    run: Annotated[str, typer.Argument(help="A reference: run:01J….")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A reference, a uid or a name.")],
     workspace: options.Workspace = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show one run: parameters, metrics, tags, inputs and outputs."""
+    """Show one run: params, metrics, tags, inputs."""
     with opened(workspace) as ws:
-        facts = ws.runs.get(run).to_dict()
+        r = ws.runs.get(run)
+        facts: dict[str, object] = {
+            "run": r.ref, "name": r.name, "type": r.type, "state": r.state, "experiment": r.experiment,
+            "started_at": r.started_at, "duration_s": r.duration_s, "params": r.params, "metrics": r.metrics,
+            "tags": r.tags, "inputs": list(r.inputs), "artifacts": list(r.artifacts),
+        }  # fmt: skip
     print_facts(facts, as_json=as_json)
 
 
 @runs_app.command("compare")
 def runs_compare(
-    runs: Annotated[list[str], typer.Argument(help="Two or more references.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Two or more references.")],
     workspace: options.Workspace = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Set runs side by side: what differs in parameters and metrics."""
+    """Set runs side by side."""
     with opened(workspace) as ws:
         comparison = ws.runs.compare(runs)
     if as_json:
         print_json(comparison)
     else:
-        print_text(comparison.text())
+        print_text(render.comparison_text(comparison))
 
 
-def _params(pairs: list[str]) -> dict[str, object]:
-    out: dict[str, object] = {}
-    for pair in pairs:
+def read_params(pairs: list[str] | None) -> dict[str, Any]:
+    """``depth=6`` as a parameter: JSON where it is JSON, text where it is not."""
+    out: dict[str, Any] = {}
+    for pair in pairs or []:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"{pair!r} is not NAME=VALUE")
@@ -85,47 +99,41 @@ def _params(pairs: list[str]) -> dict[str, object]:
 def run(
     target: Annotated[str, typer.Argument(help="A pipeline or step: file.py:name or package.module:name.")],
     workspace: options.Workspace = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; the value may be JSON.")
+    param: Params = None,
+    key: Annotated[
+        str | None, typer.Option(help="A run of the same key happens once, and goes on after a failure.")
     ] = None,
-    key: Annotated[str | None, typer.Option(help="A run of the same key happens once.")] = None,
     *,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step, whatever is known.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Run a pipeline, or one step of it, with its cache."""
+    """Run a pipeline, or one step, with its cache."""
     from whence.cli.load import load_object
 
+    pipeline: Any = load_object(target)  # what is no pipeline is refused by the room
     with opened(workspace) as ws:
-        result = ws.pipelines.run(load_object(target), **_params(param or []), key=key)
+        result = ws.pipelines.run(pipeline, key=key, cache=not no_cache, **read_params(param))
     if as_json:
         print_json(result)
     else:
-        print_text(result.text())
+        print_text(render.run_text(result))
 
 
 def exec_(
-    command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.")],
+    entry: Annotated[str, typer.Argument(metavar="MODULE:PIPELINE:STEP", help="The step.")],
+    key: Annotated[str, typer.Option("--run", help="The run's key; the first step to arrive begins it.")],
     workspace: options.Workspace = None,
-    inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="A table version it reads; may be repeated.")
-    ] = None,
-    outputs: Annotated[
-        list[Path] | None, typer.Option("--output", help="A file it writes; kept as a blob.")
-    ] = None,
+    param: Params = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Run any program as a recorded execution; its exit code is the command's."""
-    with opened(workspace) as ws, ws.execution("exec", params={"command": list(command)}) as recording:
-        for name in inputs or []:
-            recording.input(resolve(ws, name).artifact())
-        done = subprocess.run(command, check=False)  # noqa: S603  the user's own command, run for the user
-        digests = {str(path): ws.blobs.put(path) for path in outputs or [] if path.is_file()}
-        recording.set(exit_code=done.returncode, files=digests)
-        facts = {"execution": recording.ref, "exit_code": done.returncode, "files": digests}
-        print_facts(facts, as_json=as_json)
-        if done.returncode:  # raised inside, so that the execution is recorded as failed
-            raise typer.Exit(done.returncode)
+    """Run one step of a run, as an outside scheduler does."""
+    with opened(workspace) as ws:
+        result = ws.pipelines.exec_step(entry, key, **read_params(param))
+    if as_json:
+        print_json(result)
+    else:
+        print_text(f"{result.call}: {result.state}, {', '.join(result.outputs) or 'no outputs'}")
 
 
 def why(
@@ -134,34 +142,41 @@ def why(
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say why a step ran, or why its cached outputs were used."""
+    """Say why a step ran, or why it did not have to."""
     with opened(workspace) as ws:
-        explanation = ws.pipelines.why(step)
+        decision = ws.pipelines.why(step)
     if as_json:
-        print_json(explanation)
+        print_json(decision)
     else:
-        print_text(explanation.text())
+        print_text(render.decision_text(decision))
 
 
 def reproduce(
-    ref: Annotated[str, typer.Argument(help="A run, an execution, a model version or a table version.")],
+    ref: Annotated[
+        str, typer.Argument(metavar="REF", help="A run, an execution, a model or a table version.")
+    ],
     workspace: options.Workspace = None,
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="T=VERSION or T=FILE instead of what was read.")
+        list[str] | None,
+        typer.Option("--input", help="TABLE=VERSION or TABLE=FILE instead of what was read."),
     ] = None,
-    code: Annotated[str, typer.Option(help="stored: the code of then; current: the code of now.")] = "stored",
+    code: Annotated[
+        Literal["stored", "current"], typer.Option(help="The code of then, or of now.")
+    ] = "stored",
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Do it again on the recorded inputs and compare; exit code 1 when the outputs differ."""
+    """Do it again on the recorded inputs, and compare.
+
+    The exit code is 1 when outputs differ or it cannot be done.
+    """
     with opened(workspace) as ws:
-        substitutes = dict(_substitute(text) for text in inputs or [])
-        verdict = ws.reproduce(ref, inputs=substitutes, code=code)
+        verdict = ws.reproduce(ref, inputs=dict(map(_substitute, inputs or [])), code=code)
     if as_json:
         print_json(verdict)
     else:
-        print_text(verdict.text())
-    if verdict.verdict in ("different", "impossible"):
+        print_text(render.verdict_text(verdict))
+    if verdict.verdict not in ("identical", "equivalent"):
         raise typer.Exit(1)
 
 

@@ -35,17 +35,10 @@ def init(
 
     Writes whence.toml, with every setting as a comment, and opens the graph, the lake and the blobs.
     """
-    from whence.config import FILE_NAME, settings_file
-    from whence.errors import ConflictError
     from whence.workspace import connect
+    from whence.workspace import init as make
 
-    file = folder / FILE_NAME
-    if file.exists():
-        raise ConflictError(
-            f"{file} exists already", code="already-a-workspace", hint="whence doctor looks at it"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(settings_file(project=project), encoding="utf-8")
+    file = make(folder, project=project)
     connect(folder).close()
     if as_json:
         print_json({"workspace": str(folder.absolute()), "file": str(file.absolute())})
@@ -63,7 +56,7 @@ def demo(
     days: Annotated[int | None, typer.Option(min=1, help="Score this many days instead of all.")] = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Empty a folder that is not the journey's own.")
+        bool, typer.Option("--force", help="Use a folder that holds something else; what is there stays.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -56,7 +56,7 @@ def ingest(
 def _commit(commit: object) -> dict[str, object]:
     return {
         name: getattr(commit, name)
-        for name in ("table", "version", "execution", "n_rows", "digest", "watermark", "duplicate")
+        for name in ("table", "version", "execution", "n_rows", "digest", "watermark", "n_late", "duplicate")
     }
 
 
@@ -101,13 +101,18 @@ def table_history(
     as_json: options.AsJson = False,
 ) -> None:
     """List the commits of a table, newest first."""
-    from whence.cli.output import jsonable
-
     with opened(workspace) as ws:
         commits = list(ws.table(table).history())
     newest = sorted(commits, key=lambda c: c.version, reverse=True)[:limit]
-    rows = [r for r in map(jsonable, newest) if isinstance(r, dict)]
-    print_rows(rows, as_json=as_json)
+    if as_json:
+        print_json(newest)
+        return
+    rows = [
+        {"version": c.version, "type": c.type, "at": c.at, "added": c.added and c.added.n, "removed": c.removed and c.removed.n,
+         "late": c.n_late, "watermark": c.watermark, "by": c.principal, "execution": c.execution}
+        for c in newest
+    ]  # fmt: skip
+    print_rows(rows, as_json=False)
 
 
 @table_app.command("append")

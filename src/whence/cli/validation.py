@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whence._base.refs import Ref
 from whence.cli import options
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened, resolve
+
+if TYPE_CHECKING:
+    from whence.validation import Schema
+    from whence.workspace import Workspace
 
 schema_app = typer.Typer(
     help="Schemas: what the data should look like.", no_args_is_help=True, rich_markup_mode=None
@@ -26,19 +31,24 @@ SchemaName = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Hang these commands into `app`."""
     app.command()(stats)
+    app.add_typer(schema_app, name="schema")
     app.command()(validate)
     app.command()(anomalies)
-    app.add_typer(schema_app, name="schema")
+
+
+def _schema(ws: Workspace, text: str) -> Schema:
+    ref = Ref.parse(text, kind="schema")
+    return ws.validation.get_schema(ref.name, ref.number)
 
 
 def stats(
     table: VersionName, workspace: options.Workspace = None, *, as_json: options.AsJson = False
 ) -> None:
-    """Describe the columns of a table version: counts, missing values, ranges, most frequent values."""
+    """Describe the columns of a table version."""
     with opened(workspace) as ws:
         statistics = ws.validation.statistics(resolve(ws, table))
     if as_json:
-        print_json(statistics)
+        print_json(statistics.summary())
     else:
         print_text(statistics.text())
 
@@ -47,16 +57,21 @@ def validate(
     table: VersionName,
     workspace: options.Workspace = None,
     schema: Annotated[
-        str | None, typer.Option(help="Name[@version] of the schema. [default: the table's name]")
+        str | None, typer.Option(help="NAME[@VERSION] of the schema. [default: the table's name]")
     ] = None,
     environment: Annotated[str | None, typer.Option(help="Such as TRAINING or SERVING.")] = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Hold a table version against a schema; exit code 1 when it does not fit."""
+    """Hold a table version against a schema.
+
+    The exit code is 1 when it does not fit; warnings alone are 0.
+    """
     with opened(workspace) as ws:
         version = resolve(ws, table)
-        report = ws.schema(schema or version.table).validate(version, environment=environment)
+        report = ws.validation.validate(
+            version, schema or Ref.parse(table, kind="table").name, environment=environment
+        )
     if as_json:
         print_json(report)
     else:
@@ -71,33 +86,39 @@ def anomalies(
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the anomalies that validations of a table have found."""
+    """List the anomalies recorded for a table."""
     with opened(workspace) as ws:
         rows = [
-            {"version": report.version, "feature": a.feature, "type": a.type, "severity": a.severity, "rule": a.rule,
-             "observed": a.observed, "allowed": a.allowed}
-            for report in ws.validation.reports(table)
-            for a in report.anomalies
+            {"of": r.name, "environment": r.environment, "feature": a.feature, "type": a.type, "severity": a.severity,
+             "rule": a.rule, "observed": a.observed, "allowed": a.allowed, "rows": list(a.rows)}
+            for r in ws.validation.reports(table)
+            for a in r.anomalies
         ]  # fmt: skip
     print_rows(rows, as_json=as_json, empty=f"no anomalies of {table} are recorded")
 
 
 @schema_app.command("list")
 def schema_list(workspace: options.Workspace = None, *, as_json: options.AsJson = False) -> None:
-    """List the stored schemas with their newest version."""
+    """List the stored schemas."""
     with opened(workspace) as ws:
-        rows = [{"schema": s.name, "version": s.version} for s in ws.validation.list_schemas()]
-    print_rows(rows, as_json=as_json, empty="no schemas yet: whence schema infer TABLE")
+        rows = [
+            {"schema": name, "versions": len(ws.validation.schema_versions(name))}
+            for name in ws.validation.list_schemas()
+        ]
+    print_rows(rows, as_json=as_json, empty="no schemas yet: whence schema infer TABLE --name NAME")
 
 
 @schema_app.command("show")
 def schema_show(
     name: SchemaName, workspace: options.Workspace = None, *, as_json: options.AsJson = False
 ) -> None:
-    """Show a schema as the JSON that `schema put` reads."""
-    del as_json  # a schema is shown as JSON either way
+    """Show a schema; --json prints what `put` reads."""
     with opened(workspace) as ws:
-        print_json(ws.schema(name))
+        schema = _schema(ws, name)
+    if as_json:
+        print_json(schema)
+    else:
+        print_text(schema.text())
 
 
 @schema_app.command("infer")
@@ -110,20 +131,22 @@ def schema_infer(
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Infer a schema from the statistics of a table version, to be reviewed."""
+    """Infer a schema from a table version, for review."""
     with opened(workspace) as ws:
         schema = ws.validation.infer_schema(ws.validation.statistics(resolve(ws, table)))
         stored = ws.validation.put_schema(name, schema) if name else None
-    if stored is not None and not as_json:
-        print_text(f"stored as schema:{stored.name}")
-    else:
+    if as_json:
         print_json(schema)
+    else:
+        print_text(schema.text())
+        if stored is not None:
+            print_text(f"stored as schema:{stored.name}")
 
 
 @schema_app.command("put")
 def schema_put(
     name: Annotated[str, typer.Argument(help="Name of the schema.")],
-    file: Annotated[Path, typer.Argument(help="A JSON file as `schema show` prints it.", exists=True)],
+    file: Annotated[Path, typer.Argument(help="JSON as `schema show --json` prints it.", exists=True)],
     workspace: options.Workspace = None,
     *,
     as_json: options.AsJson = False,
@@ -146,5 +169,6 @@ def schema_diff(
 ) -> None:
     """List what differs between two schemas."""
     with opened(workspace) as ws:
-        rows = [d.to_dict() for d in ws.schema(first).diff(ws.schema(second))]
+        changes = _schema(ws, first).diff(_schema(ws, second))
+    rows = [{"where": c.path, "before": c.before, "after": c.after} for c in changes]
     print_rows(rows, as_json=as_json, empty="no difference")

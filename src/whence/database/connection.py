@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Executable, Insert, Table, event, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
 
 from whence.database import migrations as steps
 from whence.database.backends.sqlite import SqliteBackend
@@ -51,7 +53,9 @@ class Database:
         self.engine: Engine = backend.connect(url, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
         event.listen(self.engine, "begin", self._begin)
         self._writer = self.engine.execution_options(whence_write=True)
+        self._in_use_at_fork = self._lost_in_fork = False
         self._settle()
+        _databases.add(self)
 
     @classmethod
     def from_url(cls, url: str, *, synchronous: str | None = None, busy_timeout_s: float = 30.0) -> Database:
@@ -87,7 +91,7 @@ class Database:
             BackendError: The store failed; a driver's exception is the ``__cause__``.
             UsageError: This thread already writes (``nested-transaction``).
         """
-        self._after_fork()
+        self._check_fork()
         if self._turn_of == threading.get_ident():
             raise UsageError("this thread already writes in an outer transaction", code="nested-transaction")
         with self._translated(), self._turn(), self._writer.begin() as connection:
@@ -96,7 +100,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One reading transaction: everything in the block sees the same state."""
-        self._after_fork()
+        self._check_fork()
         with self._translated(), self.engine.begin() as connection:
             yield connection
 
@@ -168,15 +172,44 @@ class Database:
             raise meaning from error
 
     def _settle(self) -> None:
-        self._pid = os.getpid()
         self._turn_lock = threading.Lock()
         self._turn_of = 0  # no thread
 
+    def _check_fork(self) -> None:
+        if self._lost_in_fork:
+            raise UsageError(
+                "this process was forked while the store was in use",
+                code="forked-in-use",
+                hint="open the workspace again in a new process, or start processes with spawn",
+            )
+
+    def _before_fork(self) -> None:
+        # SQLite keeps its file locks per process and remembers them per file, so a child must not even
+        # inherit an idle connection: a later close in either process would drop the other's write-ahead log.
+        self._in_use_at_fork = cast("QueuePool", self.engine.pool).checkedout() > 0
+        if not self._in_use_at_fork:
+            self.engine.dispose()
+
     def _after_fork(self) -> None:
-        # SQLite's connections and a lock another thread held must not be used in a forked child.
-        if self._pid != os.getpid():
-            self.engine.dispose(close=False)
-            self._settle()
+        self._lost_in_fork = self._in_use_at_fork
+        self._settle()
+
+
+_databases: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for database in list(_databases):
+        database._before_fork()  # noqa: SLF001 - the same module
+
+
+def _after_fork() -> None:
+    for database in list(_databases):
+        database._after_fork()  # noqa: SLF001 - the same module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def sqlite_url(path: Path) -> str:

@@ -2,10 +2,12 @@
 
 from whence.features.base import OnlineStore
 from whence.features.explain import Explanation, recompute
+from whence.features.leaks import LeakColumn, LeakReport
 from whence.features.pointintime import Reconciliation, join_features, provenance_of
 from whence.features.source import Source
 from whence.features.spec import (
     calendar,
+    category,
     count,
     first,
     given,
@@ -21,6 +23,7 @@ from whence.features.types import (
     Aggregation,
     AnyView,
     Calendar,
+    Category,
     Entity,
     FeatureView,
     Given,
@@ -34,16 +37,20 @@ __all__ = [
     "Aggregation",
     "AnyView",
     "Calendar",
+    "Category",
     "Entity",
     "Explanation",
     "FeatureView",
     "Features",
     "Given",
+    "LeakColumn",
+    "LeakReport",
     "OnlineStore",
     "Reconciliation",
     "RowFeatures",
     "Source",
     "calendar",
+    "category",
     "count",
     "definition_digest",
     "feature_columns",

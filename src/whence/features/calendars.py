@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -75,19 +75,21 @@ def _part(clock: npt.NDArray[np.datetime64], part: Part) -> Ints:
     month = clock.astype("datetime64[M]")
     year = clock.astype("datetime64[Y]")
     if part == "hour":
-        value = clock.astype("datetime64[h]") - day
-    elif part == "minute":
-        value = clock.astype("datetime64[m]") - clock.astype("datetime64[h]")
-    elif part == "weekday":
-        return (day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
-    elif part == "day":
-        value = day - month.astype("datetime64[D]") + 1
-    elif part == "day_of_year":
-        value = day - year.astype("datetime64[D]") + 1
-    elif part == "month":
-        value = month - year.astype("datetime64[M]") + 1
-    elif part == "quarter":
-        return (month - year.astype("datetime64[M]")).astype(np.int64) // 3 + 1
-    else:
-        return year.astype(np.int64) + 1970
-    return value.astype(np.int64)
+        return _count(clock.astype("datetime64[h]") - day)
+    if part == "minute":
+        return _count(clock.astype("datetime64[m]") - clock.astype("datetime64[h]"))
+    if part == "weekday":
+        return np.mod(_count(day) + 3, 7)  # 1970-01-01 was a Thursday
+    if part == "day":
+        return _count(day - month.astype("datetime64[D]")) + 1
+    if part == "day_of_year":
+        return _count(day - year.astype("datetime64[D]")) + 1
+    of_year = _count(month - year.astype("datetime64[M]"))
+    if part == "month":
+        return of_year + 1
+    return np.floor_divide(of_year, 3) + 1 if part == "quarter" else _count(year) + 1970
+
+
+def _count(units: npt.NDArray[Any]) -> Ints:
+    """How many of its own units a date or a length of time is."""
+    return units.astype(np.int64)

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
 
 import pyarrow as pa
 
 from whence.errors import UsageError
-from whence.features.dialect import Dialect, quote
+from whence.features.dialect import Dialect, from_source
 from whence.features.duration import microseconds
 from whence.features.extremes import Extremes
+from whence.features.finish import Finish, HalvedStd, WholeSum
 from whence.features.lookups import Lookups
 from whence.features.reading import Reading
 from whence.features.source import Group
-from whence.features.survey import Addend, Survey, fits
+from whence.features.survey import Addend, Survey, fits, half_bits, halves_fit
 from whence.features.types import Aggregation, FeatureView
 from whence.features.where import where_sql
 from whence.features.windows import Axis, Totals, Window
+
+INT_BITS: Final = 62
+"""Bits that surely fit a 64-bit integer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,13 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One feature's column in the statement's result."""
+    """Where one feature comes out: its columns in the statement's result, and what makes one of them."""
 
     view: FeatureView
     feature: Aggregation
-    column: str
+    columns: tuple[str, ...]
     type: pa.DataType
+    finish: Finish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,17 @@ class Statement:
     expired: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Expression:
+    sql: list[str]
+    finish: Finish | None = None
+
+
 def compile_group(group: Group, survey: Survey, bounds: Bounds, dialect: Dialect) -> Statement:
     """The statement that computes all features of a group at all points.
 
     Raises:
-        UsageError: A standard deviation would need more than 128 bits (``std-range``).
+        UsageError: An exact sum would need more than 128 bits (``sum-range``).
     """
     return _Compiler(group, survey, bounds, dialect).statement()
 
@@ -81,23 +94,24 @@ class _Compiler:
         self.reading = Reading(self.group, self.dialect, self.bounds.first)
         longest = max((_reach(v) for v in self.group.views), default=0)
         axis = Axis(self.bounds.first - longest - 1, self.bounds.last, self.bounds.n_keys, self.dialect.big)
-        self.totals = Totals(axis, self.dialect, self.survey)
+        self.totals = Totals(axis, self.dialect, self.survey, self._retracts)
         self.lookups = Lookups(self.reading, axis, self.survey)
         self.extremes = Extremes(self.survey, self.reading)
 
     def statement(self) -> Statement:
         outputs: list[Output] = []
-        expressions: list[str] = []
+        chosen: list[str] = []
         expired: dict[str, str] = {}
         for view in self.group.views:
             for feature in view.features:
-                expressions.append(self._feature(view, feature))
+                expression = self._feature(view, feature)
+                names = tuple(f"f{len(outputs)}_{i}" for i in range(len(expression.sql)))
+                chosen += [f"{sql} AS {name}" for sql, name in zip(expression.sql, names, strict=True)]
                 type_ = result_type(feature, self.group.source.schema)
-                outputs.append(Output(view, feature, f"f{len(outputs)}", type_))
+                outputs.append(Output(view, feature, names, type_, expression.finish))
         for view in self.group.views:
             if view.ttl is not None and any(f.over is None for f in view.features):
                 expired[view.name] = f"x{len(expired)}"
-        chosen = [f"{sql} AS {o.column}" for sql, o in zip(expressions, outputs, strict=True)]
         chosen += [f"{self._expired(view)} AS {expired[view.name]}" for view in self._views(expired)]
         ctes = [*self._rows(), *self.totals.parts(), *self.lookups.parts(), *self.extremes.parts()]
         joins = " ".join(self._joins())
@@ -116,13 +130,15 @@ class _Compiler:
     def _rows(self) -> Iterator[tuple[str, str]]:
         """``r``: the rows of the asked keys with their moments; ``p``: the points; ``seen``: known keys."""
         reading = self.reading
-        yield "raw", self._raw()
         usable = "CASE WHEN raw.e IS NOT NULL THEN greatest(raw.e, raw.kn) END" if reading.then else "raw.e"
         retracted = "raw.s" if self._retracts else "CAST(NULL AS BIGINT)"
         columns = ["j.code", "raw.e", "raw.kn", f"{usable} AS m", f"{retracted} AS s"]
         columns += [f"raw.{name}" for name in [*self.values.values(), *self._ranking()]]
         keys = " AND ".join(f"raw.j{i} = j.k{i}" for i in range(len(self.group.keys)))
-        yield "r", f"SELECT {', '.join(columns)} FROM raw JOIN join_keys AS j ON {keys or 'TRUE'}"
+        yield (
+            "r",
+            f"SELECT {', '.join(columns)} FROM ({self._raw()}) AS raw JOIN join_keys AS j ON {keys or 'TRUE'}",
+        )
         yield "seen", "SELECT DISTINCT code FROM r"
         yield "p", f"SELECT pid, code, q, {self.totals.axis.place('q')} AS k FROM points"
 
@@ -141,13 +157,13 @@ class _Compiler:
         """The source's rows: join key, moments, values; of corrections only what counts at some time."""
         reading = self.reading
         columns = [reading.moments()]
-        columns += [f"{quote(key)} AS j{i}" for i, (key, _) in enumerate(self.group.keys)]
+        columns += [f"{from_source(key)} AS j{i}" for i, (key, _) in enumerate(self.group.keys)]
         columns += [f"{sql} AS {name}" for sql, name in self.values.items()]
         if self.lookups.needs_content and self.survey.rows_tie:
             columns.append(f"row_number() OVER (ORDER BY {reading.content()}) AS tie")
         if not self.survey.has_corrections:
             return f"SELECT {', '.join(columns)} FROM src WHERE {reading.condition}"
-        columns += [f"{quote(key)} AS d{i}" for i, key in enumerate(self.group.source.key)]
+        columns += [f"{from_source(key)} AS d{i}" for i, key in enumerate(self.group.source.key)]
         if self.survey.corrections_tie:
             columns.append(f"row_number() OVER (ORDER BY {reading.content()}) AS content")
         return self._corrected(f"SELECT {', '.join(columns)} FROM src WHERE {reading.condition}")
@@ -183,33 +199,33 @@ class _Compiler:
         """The name of a condition as a column of ``r``; it is never null."""
         if where is None:
             return None
-        return self.value(f"coalesce({where_sql(where, self.dialect.name)}, FALSE)")
+        return self.value(f"coalesce({where_sql(where, self.dialect.name, prefix='src')}, FALSE)")
 
     # --- features --------------------------------------------------------------------------------
 
-    def _feature(self, view: FeatureView, feature: Aggregation) -> str:
+    def _feature(self, view: FeatureView, feature: Aggregation) -> _Expression:
         """The SQL of a feature's final value."""
         mask = self.mask(feature.where)
         if feature.over is None:
-            return self._lookup(view, feature, mask)
+            return _Expression([self._lookup(view, feature, mask)])
         window = Window(microseconds(feature.over), _hop(view))
         if feature.op == "count":
-            return f"CAST(coalesce({self._count(window, feature.column, mask)}, 0) AS BIGINT)"
+            return _Expression([f"CAST(coalesce({self._count(window, feature.column, mask)}, 0) AS BIGINT)"])
         if feature.op in ("sum", "mean", "std"):
             return self._sum(window, feature, mask)
         value = self.value(self._plain(str(feature.column)))
         if feature.op == "last":
-            return self.lookups.newest_in(window, value, mask)
-        return self.extremes.want(window, feature.op, value, mask)
+            return _Expression([self.lookups.newest_in(window, value, mask)])
+        return _Expression([self.extremes.want(window, feature.op, value, mask)])
 
     def _plain(self, column: str) -> str:
         """A column as it is compared: -0 is 0."""
         if pa.types.is_floating(self.group.source.schema.field(column).type):
-            return f"CASE WHEN {quote(column)} = 0 THEN 0 ELSE {quote(column)} END"
-        return quote(column)
+            return f"CASE WHEN {from_source(column)} = 0 THEN 0 ELSE {from_source(column)} END"
+        return from_source(column)
 
     def _lookup(self, view: FeatureView, feature: Aggregation, mask: str | None) -> str:
-        found = self.lookups.newest(self.value(quote(str(feature.column))), mask)
+        found = self.lookups.newest(self.value(from_source(str(feature.column))), mask)
         if view.ttl is None:
             return found.value
         return f"CASE WHEN p.q - {found.event} <= {microseconds(view.ttl)} THEN {found.value} END"
@@ -222,67 +238,96 @@ class _Compiler:
         return " OR ".join(f"coalesce(p.q - {e} > {microseconds(view.ttl)}, FALSE)" for e in sorted(events))
 
     def _count(self, window: Window, column: str | None, mask: str | None) -> str:
-        tests = [
-            test for test in (mask, f"{self.value(quote(column))} IS NOT NULL" if column else None) if test
-        ]
+        present = None
+        if column is not None and self.survey.has_nulls(column):
+            present = f"{self.value(from_source(column))} IS NOT NULL"
+        tests = [test for test in (mask, present) if test]
         what = f"CASE WHEN {' AND '.join(tests)} THEN 1 ELSE 0 END" if tests else "1"
         return f"sums.{self.totals.want(window, what)}"
 
-    def _sum(self, window: Window, feature: Aggregation, mask: str | None) -> str:
+    def _sum(self, window: Window, feature: Aggregation, mask: str | None) -> _Expression:
         addend = self.survey.addends[str(feature.column), feature.scale]
-        if not fits(addend, self.survey, squared=feature.op == "std"):
-            return self._float_sum(window, feature, addend, mask)
-        n = self._count(window, feature.column, mask)
         if feature.op == "std":
-            return self._std(window, addend, n, mask)
-        total = self._total(window, addend, mask)
+            return self._std(window, addend, mask)
+        if not fits(addend, self.survey):
+            return self._of_doubles(window, feature, addend, mask)
+        n, total = self._count(window, feature.column, mask), self._total(window, addend, mask)
         if feature.op == "mean":
-            return f"CASE WHEN {n} > 0 THEN {self._quotient(total, n, addend)} END"
-        return f"CASE WHEN {n} > 0 THEN {self._finished_sum(total, feature, addend)} END"
+            return _Expression([f"CASE WHEN {n} > 0 THEN {self._quotient(total, n, addend)} END"])
+        return self._finished_sum(total, n, feature, addend)
 
-    def _total(self, window: Window, addend: Addend, mask: str | None) -> str:
+    def _total(self, window: Window, addend: Addend, mask: str | None, *, what: str = "{0}") -> str:
+        """The column of an exact sum of an expression over the addend's integer ``{0}``."""
         value = self.value(addend.sql)
-        test = f"{mask} AND {value} IS NOT NULL" if mask else f"{value} IS NOT NULL"
-        return f"sums.{self.totals.want(window, f'CASE WHEN {test} THEN {value} ELSE 0 END')}"
+        tests = [test for test in (mask, f"{value} IS NOT NULL" if addend.n_null else None) if test]
+        term = what.format(f"({value} - ({addend.centre}))" if addend.centre and what != "{0}" else value)
+        if tests:
+            term = f"CASE WHEN {' AND '.join(tests)} THEN {term} ELSE 0 END"
+        return f"sums.{self.totals.want(window, term)}"
 
-    def _finished_sum(self, total: str, feature: Aggregation, addend: Addend) -> str:
+    def _finished_sum(self, total: str, n: str, feature: Aggregation, addend: Addend) -> _Expression:
         type_ = result_type(feature, self.group.source.schema)
-        if pa.types.is_integer(type_):
-            return f"CAST({total} AS BIGINT)"
-        if pa.types.is_decimal(type_):
-            return total
-        if addend.divide_by == 1:
-            return self._double(total)
-        return f"({self._double(total)} / {float(addend.divide_by)!r})"
+        if pa.types.is_floating(type_):
+            unit = "" if addend.unit == 1 else f" / {float(addend.unit)!r}"
+            return _Expression([f"CASE WHEN {n} > 0 THEN {self._double(total)}{unit} END"])
+        if pa.types.is_integer(type_) and addend.bits + self.survey.count_bits <= INT_BITS:
+            return _Expression([f"CASE WHEN {n} > 0 THEN CAST({total} AS BIGINT) END"])
+        return _Expression([f"CASE WHEN {n} > 0 THEN CAST({total} AS VARCHAR) END"], WholeSum(addend.unit))
 
     def _quotient(self, total: str, n: str, addend: Addend) -> str:
-        if addend.scale is not None or addend.divide_by == 1:
-            return f"({self._double(total)} / CAST({n} * {addend.divide_by} AS DOUBLE))"
+        if not addend.binary:
+            return f"({self._double(total)} / CAST({n} * {addend.unit} AS DOUBLE))"
         # a shifted double: the division by a power of two is exact, the sum is rounded once
-        return f"({self._double(total)} / {float(addend.divide_by)!r} / CAST({n} AS DOUBLE))"
+        return f"({self._double(total)} / {float(addend.unit)!r} / CAST({n} AS DOUBLE))"
 
-    def _std(self, window: Window, addend: Addend, n: str, mask: str | None) -> str:
-        value = f"({self.value(addend.sql)} - ({addend.centre}))"
-        test = f"{mask} AND {value} IS NOT NULL" if mask else f"{value} IS NOT NULL"
-        total = f"sums.{self.totals.want(window, f'CASE WHEN {test} THEN {value} ELSE 0 END')}"
-        squares = f"sums.{self.totals.want(window, f'CASE WHEN {test} THEN {value} * {value} ELSE 0 END')}"
+    def _std(self, window: Window, addend: Addend, mask: str | None) -> _Expression:
+        if not (fits(addend, self.survey, squared=True) or halves_fit(addend, self.survey)):
+            return self._of_doubles(window, Aggregation("std", addend.column, timedelta(1)), addend, mask)
+        n = self._count(window, addend.column, mask)
+        if addend.binary or not fits(addend, self.survey, squared=True):
+            return self._halved_std(window, addend, n, mask)
+        # "0 +" keeps the centred sum apart from the plain one
+        total = self._total(window, addend, mask, what="0 + {0}" if addend.centre else "{0}")
+        squares = self._total(window, addend, mask, what="{0} * {0}")
         above = self._double(f"({n} * {squares} - {total} * {total})")
         below = self._double(f"({n} * ({n} - 1))")
-        root = f"sqrt({above} / {below})"
-        return f"CASE WHEN {n} > 1 THEN {root} / {float(addend.divide_by)!r} END"
+        unit = "" if addend.unit == 1 else f" / {float(addend.unit)!r}"
+        return _Expression([f"CASE WHEN {n} > 1 THEN sqrt({above} / {below}){unit} END"])
+
+    def _halved_std(self, window: Window, addend: Addend, n: str, mask: str | None) -> _Expression:
+        bits = half_bits(addend)
+        big, half = self.dialect.big, 1 << bits
+        low = f"((({{0}} % {half}) + {half}) % {half})"
+        high = f"(CAST({{0}} - {low} AS {big}) // {half})"
+        sums = {
+            name: self._total(window, addend, mask, what=what)
+            for name, what in {
+                "h": high, "l": low, "hh": f"{high} * {high}", "hl": f"{high} * {low}", "ll": f"{low} * {low}"
+            }.items()
+        }  # fmt: skip
+        parts = [
+            f"{n} * {sums['hh']} - {sums['h']} * {sums['h']}",
+            f"{n} * {sums['hl']} - {sums['h']} * {sums['l']}",
+            f"{n} * {sums['ll']} - {sums['l']} * {sums['l']}",
+        ]
+        columns = [f"CAST({n} AS BIGINT)", *(f"CAST({part} AS VARCHAR)" for part in parts)]
+        return _Expression(columns, HalvedStd(bits, addend.unit))
 
     def _double(self, integer: str) -> str:
         return f"({self.dialect.wide_to_double.format(integer)})"
 
-    def _float_sum(self, window: Window, feature: Aggregation, addend: Addend, mask: str | None) -> str:
-        if addend.exact and addend.divide_by == 1:
+    def _of_doubles(
+        self, window: Window, feature: Aggregation, addend: Addend, mask: str | None
+    ) -> _Expression:
+        """Sums of doubles, where their range is too wide for exact integers."""
+        if addend.exact and not addend.binary:
             raise UsageError(
                 f"the {feature.op} of {feature.column!r} over {self.group.source.ref} needs more than 128 bits",
-                code="std-range",
+                code="sum-range",
                 hint="divide the column by a power of ten before it is written",
             )
-        value = self.value(f"CAST({quote(addend.column)} AS DOUBLE)")
-        return self.extremes.want(window, feature.op, value, mask)
+        value = self.value(f"CAST({from_source(addend.column)} AS DOUBLE)")
+        return _Expression([self.extremes.want(window, feature.op, value, mask)])
 
     def _joins(self) -> Iterator[str]:
         if self.totals.wanted:

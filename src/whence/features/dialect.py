@@ -22,6 +22,7 @@ class Dialect:
         date_us: The same for the first instant, in UTC, of the date ``{0}``.
         big: A type for exact integers of at least 38 digits.
         running: The running ``{0}`` over the rows of an ordered subquery, this row included.
+        next_row: The value of ``{0}`` in the next row of an ordered subquery, null at the end.
         row_number: The row's number in an ordered subquery.
         materialized: What makes a common table expression run once.
         wide_to_double: The double nearest to the integer ``{0}``, whatever its size. A cast rounds twice
@@ -33,6 +34,7 @@ class Dialect:
     date_us: str
     big: str
     running: str
+    next_row: str
     row_number: str
     materialized: str
     wide_to_double: str
@@ -46,6 +48,7 @@ _DUCKDB: Final = Dialect(
     # DuckDB keeps the order of an ordered subquery under a window without ORDER BY and computes it while
     # streaming: five times faster than a window with ORDER BY, which sorts and builds a tree.
     running="{0} OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+    next_row="lead({0}) OVER ()",
     row_number="row_number() OVER ()",
     materialized="MATERIALIZED",
     wide_to_double=(
@@ -76,3 +79,8 @@ def dialect_of(name: str) -> Dialect:
 def quote(name: str) -> str:
     """A column's name, safe in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def from_source(name: str) -> str:
+    """A column of the source; with its table, so that none of the statement's own names can hide it."""
+    return "src." + quote(name)

@@ -37,7 +37,7 @@ def parse_duration(value: str | timedelta) -> timedelta:
         if value < timedelta(0):
             raise UsageError(f"a length of time cannot be negative, got {value}", code="bad-duration")
         return value
-    match = _TEXT.fullmatch(value) if isinstance(value, str) else None
+    match = _TEXT.fullmatch(str(value))
     if match is None:
         raise UsageError(
             f"{value!r} is not a length of time",

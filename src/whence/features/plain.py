@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
 
 from whence.features.types import Aggregation, FeatureView, Known
@@ -182,7 +182,7 @@ def _number(feature: Aggregation, values: Sequence[Any]) -> Any:
     """Sum, mean or standard deviation of values of one kind."""
     if isinstance(values[0], float) and feature.scale is None:
         return _of_doubles(feature, values)
-    unit = 1
+    unit, values_kind = 1, type(values[0])
     if isinstance(values[0], float):
         assert feature.scale is not None
         unit = 10**feature.scale
@@ -192,13 +192,19 @@ def _number(feature: Aggregation, values: Sequence[Any]) -> Any:
         values = [int(v * unit) for v in values]
     n, total = len(values), sum(int(v) for v in values)
     if feature.op == "sum":
-        return total if unit == 1 and feature.scale is None else float(total) / float(unit)
+        return _sum(values_kind, total, unit)
     if feature.op == "mean":
         return float(total) / float(n * unit)
     if n < 2:
         return None
     squares = sum(int(v) ** 2 for v in values)
     return math.sqrt(float(n * squares - total**2) / float(n * (n - 1))) / float(unit)
+
+
+def _sum(kind: type, total: int, unit: int) -> int | float | Decimal:
+    if issubclass(kind, Decimal):
+        return Decimal(total).scaleb(1 - len(str(unit)), Context(prec=76))
+    return float(total) / float(unit) if issubclass(kind, float) else total
 
 
 def _rounded(value: float) -> int:

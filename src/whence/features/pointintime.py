@@ -16,15 +16,15 @@ from whence._base.arrow import normalise
 from whence._base.progress import progress
 from whence.compute import Engine
 from whence.errors import IntegrityError, NotFoundError, UsageError
-from whence.features.calendars import calendar_columns
 from whence.features.compile import Bounds, Output, Statement, compile_group
 from whence.features.dialect import dialect_of
 from whence.features.duration import microseconds
 from whence.features.points import Ints, Points, make_points, moments_of
 from whence.features.reading import Reading
+from whence.features.rowwise import row_columns
 from whence.features.source import Group, Source, check_view
 from whence.features.survey import survey
-from whence.features.types import AnyView, Calendar, FeatureView, Given, Known, feature_columns
+from whence.features.types import AnyView, Calendar, Category, FeatureView, Given, Known, feature_columns
 
 METADATA_KEY: Final = b"whence"
 """Under this key the schema of a training set carries what it was made of, as JSON."""
@@ -105,8 +105,8 @@ def join_features(
     reports: dict[str, Reconciliation] = {}
     groups = group_views(views, sources, known)
     for view in views:
-        if isinstance(view, Calendar):
-            features.update(zip(view.outputs, calendar_columns(spine, view), strict=True))
+        if isinstance(view, Calendar | Category):
+            features.update(zip(view.outputs, row_columns(spine, view), strict=True))
     with progress("features", total=len(groups)) as step:
         for group in groups:
             _run_group(group, spine, moments, engine, features, reports)
@@ -188,12 +188,14 @@ def _run_group(
 
 def _gather(result: pa.Table, output: Output, rows: pa.Array) -> pa.Array:
     """The column of a feature in the spine's order."""
-    column = result.column(output.column)
+    columns = [result.column(name) for name in output.columns]
+    name = f"{output.view.name}__{output.feature.name}"
+    column = columns[0] if output.finish is None else output.finish(columns, output.type, name)
     if column.type != output.type:
         column = column.cast(output.type)
-    taken = column.combine_chunks().take(rows)
-    if isinstance(taken, pa.ChunkedArray):
-        taken = taken.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    taken = column.take(rows)
     return pc.fill_null(taken, 0) if output.feature.op == "count" else taken
 
 

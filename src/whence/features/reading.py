@@ -15,7 +15,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from whence.features.dialect import Dialect, quote
+from whence.features.dialect import Dialect, from_source
 from whence.features.source import Group
 
 BEFORE_ALL: Final = -(2**62)
@@ -40,7 +40,7 @@ class Reading:
         """A time column in microseconds."""
         type_ = self.group.source.schema.field(column).type
         template = self.dialect.date_us if pa.types.is_date(type_) else self.dialect.epoch_us
-        return template.format(quote(column))
+        return template.format(from_source(column))
 
     @property
     def then(self) -> bool:
@@ -71,16 +71,8 @@ class Reading:
     def condition(self) -> str:
         """Which rows of the source are read at all: those known at some time, when it matters."""
         column = self.group.source.known_at or self.group.timestamp
-        return f"{quote(column)} IS NOT NULL" if self.then and column is not None else "TRUE"
+        return f"{from_source(column)} IS NOT NULL" if self.then and column is not None else "TRUE"
 
     def content(self) -> str:
         """All columns by name: the last tie-break, which depends on nothing but the rows themselves."""
-        return ", ".join(f"{quote(c)} NULLS FIRST" for c in sorted(self.group.source.schema.names))
-
-    def same_key(self) -> str:
-        """The declared key as a list of columns."""
-        return ", ".join(quote(c) for c in self.group.source.key)
-
-    def has_key(self) -> str:
-        """Whether a row has a declared key; one with a null in it is nobody's correction."""
-        return " AND ".join(f"{quote(c)} IS NOT NULL" for c in self.group.source.key)
+        return ", ".join(f"{from_source(c)} NULLS FIRST" for c in sorted(self.group.source.schema.names))

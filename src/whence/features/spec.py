@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from whence.errors import UsageError
 from whence.features.duration import parse_duration
-from whence.features.types import PARTS, Aggregation, Calendar, Given, Op, Part, check_name
+from whence.features.types import PARTS, Aggregation, Calendar, Category, Given, Op, Part, check_name
 
 Length = str | timedelta
 
@@ -122,6 +122,28 @@ def calendar(
     if not parts or len(set(parts)) != len(parts):
         raise UsageError("calendar needs parts, each once", code="bad-calendar")
     return Calendar(column, tz, tuple(parts), check_name(name, "calendar"))
+
+
+def category(column: str, values: Sequence[str], *, name: str | None = None) -> Category:
+    """A text column of the spine as a number: its place in `values`, -1 for any other text, null for null.
+
+    The list is part of the definition, so a code means the same in training and in serving.
+
+    Args:
+        column: The spine's column.
+        values: The known values, in the order of their codes.
+        name: What stands before ``__code``; the column's name by default.
+
+    Raises:
+        UsageError: `values` is empty or holds a value twice (``bad-category``).
+
+    Example:
+        >>> category("origin", ["EWR", "JFK", "LGA"]).outputs
+        ('origin__code',)
+    """
+    if not values or len(set(values)) != len(values):
+        raise UsageError(f"category {column!r} needs values, each once", code="bad-category")
+    return Category(column, tuple(values), check_name(name or column, "category"))
 
 
 def given(*columns: str) -> Given:

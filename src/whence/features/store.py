@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -12,16 +13,18 @@ import pyarrow as pa
 
 from whence._base.arrow import to_arrow
 from whence._base.digest import is_digest
-from whence._base.refs import Ref
 from whence.compute import Engine
 from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
-from whence.features.base import OnlineStore, SourceTable, SourceVersion, Tables
+from whence.features.base import OnlineStore
 from whence.features.explain import Explanation, explain_feature
 from whence.features.explain import recompute as recompute_value
-from whence.features.pointintime import Joined, join_features, with_provenance
+from whence.features.leaks import LeakReport, Rebuild, find_leaks
+from whence.features.pointintime import Joined, join_features, provenance_of, with_provenance
 from whence.features.source import Source, check_view
 from whence.features.types import AnyView, Calendar, FeatureView, Given, Known, view_from_dict
+from whence.lake import Lake, Table, TableVersion, View, ViewVersion
 from whence.metadata import Artifact, Recorder, Recording, Type, declare_types
+from whence.metadata.types import OUTPUT_KINDS
 
 FEATURE_VIEW: Final = Type(
     "artifact",
@@ -41,6 +44,7 @@ FEATURE_VIEW: Final = Type(
 )
 POINT_IN_TIME: Final = Type("execution", "point_in_time", {"point_in_time": "STRUCT"})
 APPLY: Final = Type("execution", "apply")
+LEAKS: Final = Type("execution", "leaks", {"n_cells": "INT", "n_checked": "INT"})
 
 
 class Features:
@@ -57,7 +61,7 @@ class Features:
     def __init__(
         self,
         recorder: Recorder,
-        lake: Tables,
+        lake: Lake,
         engine: Engine,
         blobs: object | None = None,
         *,
@@ -69,7 +73,7 @@ class Features:
         self._blobs = blobs
         self._online = online
         self._joins: WeakKeyDictionary[Recording, builtins.list[dict[str, Any]]] = WeakKeyDictionary()
-        declare_types(recorder.store, [FEATURE_VIEW, POINT_IN_TIME, APPLY])
+        declare_types(recorder.store, [FEATURE_VIEW, POINT_IN_TIME, APPLY, LEAKS])
 
     # --- definitions -----------------------------------------------------------------------------
 
@@ -86,7 +90,7 @@ class Features:
         """
         for view in views:
             if isinstance(view, FeatureView) and self._lake.table(view.source).exists:
-                check_view(view, self._source(self._lake.table(view.source).head()))
+                check_view(view, _declared(self._lake.table(view.source).head()))
         current = {view.name: self._find(view.name) for view in views}
         changed = [view for view in views if not _same(current[view.name], view)]
         written: dict[str, Artifact] = {}
@@ -231,28 +235,27 @@ class Features:
         entries.append(entry)
         recording.set(point_in_time=[*entries])
 
-    def _version(self, name: str, number: int | None) -> SourceVersion:
+    def _version(self, name: str, number: int | None) -> TableVersion:
         table = self._lake.table(name)
+        if not table.exists and name in self._lake.views():
+            raise UnsupportedError(
+                f"{name!r} is a view: a row of it has no knowledge time",
+                code="view-source",
+                hint="write its rows into a table that declares known_at",
+            )
         if not table.exists:
             raise NotFoundError("table", name, near=self._lake.list(), hint="a feature view reads it")
         return table.head() if number is None else table.at(number)
 
-    def _source(self, version: SourceVersion) -> Source:
-        declared = version.declaration
-        return Source(
-            Ref.parse(version.ref).name,
-            version.files(),
-            version.schema,
-            tuple(declared.key),
-            declared.known_at,
-            version.version,
-            version.watermark,
-        )
+    def _source(self, version: TableVersion) -> Source:
+        return replace(_declared(version), relation=version.files())
 
     def _spine(self, spine: object, recording: Recording) -> pa.Table:
-        if isinstance(spine, SourceTable):
+        if isinstance(spine, Table):
             spine = spine.head()
-        if isinstance(spine, SourceVersion):
+        if isinstance(spine, View):
+            spine = spine.pin()
+        if isinstance(spine, TableVersion | ViewVersion):
             recording.input(spine.artifact(), path=("spine",))
             return spine.arrow()
         return to_arrow(spine)
@@ -293,6 +296,87 @@ class Features:
         """The value made again from an explanation's raw rows, in plain Python."""
         return recompute_value(explanation)
 
+    def leaks(
+        self,
+        training_set: object,
+        *,
+        views: Sequence[AnyView | str] | None = None,
+        sources: Mapping[str, int] | None = None,
+        at: str | None = None,
+        labels: Sequence[str] = (),
+        sample: int | None = None,
+        seed: int = 0,
+        rebuild: Rebuild | None = None,
+        row_key: Sequence[str] = (),
+    ) -> LeakReport:
+        """Check by brute force whether anything in a training set was not known at its row's moment.
+
+        Features are computed again in plain Python from rows cut at each row's moment, by code that shares
+        nothing with the compiler. Other columns are held against every table that declares a key and a
+        knowledge time and has a column of that name; against the features as known now; against the
+        label; and, with `rebuild`, against the training set made again from cut sources.
+
+        Args:
+            training_set: A table version, a table, or what `point_in_time` returned.
+            views: The views; by default those it was made with.
+            sources: The versions that were read; by default those recorded.
+            at: The column of the moment; by default the recorded one.
+            labels: Columns that may know the future.
+            sample: How many rows to check; None is all.
+            seed: Which rows are sampled.
+            rebuild: Makes the training set again from sources by name.
+            row_key: With `rebuild`, the columns that name a row.
+
+        Raises:
+            UsageError: It is not known how the training set was made (``no-provenance``).
+
+        Records:
+            One execution ``leaks`` with the training set, the sources and the views as inputs, and the number of cells
+            that change.
+        """
+        version = training_set.head() if isinstance(training_set, Table) else training_set
+        rows = version.arrow() if isinstance(version, TableVersion) else to_arrow(version)
+        facts = _facts_of(self._recorder, version, rows) or {}
+        made = views if views is not None else [self._made(d) for d in facts.get("definitions", {}).values()]
+        resolved = [self.get(v) if isinstance(v, str) else v for v in made]
+        moment = at or facts.get("at")
+        if moment is None or not resolved:
+            raise UsageError(
+                "it is not known how this training set was made",
+                code="no-provenance",
+                hint="give views= and at=",
+            )
+        numbers = {**facts.get("sources", {}), **(sources or {})}
+        wanted = dict.fromkeys(v.source for v in resolved if isinstance(v, FeatureView))
+        versions = {name: self._version(name, numbers.get(name)) for name in wanted}
+        with self._recorder.joined("leaks", params={"sample": sample, "seed": seed}) as recording:
+            if isinstance(version, TableVersion):
+                recording.input(version.artifact(), path=("training_set",))
+            for name, source in versions.items():
+                recording.input(source.artifact(), path=("sources", name))
+            for view in resolved:
+                recording.input(view_artifact(view), path=("views", view.name))
+            report = find_leaks(
+                rows, resolved, {name: self._source(v) for name, v in versions.items()}, self._engine,
+                at=moment, labels=labels, registers=self._registers(versions), sample=sample, seed=seed,
+                rebuild=rebuild, row_key=row_key,
+            )  # fmt: skip
+            recording.set(n_cells=report.n_cells, n_checked=report.n_checked)
+        return report
+
+    def _made(self, digest: str) -> AnyView:
+        return self.get(digest)
+
+    def _registers(self, versions: Mapping[str, TableVersion]) -> builtins.list[Source]:
+        """Tables that can say when a value of theirs was known."""
+        found = []
+        for name in self._lake.list():
+            version = versions.get(name) or self._lake.table(name).head()
+            declared = version.declaration
+            if declared.key and declared.known_at is not None:
+                found.append(self._source(version))
+        return found
+
     # --- online ----------------------------------------------------------------------------------
 
     def get_online(
@@ -309,6 +393,15 @@ class Features:
             code="no-online-store",
             hint="the live journey brings the SQLite online store; until then use point_in_time",
         )
+
+
+def _declared(version: TableVersion) -> Source:
+    """A version as a source, without its rows: reading those is recorded."""
+    declared = version.declaration
+    return Source(
+        version.table, version.schema.empty_table(), version.schema, declared.key, declared.known_at,
+        version.version, version.watermark,
+    )  # fmt: skip
 
 
 def view_artifact(view: AnyView, *, applied_at: datetime | None = None) -> Artifact:
@@ -332,6 +425,22 @@ def view_artifact(view: AnyView, *, applied_at: datetime | None = None) -> Artif
 def view_version(view: AnyView) -> str:
     """The name of a view's artifact."""
     return f"{view.name}@{view.digest.removeprefix('sha256:')[:12]}"
+
+
+def _facts_of(recorder: Recorder, version: object, rows: pa.Table) -> dict[str, Any] | None:
+    """How a training set was made: by its own metadata, else by the execution that wrote it."""
+    facts = provenance_of(rows)
+    if facts is not None or not isinstance(version, TableVersion):
+        return facts
+    artifact = version.artifact()
+    page = recorder.store.find_nodes("artifact", type_=artifact.type, name=artifact.name)
+    uids = [node.uid for node in page.nodes]
+    events = [e for e in recorder.store.list_events(artifacts=uids) if e.kind in OUTPUT_KINDS] if uids else []
+    for execution in recorder.store.get_nodes("execution", uids=[e.execution for e in events]):
+        joins = execution.get("point_in_time")
+        if isinstance(joins, Sequence) and joins and isinstance(joins[-1], Mapping):
+            return dict(joins[-1])
+    return None
 
 
 def _definition(node: Artifact) -> AnyView:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
 
 from whence.compute import Engine
 from whence.errors import DataRejectedError
-from whence.features.dialect import quote
+from whence.features.dialect import from_source
 from whence.features.reading import Reading
 from whence.features.types import ADDITIVE
 
@@ -34,21 +34,25 @@ class Addend:
         column: The source's column.
         scale: The declared decimals; None when not declared.
         sql: The integer a row adds; null where the column is.
-        divide_by: What an exact sum is divided by to give the sum.
+        unit: How many of the integer's units make one: a power of ten, or of two for doubles without scale.
         bits: How many bits the largest value has.
         exact: False when the range of the doubles is too wide; then sums are of doubles.
-        centre: An integer near the middle of the values, taken off before squaring.
+        centre: An integer to take off before squaring; 0 unless the squares would get too large.
         spread_bits: How many bits the largest value has when the centre is taken off.
+        binary: Whether the unit is a power of two.
+        n_null: In how many rows the column is null.
     """
 
     column: str
     scale: int | None
     sql: str
-    divide_by: int
+    unit: int
     bits: int
     exact: bool = True
     centre: int = 0
     spread_bits: int = 0
+    n_null: int = 0
+    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,11 @@ class Survey:
         """Bits of the number of rows."""
         return max(1, self.n_rows.bit_length())
 
+    def has_nulls(self, column: str) -> bool:
+        """Whether a column may be null; a column that was not looked at may."""
+        known = [addend.n_null for (name, _), addend in self.addends.items() if name == column]
+        return not known or known[0] > 0
+
 
 def survey(reading: Reading, engine: Engine) -> Survey:
     """Look at the rows of a group.
@@ -87,24 +96,29 @@ def survey(reading: Reading, engine: Engine) -> Survey:
     """
     group = reading.group
     numbers = _numbers(reading)
-    parts = ["count(*) AS n", "max(kn - e) AS max_lag"]
-    parts.append("mode(kn - e) AS usual_lag" if _wants_lag(reading) else "0 AS usual_lag")
+    lag = f"({reading.known} - {reading.event})"
+    parts = ["count(*) AS n", f"max({lag}) AS max_lag"]
+    parts.append(f"mode({lag}) AS usual_lag" if _wants_lag(reading) else "0 AS usual_lag")
     for i, (column, _) in enumerate(numbers):
+        parts.append(f"count(*) - count({from_source(column)}) AS null{i}")
         parts += _number_sql(i, column, group.source.schema.field(column).type)
-    inner = f"SELECT *, {reading.moments()} FROM src WHERE {reading.condition}"
-    row = engine.query(
-        f"SELECT {', '.join(parts)} FROM ({inner})", {"src": group.source.relation}
-    ).to_pylist()[0]
-    corrections = bool(group.source.key) and _repeats(reading, engine, reading.same_key(), reading.has_key())
+    sql = f"SELECT {', '.join(parts)} FROM src WHERE {reading.condition}"
+    row = engine.query(sql, {"src": group.source.relation}).to_pylist()[0]
+    key = [from_source(column) for column in group.source.key]
+    has_key = " AND ".join(f"{column} IS NOT NULL" for column in key)
+    moment = [*(from_source(column) for column, _ in group.keys), reading.event, reading.known]
+    corrections = bool(key) and _repeats(reading, engine, key, has_key)
     return Survey(
         n_rows=row["n"],
         max_lag=max(0, row["max_lag"] or 0) if reading.then else 0,
         usual_lag=max(0, row["usual_lag"] or 0) if reading.then else 0,
         has_corrections=corrections,
-        corrections_tie=corrections
-        and _repeats(reading, engine, f"{reading.same_key()}, kn", reading.has_key()),
-        rows_tie=_wants_order(reading) and _repeats(reading, engine, _moment_of_key(reading), "TRUE"),
-        addends={key: _addend(i, *key, row, reading) for i, key in enumerate(numbers)},
+        corrections_tie=corrections and _repeats(reading, engine, [*key, reading.known], has_key),
+        rows_tie=_wants_order(reading) and _repeats(reading, engine, moment, "TRUE"),
+        addends={
+            name: replace(_addend(i, *name, row, reading), n_null=row[f"null{i}"])
+            for i, name in enumerate(numbers)
+        },
     )
 
 
@@ -128,22 +142,20 @@ def _wants_lag(reading: Reading) -> bool:
     )
 
 
-def _moment_of_key(reading: Reading) -> str:
-    return ", ".join([*(quote(key) for key, _ in reading.group.keys), "e", "kn"])
-
-
-def _repeats(reading: Reading, engine: Engine, columns: str, condition: str) -> bool:
-    inner = f"SELECT *, {reading.moments()} FROM src WHERE {reading.condition} AND {condition}"
-    sql = f"SELECT 1 AS found FROM ({inner}) GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
-    return engine.query(sql, {"src": reading.group.source.relation}).num_rows > 0
+def _repeats(reading: Reading, engine: Engine, what: Sequence[str], condition: str) -> bool:
+    columns = ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(what))
+    inner = f"SELECT {columns} FROM src WHERE {reading.condition} AND {condition}"
+    groups = ", ".join(f"c{i}" for i in range(len(what)))
+    sql = f"SELECT 1 AS found FROM ({inner}) GROUP BY {groups} HAVING count(*) > 1 LIMIT 1"
+    return bool(engine.query(sql, {"src": reading.group.source.relation}).num_rows)
 
 
 def _number_sql(i: int, column: str, type_: pa.DataType) -> list[str]:
     """Range of a column; for doubles also what is not finite, and which shifts make integers of all."""
     if not pa.types.is_floating(type_):
-        value = f"CAST({quote(column)} AS {'INTEGER' if pa.types.is_boolean(type_) else _wide(type_)})"
+        value = f"CAST({from_source(column)} AS {'INTEGER' if pa.types.is_boolean(type_) else _wide(type_)})"
         return [f"min({value}) AS lo{i}", f"max({value}) AS hi{i}"]
-    value = f"CAST({quote(column)} AS DOUBLE)"
+    value = f"CAST({from_source(column)} AS DOUBLE)"
     finite = f"FILTER (WHERE isfinite({value}))"
     parts = [
         f"min({value}) {finite} AS lo{i}",
@@ -170,17 +182,19 @@ def _addend(i: int, column: str, scale: int | None, row: dict[str, Any], reading
         # a declared scale is kept by the type itself; decimals are exact anyhow
         factor = 10**type_.scale
         # the text without its point: a product could need more digits than a decimal has
-        sql = f"CAST(replace(CAST({quote(column)} AS VARCHAR), '.', '') AS {big})"
+        sql = f"CAST(replace(CAST({from_source(column)} AS VARCHAR), '.', '') AS {big})"
         if type_.precision + type_.scale <= 18:
-            sql = f"CAST({quote(column)} * {factor} AS {big})"
-        return _exact(column, scale, sql, factor, int(lo * factor), int(hi * factor))
+            sql = f"CAST({from_source(column)} * {factor} AS {big})"
+        return _exact(column, scale, sql, factor, int(lo * factor), int(hi * factor), big)
     whole = "INTEGER" if pa.types.is_boolean(type_) else "BIGINT"
-    return _exact(column, scale, f"CAST(CAST({quote(column)} AS {whole}) AS {big})", 1, int(lo), int(hi))
+    return _exact(
+        column, scale, f"CAST(CAST({from_source(column)} AS {whole}) AS {big})", 1, int(lo), int(hi), big
+    )
 
 
 def _float_addend(i: int, column: str, scale: int | None, row: dict[str, Any], reading: Reading) -> Addend:
     lo, hi = row[f"lo{i}"] or 0.0, row[f"hi{i}"] or 0.0
-    value, big = f"CAST({quote(column)} AS DOUBLE)", reading.dialect.big
+    value, big = f"CAST({from_source(column)} AS DOUBLE)", reading.dialect.big
     if scale is not None:
         if row[f"odd{i}"]:
             raise DataRejectedError(
@@ -192,28 +206,38 @@ def _float_addend(i: int, column: str, scale: int | None, row: dict[str, Any], r
         factor = 10**scale
         # `round` is half away from zero, as in C
         sql = f"CAST(round({value} * {float(factor)!r}) AS {big})"
-        return _exact(column, scale, sql, factor, math.floor(lo * factor), math.ceil(hi * factor))
+        return _exact(column, scale, sql, factor, math.floor(lo * factor), math.ceil(hi * factor), big)
     shift = next((s for s in SHIFTS if row[f"whole{i}_{s}"] is not False), None)
     if shift is None or row[f"odd{i}"]:
         return Addend(column, scale, value, 1, 0, exact=False)
     factor = 1 << shift
     sql = f"CAST({value} * {float(factor)!r} AS {big})"
-    return _exact(column, scale, sql, factor, int(lo * factor), int(hi * factor))
+    return replace(_exact(column, scale, sql, factor, int(lo * factor), int(hi * factor), big), binary=True)
 
 
-def _exact(column: str, scale: int | None, sql: str, divide_by: int, lo: int, hi: int) -> Addend:
-    centre = (lo + hi) // 2
+def _exact(column: str, scale: int | None, sql: str, unit: int, lo: int, hi: int, big: str) -> Addend:
     bits = max(abs(lo), abs(hi)).bit_length() + 1
-    return Addend(column, scale, sql, divide_by, bits, True, centre, (hi - lo).bit_length())
+    if bits <= 31:  # the square of such a value needs no more than 64 bits
+        sql = sql.replace(f" AS {big})", " AS BIGINT)")
+    centre = 0 if bits <= 40 else (lo + hi) // 2
+    spread = max(abs(lo - centre), abs(hi - centre)).bit_length() + 1
+    return Addend(column, scale, sql, unit, bits, True, centre, spread)
 
 
-def fits(addend: Addend, survey_: Survey, *, squared: bool) -> bool:
+def half_bits(addend: Addend) -> int:
+    """Where the values of a wide addend are cut in two for their squares."""
+    return (addend.spread_bits + 1) // 2
+
+
+def halves_fit(addend: Addend, survey_: Survey) -> bool:
+    """Whether the squares fit when the values are cut in two."""
+    return addend.exact and 2 * (half_bits(addend) + survey_.count_bits) + 2 <= MAX_BITS
+
+
+def fits(addend: Addend, survey_: Survey, *, squared: bool = False) -> bool:
     """Whether sums (or n Σv² - (Σv)²) of the addend stay within 128 bits."""
     if not addend.exact:
         return False
     if squared:
         return 2 * (addend.spread_bits + survey_.count_bits) + 2 <= MAX_BITS
     return addend.bits + survey_.count_bits <= MAX_BITS
-
-
-__all__: Sequence[str] = ("SHIFTS", "Addend", "Survey", "fits", "survey")

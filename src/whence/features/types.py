@@ -39,7 +39,7 @@ def check_name(name: str, what: str) -> str:
         UsageError: It is empty, holds other characters than letters, digits and ``_``, or ``__``,
             which parts view from feature (``bad-name``).
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or "__" in name:
+    if not _NAME.fullmatch(str(name)) or "__" in name:
         raise UsageError(
             f"{what} {name!r} is not a name",
             code="bad-name",
@@ -420,10 +420,42 @@ class Given:
         return self.definition()
 
 
-RowFeatures: TypeAlias = Calendar | Given
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A text column of the spine as the number of its place in a list. Made by `category`."""
+
+    column: str
+    values: tuple[str, ...]
+    name: str
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The column it adds."""
+        return (f"{self.name}__code",)
+
+    @property
+    def spine_columns(self) -> tuple[str, ...]:
+        """The columns the spine must have for it."""
+        return (self.column,)
+
+    def definition(self) -> dict[str, Any]:
+        """What decides the values, as JSON."""
+        return {"kind": "category", "name": self.name, "column": self.column, "values": list(self.values)}
+
+    @property
+    def digest(self) -> str:
+        """The definition digest."""
+        return spec_digest(self.definition())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole declaration as JSON."""
+        return self.definition()
+
+
+RowFeatures: TypeAlias = Calendar | Category | Given
 """Features computed from the spine's row alone."""
 
-AnyView: TypeAlias = FeatureView | Calendar | Given
+AnyView: TypeAlias = FeatureView | Calendar | Category | Given
 
 
 def definition_digest(view: AnyView) -> str:
@@ -441,6 +473,8 @@ def view_from_dict(data: Mapping[str, Any]) -> AnyView:
     """The declaration that `to_dict` wrote."""
     if data["kind"] == "calendar":
         return Calendar(data["column"], data["tz"], tuple(data["parts"]), data["name"])
+    if data["kind"] == "category":
+        return Category(data["column"], tuple(data["values"]), data["name"])
     if data["kind"] == "given":
         return Given(tuple(data["columns"]), data["name"])
     view = FeatureView(

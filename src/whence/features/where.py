@@ -64,6 +64,7 @@ def parse_where(text: str) -> exp.Expression:
         tree = sqlglot.parse_one(text, read="duckdb", into=exp.Condition)
     except SqlglotError as error:
         raise UsageError(f"condition {text!r} cannot be read", code="bad-where") from error
+    assert isinstance(tree, exp.Expression)
     for node in tree.walk():
         if type(node) not in _ALLOWED or (isinstance(node, exp.Column) and node.table):
             raise UsageError(

@@ -1,14 +1,18 @@
-"""Windows of sums: two running totals and an ASOF join each.
+"""Windows of sums: running totals and ASOF joins.
 
-A row counts at q iff ``q - w <= e < q``, it is known (``kn < q``) and not yet retracted. That is one
-interval: ``m < q <= x`` with ``m = max(e, kn)`` and ``x = min(e + w, s)``, empty when ``m >= x``. So the sum
-over a window is *what has come before q* minus *what has gone before q*: two running totals, each found
-by the newest moment below q. Exact for late rows, corrections and edges alike, because integers are added.
+A row counts at q iff ``q - w <= e < q``, it is known (``kn < q``) and not yet retracted (``q <= s``). With
+``m = max(e, kn)`` that is *what came before q*, less *what happened before q - w*: one running total in
+the order of m, one in the order of e, each found by an ASOF join. Windows of all lengths share both.
 
-Moments of one join key are laid behind those of the one before, as one integer ``k``: what comes and goes
-of a key adds up to nothing, so one running total serves all keys. Where no row is later than the window
-is long and none is retracted, ``x = e + w`` for every row, and windows of all lengths share one total by
-event time, looked up at ``q - w``.
+* A row with ``m - e >= w`` never counts: when it was known it was too old. Nor may it be taken off, so a
+  window shorter than the latest row is late adds only rows with ``m - e < w``.
+* A retraction is the row once more, with the other sign, from ``max(e, s)`` on; the same holds for it.
+* With a raster (`hop`) and rows later than the window is long, "happened before" and "came before" no longer
+  nest; such a window keeps totals of its own, by the interval ``m < q <= x`` in which each row counts.
+
+Exact for late rows, corrections and edges alike, because integers are added. Moments of one join key are
+laid behind those of the one before, as one integer ``k``, so that one total serves all keys: the total at
+the start of a key's moments cancels out.
 """
 
 from __future__ import annotations
@@ -82,73 +86,100 @@ class Totals:
         axis: Where the moments lie.
         dialect: The engine's spelling.
         survey: What the rows are like.
+        retracts: Whether some rows are taken back at some moment.
     """
 
     axis: Axis
     dialect: Dialect
     survey: Survey
+    retracts: bool = False
     wanted: dict[Window, dict[str, str]] = field(default_factory=dict)
 
     def want(self, window: Window, what: str) -> str:
-        """Ask for the sum of an expression over a window; gives the column it comes out in."""
+        """Ask for the sum of an integer expression over a window; gives the column it comes out in."""
         columns = self.wanted.setdefault(window, {})
         if what not in columns:
             number = [*self.wanted].index(window)
             columns[what] = f"t{number}_{len(columns)}"
         return columns[what]
 
-    def is_plain(self, window: Window) -> bool:
-        """Whether every row stays exactly `over` after its event."""
-        plain = not window.hop_us and not self.survey.has_corrections
-        return plain and self.survey.max_lag < window.over_us
-
     def parts(self) -> Iterator[tuple[str, str]]:
         """The common table expressions; the last is ``sums``: one row per point."""
         if not self.wanted:
             return
-        plain = [w for w in self.wanted if self.is_plain(w)]
+        shared = [w for w in self.wanted if not self._stands_alone(w)]
+        terms = list(dict.fromkeys(self._term(w, what) for w in shared for what in self.wanted[w]))
         joins: list[str] = []
-        if plain:
-            yield from self._shared(plain, joins)
+        differences: list[str] = []
+        if shared:
+            yield from self._shared(terms)
+            joins.append(f"ASOF LEFT JOIN {self._come} AS come ON p.k > come.k")
         for number, window in enumerate(self.wanted):
-            if window not in plain:
-                yield from self._own(number, window, joins)
-        yield "sums", f"SELECT p.pid, {', '.join(self._differences(plain))} FROM p {' '.join(joins)}"
+            if window in shared:
+                start = (
+                    self.axis.place(window.start("p.q"), "p.code")
+                    if window.hop_us
+                    else f"p.k - {window.over_us}"
+                )
+                joins.append(f"ASOF LEFT JOIN gone AS g{number} ON {start} > g{number}.k")
+                mine = {what: terms.index(self._term(window, what)) for what in self.wanted[window]}
+                differences += self._differences(window, mine, "come", f"g{number}")
+            else:
+                yield from self._alone(number, window)
+                joins.append(f"ASOF LEFT JOIN come{number} AS c{number} ON p.k > c{number}.k")
+                joins.append(f"ASOF LEFT JOIN gone{number} AS g{number} ON p.k > g{number}.k")
+                mine = {what: i for i, what in enumerate(self.wanted[window])}
+                differences += self._differences(window, mine, f"c{number}", f"g{number}")
+        yield "sums", f"SELECT p.pid, {', '.join(differences)} FROM p {' '.join(joins)}"
 
-    def _shared(self, plain: Sequence[Window], joins: list[str]) -> Iterator[tuple[str, str]]:
-        expressions = list(dict.fromkeys(what for w in plain for what in self.wanted[w]))
-        yield "gone", self._running(expressions, self.axis.place("e"), "m IS NOT NULL")
-        come = "gone"
-        if self.survey.max_lag:
-            come = "come"
-            yield "come", self._running(expressions, self.axis.place("m"), "m IS NOT NULL")
-        joins.append(f"ASOF LEFT JOIN {come} AS come ON p.k > come.k")
-        for number, window in enumerate(self.wanted):
-            if window in plain:
-                joins.append(f"ASOF LEFT JOIN gone AS g{number} ON p.k - {window.over_us} > g{number}.k")
+    def _may_be_late(self, window: Window) -> bool:
+        return self.retracts or self.survey.max_lag >= window.over_us
 
-    def _own(self, number: int, window: Window, joins: list[str]) -> Iterator[tuple[str, str]]:
-        expressions = list(self.wanted[window])
+    def _stands_alone(self, window: Window) -> bool:
+        return window.hop_us > 0 and self._may_be_late(window)
+
+    @property
+    def _come(self) -> str:
+        """The total by moment of use; where every row is known at once, it is the one by event time."""
+        return "come" if self.survey.max_lag or self.retracts else "gone"
+
+    def _term(self, window: Window, what: str) -> str:
+        """What one row adds for a window."""
+        if self.retracts:
+            what = f"sign * ({what})"
+        return (
+            f"CASE WHEN m - e < {window.over_us} THEN {what} ELSE 0 END"
+            if self._may_be_late(window)
+            else what
+        )
+
+    def _shared(self, terms: Sequence[str]) -> Iterator[tuple[str, str]]:
+        rows = "r"
+        if self.retracts:
+            rows = "changes"
+            back = "SELECT * REPLACE (greatest(e, s) AS m), -1 AS sign FROM r WHERE s IS NOT NULL"
+            yield rows, f"SELECT *, 1 AS sign FROM r UNION ALL {back}"
+        yield "gone", self._running(terms, self.axis.place("e"), rows, "m IS NOT NULL")
+        if self._come == "come":
+            yield "come", self._running(terms, self.axis.place("m"), rows, "m IS NOT NULL")
+
+    def _alone(self, number: int, window: Window) -> Iterator[tuple[str, str]]:
+        terms = list(self.wanted[window])
         until = f"least({window.expiry()}, s)"
         counts = f"m IS NOT NULL AND m < {until}"
-        yield f"come{number}", self._running(expressions, self.axis.place("m"), counts)
-        yield f"gone{number}", self._running(expressions, self.axis.place(until), counts)
-        joins.append(f"ASOF LEFT JOIN come{number} AS c{number} ON p.k > c{number}.k")
-        joins.append(f"ASOF LEFT JOIN gone{number} AS g{number} ON p.k > g{number}.k")
+        yield f"come{number}", self._running(terms, self.axis.place("m"), "r", counts)
+        yield f"gone{number}", self._running(terms, self.axis.place(until), "r", counts)
 
-    def _running(self, expressions: Sequence[str], place: str, condition: str) -> str:
-        sums = ", ".join(f"sum({what}) AS a{i}" for i, what in enumerate(expressions))
-        running = ", ".join(
-            f"{self.dialect.running.format(f'sum(a{i})')} AS a{i}" for i in range(len(expressions))
-        )
-        rows = f"SELECT {place} AS k, {sums} FROM r WHERE {condition} GROUP BY 1 ORDER BY 1"
-        return f"SELECT k, {running} FROM ({rows})"
+    def _running(self, terms: Sequence[str], place: str, rows: str, condition: str) -> str:
+        """The total of each term at each place, once a place."""
+        added = ", ".join(f"{term} AS a{i}" for i, term in enumerate(terms))
+        totals = ", ".join(f"{self.dialect.running.format(f'sum(a{i})')} AS a{i}" for i in range(len(terms)))
+        columns = ", ".join(f"a{i}" for i in range(len(terms)))
+        ordered = f"SELECT {place} AS k, {added} FROM {rows} WHERE {condition} ORDER BY 1"
+        running = f"SELECT k, {self.dialect.next_row.format('k')} AS following, {totals} FROM ({ordered})"
+        return f"SELECT k, {columns} FROM ({running}) WHERE following IS NULL OR k <> following"
 
-    def _differences(self, plain: Sequence[Window]) -> Iterator[str]:
-        shared = list(dict.fromkeys(what for w in plain for what in self.wanted[w]))
-        for number, window in enumerate(self.wanted):
-            mine = shared if window in plain else list(self.wanted[window])
-            come = "come" if window in plain else f"c{number}"
-            for what, column in self.wanted[window].items():
-                i = mine.index(what)
-                yield f"coalesce({come}.a{i}, 0) - coalesce(g{number}.a{i}, 0) AS {column}"
+    def _differences(self, window: Window, mine: dict[str, int], come: str, gone: str) -> Iterator[str]:
+        for what, column in self.wanted[window].items():
+            i = mine[what]
+            yield f"coalesce({come}.a{i}, 0) - coalesce({gone}.a{i}, 0) AS {column}"

@@ -186,11 +186,3 @@ class Describer(Protocol):
     def statistics(self, version: object, /) -> object:
         """The statistics of a table version."""
         ...
-
-
-class Quarantine(Protocol):
-    """Where rows that may not enter a table are kept with the reason."""
-
-    def set_aside(self, table: str, rows: pa.Table, reasons: Sequence[str], /, *, execution: str) -> None:
-        """Keep these rows of `table`."""
-        ...

@@ -31,7 +31,9 @@ from whence.lake.types import Commit, CommitFacts, CommitInfo, Part, State
 from whence.metadata import NONE, Artifact, Properties, Recording
 
 BEFORE_COMMIT: Final = register("lake.commit.before", "the intent is in the graph, the table is unchanged")
-AFTER_COMMIT: Final = register("lake.commit.after", "the table has the new version, the graph does not know it")
+AFTER_COMMIT: Final = register(
+    "lake.commit.after", "the table has the new version, the graph does not know it"
+)
 
 MAX_TRIES: Final = 200
 _RACES: Final = frozenset({"commit-conflict", "table-exists"})
@@ -60,15 +62,16 @@ def run(
     if key is not None and transaction is None:
         transaction = f"key:{operation.type}:{key}", 1
     base, state = _newest(core, operation.table)
-    if transaction is not None and base is not None and core.recorder.current() is None and key is None:
-        done = _duplicate(core, base, transaction)
-        if done is not None:
-            return done
-    if key is not None and core.recorder.current() is None:
-        done = _completed(core, operation, key, base)
-        if done is not None:
-            return done
-    if transaction is None or base is None or _duplicate(core, base, transaction) is None:
+    alone = core.recorder.current() is None
+    done = None if base is None or transaction is None else _duplicate(core, base, transaction)
+    if key is not None and alone:
+        # an execution that died after its commit is settled, or closed below
+        completed = _completed(core, operation, key, base)
+        if completed is not None:
+            return completed
+    elif done is not None and alone:
+        return done
+    if done is None:
         operation.check(base, state)
     with _recording(core, operation, key, properties or NONE) as (recording, pending):
         commit, snapshot = _commit(core, operation, recording, transaction)
@@ -105,9 +108,8 @@ def _commit(
                 done = _duplicate(core, base, transaction)
                 if done is not None:
                     return done, core.get(operation.table, done.version)
-            if base is not None:
-                if operation.type != "attach":
-                    core.backend.check_writable(base)
+            if base is not None and operation.type != "attach":
+                core.backend.check_writable(base)
             if tried:
                 operation.check(base, state)
             effect = operation.effect(base, state)
@@ -194,9 +196,7 @@ def _newest(core: Core, table: str) -> tuple[Snapshot | None, State]:
 def _unchanged(core: Core, operation: Operation, recording: Recording, base: Snapshot | None) -> Commit:
     assert base is not None
     state = core.state(base)
-    return Commit(
-        operation.table, base.version, recording.uid, 0, core.digest(base).text, state.watermark
-    )
+    return Commit(operation.table, base.version, recording.uid, 0, core.digest(base).text, state.watermark)
 
 
 # --- duplicates -------------------------------------------------------------------------------------
@@ -257,7 +257,9 @@ _REF_KINDS: Final = {
 def input_refs(recording: Recording) -> tuple[str, ...]:
     """References of what a recording has read so far."""
     refs = [
-        f"{_REF_KINDS.get(a.type, 'artifact')}:{a.name}" if a.type in _REF_KINDS and a.name else f"artifact:{a.uid}"
+        f"{_REF_KINDS.get(a.type, 'artifact')}:{a.name}"
+        if a.type in _REF_KINDS and a.name
+        else f"artifact:{a.uid}"
         for a in recording.inputs
     ]
     return tuple(dict.fromkeys(refs))

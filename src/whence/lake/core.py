@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,8 @@ from whence._base.clock import Clock
 from whence._base.locks import file_lock
 from whence._base.rows import RowsDigest, rows_digest, schema_digest
 from whence.compute.base import Engine
-from whence.errors import NotFoundError
-from whence.lake.base import Describer, LakeBackend, Quarantine, Snapshot, TableProvider
+from whence.errors import ConflictError, NotFoundError, UsageError
+from whence.lake.base import Describer, LakeBackend, Snapshot, TableProvider
 from whence.lake.chain import Chain
 from whence.lake.types import RowCheck, State, check_name
 from whence.metadata import Artifact, Recorder, Type, declare_types
@@ -95,8 +95,8 @@ class Core:
         self.locks = TableLocks(locks)
         self.row_checks: dict[str, RowCheck] = {}
         self.describer: Describer | None = None
-        self.quarantine: Quarantine | None = None
         self.providers: list[TableProvider] = []
+        self.view_names: Callable[[], list[str]] = list
         self._chains: dict[str, Chain] = {}
         self._digests: dict[tuple[str, int], RowsDigest] = {}
         declare_types(recorder.store, TYPES)
@@ -117,6 +117,23 @@ class Core:
                 "table", table, near=self.backend.list(), hint="whence table list shows all tables"
             )
         return found
+
+    def check_free(self, table: str) -> None:
+        """Refuse a name for a new table that another thing has.
+
+        Raises:
+            UsageError: A table would lie inside another's folder (``nested-name``).
+            ConflictError: A view has the name (``view-exists``).
+        """
+        for other in self.backend.list():
+            if other.startswith(f"{table}.") or table.startswith(f"{other}."):
+                raise UsageError(
+                    f"{table!r} cannot be a table beside table {other!r}: one folder would hold the other",
+                    code="nested-name",
+                    hint="choose a name in another namespace",
+                )
+        if table in self.view_names():
+            raise ConflictError(f"{table!r} is a view", code="view-exists", hint="choose another name")
 
     def chain(self, snapshot: Snapshot) -> Chain:
         """The commits of the snapshot's table."""
@@ -172,5 +189,7 @@ class Core:
         if recording is None:
             return
         name = f"{snapshot.table}@{snapshot.version}"
-        if not any(a.type == "TableVersion" and a.name == name for a in (*recording.inputs, *recording.outputs)):
+        if not any(
+            a.type == "TableVersion" and a.name == name for a in (*recording.inputs, *recording.outputs)
+        ):
             recording.input(self.artifact(snapshot), path=(snapshot.table,))

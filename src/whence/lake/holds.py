@@ -53,7 +53,9 @@ def release(core: Core, table: str, version: int, reason: str | None = None) -> 
         found = [h for h in list_holds(core, table) if h.version == version and reason in (None, h.reason)]
         if not found:
             held = [f"{h.table}@{h.version}/{h.reason}" for h in list_holds(core, table)]
-            raise NotFoundError("hold", f"{table}@{version}" + ("" if reason is None else f"/{reason}"), near=held)
+            raise NotFoundError(
+                "hold", f"{table}@{version}" + ("" if reason is None else f"/{reason}"), near=held
+            )
         for one in found:
             _put(core, one, released=True)
     return found
@@ -118,7 +120,9 @@ class Attach(Operation):
         )  # fmt: skip
 
 
-def vacuum(core: Core, table: str, *, retention_hours: float | None, full: bool, dry_run: bool) -> VacuumReport:
+def vacuum(
+    core: Core, table: str, *, retention_hours: float | None, full: bool, dry_run: bool
+) -> VacuumReport:
     """Remove files that neither the newest version nor a held one needs.
 
     Raises:
@@ -131,7 +135,9 @@ def vacuum(core: Core, table: str, *, retention_hours: float | None, full: bool,
     if dry_run:
         return _vacuum(core, base, hours, full=full, dry_run=True, facts=CommitFacts())
     core.backend.check_writable(base)
-    with core.recorder.execution("vacuum", params={"table": table, "retention_hours": hours, "full": full}) as rec:
+    with core.recorder.execution(
+        "vacuum", params={"table": table, "retention_hours": hours, "full": full}
+    ) as rec:
         # writers first: while they are kept out, no file on its way into a commit can be taken for a leftover
         with core.locks.holding("write", table), core.locks.holding("hold", table):
             base = core.get(table)
@@ -144,6 +150,9 @@ def vacuum(core: Core, table: str, *, retention_hours: float | None, full: bool,
             facts = CommitFacts(write_facts(info), ((FENCE, info.version),))
             report = _vacuum(core, base, hours, full=full, dry_run=False, facts=facts)
             crash_point(AFTER_VACUUM)
+            rec.input(core.artifact(base), path=(table,))
+            for version in range(base.version + 1, core.get(table).version + 1):
+                rec.output(core.artifact(core.get(table, version)), path=(table,))
         rec.set(table=table, ended=list(report.ended), held=list(report.held), n_files=len(report.files))
     return report
 

@@ -100,6 +100,7 @@ class _RowsOperation(Operation):
         data = self._given
         if want is None:
             check_creatable(self.table, data.schema)
+            self.core.check_free(self.table)
             want = data.schema.remove_metadata()
             data = data.cast(want)
         else:
@@ -125,7 +126,10 @@ class _RowsOperation(Operation):
                 hint="give every row the time at which it was known",
             )
         for column in declaration.partition_by:
-            if data.schema.field(column).type == pa.string() and pc.any(pc.equal(data.column(column), "")).as_py():
+            if (
+                data.schema.field(column).type == pa.string()
+                and pc.any(pc.equal(data.column(column), "")).as_py()
+            ):
                 raise UsageError(
                     f"partition column {column!r} of table {self.table!r} has empty text, which Delta reads back as null",
                     code="empty-partition",
@@ -155,7 +159,7 @@ class _RowsOperation(Operation):
 
     def evolves(self, base: Snapshot) -> bool:
         """Whether the rows bring new columns."""
-        return self.fitted(base).num_columns > len(base.schema.names)
+        return bool(self.fitted(base).num_columns > len(base.schema.names))
 
     def create(self, state: State) -> Effect:
         """The rows as version 0 of a table that does not exist yet."""
@@ -181,6 +185,8 @@ class Create(Operation):
 
     def check(self, base: Snapshot | None, state: State) -> None:
         check_creatable(self.table, self._schema)
+        if base is None:
+            self.core.check_free(self.table)
         self._declaration.check(self._schema, table=self.table)
 
     def effect(self, base: Snapshot | None, state: State) -> Effect | None:
@@ -308,14 +314,18 @@ class Merge(_RowsOperation):
         on, data = self._columns(base), self.fitted(base)
         for column in on:
             if data.column(column).null_count:
-                raise UsageError(f"key column {column!r} has nulls", code="null-key", hint="leave such rows out")
+                raise UsageError(
+                    f"key column {column!r} has nulls", code="null-key", hint="leave such rows out"
+                )
         _check_unique(data, on, "the data", self.table)
 
     def _columns(self, base: Snapshot) -> tuple[str, ...]:
         on = self._on if self._on is not None else declaration_of(base).key
         if not on:
             raise UsageError(
-                f"table {self.table!r} declares no key", code="no-key", hint="say which columns: merge(…, on=[…])"
+                f"table {self.table!r} declares no key",
+                code="no-key",
+                hint="say which columns: merge(…, on=[…])",
             )
         TableDeclaration(key=on).check(base.schema, table=self.table)
         return on

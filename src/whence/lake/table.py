@@ -212,7 +212,9 @@ class Table:
             return snapshot.version
         if first == 0:
             raise NotFoundError(
-                "table version", f"{self.name}@{moment.isoformat()}", hint=f"the first was made at {at.isoformat()}"
+                "table version",
+                f"{self.name}@{moment.isoformat()}",
+                hint=f"the first was made at {at.isoformat()}",
             )
         return first - 1
 

@@ -18,7 +18,15 @@ from whence._base.rows import RowsDigest
 from whence.errors import UsageError, near_names
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
-_PARTITION_TYPES: Final = (pa.string(), pa.bool_(), pa.date32(), pa.int8(), pa.int16(), pa.int32(), pa.int64())
+_PARTITION_TYPES: Final = (
+    pa.string(),
+    pa.bool_(),
+    pa.date32(),
+    pa.int8(),
+    pa.int16(),
+    pa.int32(),
+    pa.int64(),
+)
 
 
 def check_name(name: str, *, what: str = "table") -> str:
@@ -105,7 +113,11 @@ class TableDeclaration:
         """
         roles = [("key", c) for c in self.key] + [("pii", c) for c in self.pii]
         roles += [("partition_by", c) for c in self.partition_by]
-        singles = ("event_time", self.event_time), ("known_at", self.known_at), ("subject_key", self.subject_key)
+        singles = (
+            ("event_time", self.event_time),
+            ("known_at", self.known_at),
+            ("subject_key", self.subject_key),
+        )
         roles += [(role, column) for role, column in singles if column is not None]
         for role, column in roles:
             if column not in schema.names:

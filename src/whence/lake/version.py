@@ -149,5 +149,7 @@ class TableVersion:
         """
         # Any: statistics belong to an upper room
         if self._core.describer is None:
-            raise UnsupportedError("this lake has no describer", code="no-describer", hint="use whence.connect()")
+            raise UnsupportedError(
+                "this lake has no describer", code="no-describer", hint="use whence.connect()"
+            )
         return self._core.describer.statistics(self)

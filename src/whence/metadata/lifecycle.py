@@ -173,27 +173,37 @@ class Recovery:
 
     def settle(self, execution: Execution) -> Execution | None:
         """Roll one dead execution forward, or fail it; None when another process was faster."""
+        for _ in range(RETRIES):
+            change = self._fate_of(execution)
+            crash_point(BEFORE_RECOVER)
+            try:
+                written = self._store.write(change)
+            except ConflictError as error:
+                if error.code not in RACES:
+                    raise
+                (now,) = self._store.get_nodes("execution", uids=[execution.uid])
+                assert isinstance(now, Execution)
+                if now.state != "RUNNING" or self.is_alive(now):
+                    return None
+                execution = now
+                continue
+            crash_point(AFTER_RECOVER)
+            fate = written.nodes[execution.uid]
+            assert isinstance(fate, Execution)
+            log.info(
+                "dead execution settled",
+                extra={"execution": fate.uid, "type": fate.type, "state": fate.state},
+            )
+            return fate
+        return None
+
+    def _fate_of(self, execution: Execution) -> Change:
         pending, anything = self._pending(execution)
         finals = [self._probe(execution, artifact) for artifact in pending]
         if anything and all(final is not None for final in finals):
             found = [(p, f) for p, f in zip(pending, finals, strict=True) if f is not None]
-            change = self._forward(execution, found)
-        else:
-            change = self._failed(execution, pending)
-        crash_point(BEFORE_RECOVER)
-        try:
-            written = self._store.write(change)
-        except ConflictError as error:
-            if error.code == "stale-revision":
-                return None
-            raise
-        crash_point(AFTER_RECOVER)
-        fate = written.nodes[execution.uid]
-        assert isinstance(fate, Execution)
-        log.info(
-            "dead execution settled", extra={"execution": fate.uid, "type": fate.type, "state": fate.state}
-        )
-        return fate
+            return self._forward(execution, found)
+        return self._failed(execution, pending)
 
     def _pending(self, execution: Execution) -> tuple[list[Artifact], bool]:
         """What is still pending of an execution, and whether it expected anything at all."""

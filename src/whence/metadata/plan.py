@@ -5,7 +5,6 @@ Both backends use it: they answer look-ups inside their transaction, and carry t
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -236,8 +235,7 @@ class _Planner:
         properties.update(check_properties(item.type, node.properties))
         custom.update(node.custom)
         uri = node.uri if isinstance(node, Artifact) else None
-        row = dataclasses.replace(
-            stored,
+        row = stored._replace(
             name=node.name if node.name is not None else stored.name,
             external_id=node.external_id if node.external_id is not None else stored.external_id,
             uri=uri if uri is not None else stored.uri,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,8 +17,7 @@ NODE_CLASSES: Final = {Artifact: "artifact", Execution: "execution", Context: "c
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeRow(NamedTuple):
     """One node: ids, not names, and its properties as text (see `whence.metadata.encode`)."""
 
     id: int
@@ -36,11 +34,10 @@ class NodeRow:
     revision: int
 
 
-NODE_FIELDS: Final = tuple(f.name for f in fields(NodeRow))
+NODE_FIELDS: Final = NodeRow._fields
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(NamedTuple):
     """One event between two stored nodes; `path` is canonical JSON, empty when there is none."""
 
     execution_id: int
@@ -57,7 +54,7 @@ def kind_of(node: AnyNode) -> NodeKind:
 
 def to_moment(us: int) -> datetime:
     """Microseconds since 1970 as an aware time."""
-    return EPOCH + timedelta(microseconds=us)
+    return EPOCH + timedelta(0, 0, us)
 
 
 def to_us(moment: datetime) -> int:
@@ -68,6 +65,7 @@ def to_us(moment: datetime) -> int:
 def to_node(row: NodeRow, type_: Type) -> AnyNode:
     """The value object of a stored node; its properties are the caller's own copy."""
     properties, custom = decode(row.properties)
+    created = to_moment(row.created_us)
     shared = {
         "type": type_.name,
         "type_version": type_.version,
@@ -77,14 +75,16 @@ def to_node(row: NodeRow, type_: Type) -> AnyNode:
         "custom": custom,
         "uid": row.uid,
         "id": row.id,
-        "created_at": to_moment(row.created_us),
-        "updated_at": to_moment(row.updated_us),
+        "created_at": created,
+        "updated_at": created if row.updated_us == row.created_us else to_moment(row.updated_us),
         "revision": row.revision,
     }
     if row.kind == "artifact":
-        return Artifact(**shared, uri=row.uri, state=row.state)  # type: ignore[arg-type]  # stored by us
+        shared["uri"], shared["state"] = row.uri, row.state
+        return Artifact(**shared)  # type: ignore[arg-type]  # stored by us
     if row.kind == "execution":
-        return Execution(**shared, state=row.state)  # type: ignore[arg-type]  # stored by us
+        shared["state"] = row.state
+        return Execution(**shared)  # type: ignore[arg-type]  # stored by us
     return Context(**shared)  # type: ignore[arg-type]  # stored by us
 
 

@@ -15,17 +15,14 @@ from typing import Final
 from whence._base.digest import spec_digest
 from whence._base.refs import Ref
 from whence._base.rows import rows_digest
-from whence.blobs import BlobStore
-from whence.errors import WhenceError
-from whence.lake import Lake
-from whence.metadata.base import MetadataStore
+from whence.errors import NotFoundError, WhenceError
 from whence.metadata.types import Execution, Value
+from whence.pipelines.base import Rooms
 from whence.pipelines.closure import StepCode
 from whence.pipelines.outputs import Kept
 from whence.pipelines.step import StepSignature
 from whence.pipelines.types import Decision, Reason
 from whence.pipelines.values import Given
-from whence.registry import Models
 
 CANDIDATES: Final = 16
 """How many earlier results with the same key are looked at, newest first."""
@@ -70,11 +67,9 @@ class Request:
 class Cache:
     """Looks for earlier results in the graph."""
 
-    def __init__(self, store: MetadataStore, lake: Lake, models: Models, blobs: BlobStore) -> None:
-        self._store = store
-        self._lake = lake
-        self._models = models
-        self._blobs = blobs
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._store = rooms.recorder.store
 
     def decide(
         self, request: Request, pins: Mapping[str, int], *, enabled: bool
@@ -134,17 +129,27 @@ class Cache:
         return [r for kept in outputs_of(candidate) if (r := self._gone(kept)) is not None]
 
     def _read_differs(self, name: str, read: Mapping[str, Value], pins: Mapping[str, int]) -> list[Reason]:
+        if read.get("kind") == "view":
+            return self._view_differs(str(read["view"]), str(read["digest"]))
         if read.get("kind") != "table":
             return [Reason("uncacheable", f"it reads {read.get('ref')} without declaring it as an input")]
         before, table = str(read["digest"]), str(read["table"])
         if read.get("version") == pins.get(table):
             return []
         try:
-            version = self._lake.table(table).at(pins[table])
+            version = self._rooms.lake.table(table).at(pins[table])
             now: str | None = version.digest()
         except (KeyError, WhenceError):
             now = None
         return [] if now == before else [Reason("read", name, before, now)]
+
+    def _view_differs(self, name: str, before: str) -> list[Reason]:
+        """A view may have been named by the code, or looked up: it must still be the one in force."""
+        try:
+            now: str | None = self._rooms.features.get(name).digest
+        except NotFoundError:
+            return []  # never applied, so the code itself holds it
+        return [] if now == before else [Reason("read", f"feature_view:{name}", before, now)]
 
     def _gone(self, kept: Kept) -> Reason | None:
         """Why an output cannot be taken: absent, or its bytes are not those of its digest."""
@@ -157,13 +162,13 @@ class Cache:
     def _digest_now(self, kept: Kept) -> str:
         if kept.slot.kind == "table":
             ref = Ref.parse(kept.ref)
-            return rows_digest(self._lake.table(ref.name).at(ref.number or 0).arrow()).text
+            return rows_digest(self._rooms.lake.table(ref.name).at(ref.number or 0).arrow()).text
         if kept.slot.kind == "model":
-            version = self._models.get(kept.ref)
-            self._blobs.get(version.digest)
+            version = self._rooms.models.get(kept.ref)
+            self._rooms.blobs.get(version.digest)
             return version.digest
         if kept.slot.kind == "report":
-            self._blobs.get(kept.digest)
+            self._rooms.blobs.get(kept.digest)
         return kept.digest
 
     # explanation

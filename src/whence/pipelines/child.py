@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,21 +26,23 @@ from whence.blobs import BlobStore
 from whence.errors import WhenceError
 from whence.lake import Lake, pinned
 from whence.metadata.ambient import surrounding
+from whence.metadata.ledger import Intent, Ledger
 from whence.metadata.open import open_store
 from whence.metadata.recorder import Recorder
 from whence.metadata.recording import Recording
-from whence.metadata.types import Execution, Value
+from whence.metadata.types import NONE, Artifact, Execution, Value, Written
 from whence.pipelines.ambient import working_in
 from whence.pipelines.closure import code_of
 from whence.pipelines.constants import decode_param
 from whence.pipelines.environment import facts, installed
 from whence.pipelines.modules import load_entry, serving
-from whence.pipelines.outputs import Computed, check_outputs
+from whence.pipelines.outputs import Computed, check_outputs, model_bytes
 from whence.pipelines.overlay import OverlayBackend
 from whence.pipelines.sources import unpack
 from whence.pipelines.step import Step
 from whence.pipelines.types import ModelOutput, Report
-from whence.registry import Models, get_format
+from whence.registry import Models
+from whence.tracking import Runs
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +53,16 @@ RESULT: Final = "result.json"
 class Workspace(Protocol):
     """What the child needs of a workspace."""
 
-    recorder: Recorder
-    lake: Lake
-    models: Models
-    blobs: BlobStore
+    @property
+    def recorder(self) -> Recorder: ...
+    @property
+    def lake(self) -> Lake: ...
+    @property
+    def models(self) -> Models: ...
+    @property
+    def blobs(self) -> BlobStore: ...
+    @property
+    def runs(self) -> Runs: ...
 
 
 def main(job_file: Path, connect: Callable[[str], Workspace]) -> int:
@@ -101,7 +109,7 @@ def run(job: Mapping[str, Any], workspace: Workspace | None, folder: Path) -> di
             stage = "run"
             result = step.function(**arguments)
             computed = check_outputs(step.name, step.signature, result)
-            answer["outputs"] = [_keep(item, folder, job["trust"]) for item in computed]
+            answer["outputs"] = [_keep(item, folder) for item in computed]
             return answer
     except Exception as error:  # noqa: BLE001  # the parent decides what a failure means
         return _failure(stage, error)
@@ -119,20 +127,49 @@ def _loaded(job: Mapping[str, Any], folder: Path) -> Iterator[Step[..., Any]]:
         yield found if isinstance(found, Step) else Step(found)  # type: ignore[arg-type]  # a function when the decorator is gone
 
 
+class Unrecorded(Recording):
+    """A recording that notes what is read and keeps nothing."""
+
+    def __init__(self) -> None:
+        node = Execution(type="reproduce")
+        nothing: tuple[()] = ()
+        intent = Intent(
+            node=node,
+            properties=NONE,
+            inputs=nothing,
+            expects=nothing,
+            contexts=nothing,
+            code=None,
+            parent=None,
+        )
+        super().__init__(
+            Ledger(open_store("memory://"), "reproduce", dict), intent, Written({node.uid: node})
+        )
+
+    def flush(self) -> None:
+        """Nothing is written."""
+
+    def expect(self, artifact: Artifact) -> Artifact:
+        """Nothing is expected."""
+        return artifact
+
+
 @contextmanager
 def _reading(job: Mapping[str, Any], workspace: Workspace, folder: Path) -> Iterator[None]:
     """Versions pinned, rows substituted, nothing recorded and nothing written."""
     rows = {name: read_rows(folder / file) for name, file in job["tables"].items()}
-    core = workspace.lake.core
+    core = workspace.lake._core  # noqa: SLF001  # the lake has no other seam for rows that are not committed
     below = core.backend
-    scratch = Recorder(open_store("memory://"), environment=dict)
-    recording = Recording(scratch, Execution(type="reproduce"), ())
     core.backend = OverlayBackend(below, rows)
+    recorded_by = workspace.runs.recorder
+    # What the step logs belongs to no run here: a recorder that nothing surrounds.
+    workspace.runs.recorder = Recorder(open_store("memory://"), environment=dict)
     try:
-        with surrounding(workspace.recorder, recording), pinned(job["pins"]), working_in(workspace):
+        with surrounding(workspace.recorder, Unrecorded()), pinned(job["pins"]), working_in(workspace):
             yield
     finally:
         core.backend = below
+        workspace.runs.recorder = recorded_by
 
 
 def _arguments(job: Mapping[str, Any], workspace: Workspace, folder: Path) -> dict[str, object]:
@@ -157,7 +194,7 @@ def _input(given: Mapping[str, Any], workspace: Workspace, folder: Path) -> obje
     return Report(data, inline.get("media_type", "text/plain"), inline.get("name"))
 
 
-def _keep(item: Computed, folder: Path, trust: Sequence[str]) -> dict[str, Any]:
+def _keep(item: Computed, folder: Path) -> dict[str, Any]:
     """Write one output to the folder; gives its digest and file."""
     name = f"output-{item.index}"
     value = item.value
@@ -165,7 +202,7 @@ def _keep(item: Computed, folder: Path, trust: Sequence[str]) -> dict[str, Any]:
         write_rows(folder / f"{name}.arrow", value)
         return {"digest": rows_digest(value).text, "file": f"{name}.arrow", "n_rows": value.num_rows}
     if isinstance(value, ModelOutput):
-        data = get_format("skops").save(value.estimator, trust=[*value.trusted, *trust])
+        data = model_bytes(value)
         (folder / f"{name}.skops").write_bytes(data)
         return {"digest": sha256_bytes(data), "file": f"{name}.skops"}
     if isinstance(value, Report):

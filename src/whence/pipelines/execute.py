@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from whence._base.digest import sha256_bytes
 from whence._base.refs import Ref
-from whence.blobs import BlobStore
 from whence.errors import ConflictError, DeniedError, IntegrityError, UsageError
-from whence.lake import Lake, pinned
+from whence.lake import pinned
 from whence.metadata.code import CodeInfo
-from whence.metadata.recorder import Recorder
+from whence.metadata.open import declare_types
 from whence.metadata.recording import Recording
-from whence.metadata.types import Artifact, Context, Execution, Type, Value
+from whence.metadata.types import Artifact, Change, Context, Execution, Put, Type, Value
 from whence.pipelines.ambient import working_in
+from whence.pipelines.base import Rooms
 from whence.pipelines.cache import Cache, Request, decision_of, outputs_of
 from whence.pipelines.closure import StepCode, code_of
 from whence.pipelines.constants import decode_param, encode_param
@@ -25,7 +25,6 @@ from whence.pipelines.outputs import Kept, Outputs, check_outputs
 from whence.pipelines.promise import Call, Promise
 from whence.pipelines.types import Decision, Reason, StepRun
 from whence.pipelines.values import Given, Inputs
-from whence.registry import Models
 
 STEP_TYPE: Final = Type(
     "execution",
@@ -52,6 +51,14 @@ STEP_TYPE: Final = Type(
         "taken_from": "STRING",
     },
     description="one step of a pipeline: code, params, inputs and outputs, enough to make it again",
+)
+
+TYPES: Final = (
+    STEP_TYPE,
+    Type("artifact", "Metrics", {"digest": "STRING"}, description="the metrics a step gave; one property each"),
+    Type("artifact", "Report", {"digest": "STRING", "media_type": "STRING"}, description="bytes a step gave to look at"),
+    Type("context", "PipelineRun"),
+    Type("context", "Pipeline"),
 )
 
 HOPELESS: Final = (UsageError, DeniedError, IntegrityError)
@@ -86,27 +93,39 @@ class RunState:
 class Executor:
     """Runs single steps. Built once for a workspace by `Pipelines`."""
 
-    def __init__(
-        self, recorder: Recorder, lake: Lake, models: Models, blobs: BlobStore, workspace: object
-    ) -> None:
-        self._recorder = recorder
-        self._lake = lake
-        self._blobs = blobs
-        self._workspace = workspace
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._recorder = rooms.recorder
         self._stored: dict[bytes, str] = {}
-        self.inputs = Inputs(lake, models, blobs)
-        self.outputs = Outputs(lake, models, blobs)
-        self.cache = Cache(recorder.store, lake, models, blobs)
-        recorder.store.put_type(STEP_TYPE, extend=True)
+        self.inputs = Inputs(rooms)
+        self.outputs = Outputs(rooms)
+        self.cache = Cache(rooms)
+        declare_types(rooms.recorder.store, TYPES)
 
     def done(self, run: RunState, call: Call) -> StepRun | None:
         """The step as it was completed in this run before; None when it has to be run."""
         found = self._recorder.find_complete("step", run.name_of(call.name))
         if found is None:
             return None
-        kept = outputs_of(found)
-        run.take(call.name, kept)
+        if found.get("outputs") is None:
+            self._reopen(found)
+            return None
+        run.take(call.name, outputs_of(found))
         return step_run(found)
+
+    def _reopen(self, execution: Execution) -> None:
+        """A dead step that recovery completed because its model is there; its other outputs were not noted.
+
+        Run again it finds what it has written: lake commits by their app transaction, models by their digest.
+        """
+        told = Execution(
+            type="step",
+            uid=execution.uid,
+            id=execution.id,
+            state="FAILED",
+            properties={"recovered": "incomplete"},
+        )
+        self._recorder.store.write(Change([Put(told, if_exists="update", revision=execution.revision)]))
 
     def run(self, run: RunState, call: Call, *, cache: bool) -> StepRun:
         """Run one step, or take its result from the cache.
@@ -182,7 +201,7 @@ class Executor:
     ) -> StepRun:
         with self._recording(run, call, request, decision) as recording:
             before = set(_names(recording.inputs))
-            with pinned(run.pins), working_in(self._workspace):
+            with pinned(run.pins), working_in(self._rooms):
                 result = call.step.function(**arguments)
             reads = {n: a for n, a in _names(recording.inputs).items() if n not in before}
             written = _names(recording.outputs)
@@ -261,7 +280,7 @@ class Executor:
             return ""
         known = self._stored.get(data)
         if known is None:
-            known = self._stored[data] = self._blobs.put(data)
+            known = self._stored[data] = self._rooms.blobs.put(data)
         return known
 
 
@@ -285,15 +304,17 @@ def _names(artifacts: Sequence[Artifact]) -> dict[str, Artifact]:
     return {f"{a.type} {a.name or a.uid}": a for a in artifacts}
 
 
-_DATA: Final = frozenset({"TableVersion", "Model", "Blob", "Report", "Metrics"})
+_DATA: Final = frozenset({"TableVersion", "FeatureView", "Model", "Blob", "Report", "Metrics"})
 
 
 def _is_data(artifact: Artifact) -> bool:
-    """Whether a read can change a result by itself; definitions are part of the code that names them."""
+    """Whether a read can change a result."""
     return artifact.type in _DATA
 
 
 def _read(artifact: Artifact) -> dict[str, Value]:
+    if artifact.type == "FeatureView":
+        return {"kind": "view", "view": artifact.get("view"), "digest": artifact.get("digest")}
     if artifact.type != "TableVersion":
         return {"kind": artifact.type.lower(), "ref": artifact.name or artifact.uid}
     return {

@@ -15,16 +15,15 @@ import pyarrow as pa
 
 from whence._base.arrow import to_arrow
 from whence._base.crash import crash_point, register
-from whence._base.digest import spec_digest
+from whence._base.digest import sha256_bytes, spec_digest
 from whence._base.rows import rows_digest
-from whence.blobs import BlobStore
-from whence.errors import UsageError, WhenceError
-from whence.lake import Lake
+from whence.errors import DeniedError, UsageError, WhenceError
 from whence.metadata.recording import Recording
 from whence.metadata.types import Artifact, Value
+from whence.pipelines.base import Rooms
 from whence.pipelines.step import StepSignature
 from whence.pipelines.types import ModelOutput, Report, Slot
-from whence.registry import Models
+from whence.registry import ModelVersion, canonical_skops
 
 POINT_COMPUTED = register("pipelines.computed", "between a step's function and the first of its outputs")
 POINT_BETWEEN = register("pipelines.between-outputs", "between two outputs of a step")
@@ -147,13 +146,25 @@ def _unfit(where: str, value: object, wanted: str) -> UsageError:
     return UsageError(f"{where} is a {type(value).__qualname__}", code="step-output", hint=f"return {wanted}")
 
 
+def model_bytes(output: ModelOutput) -> bytes:
+    """The canonical bytes of a model that the code of this process has just made.
+
+    Its types are trusted for this: they are no more dangerous than the code that made it. What is
+    registered is checked by the registry.
+    """
+    try:
+        return canonical_skops(output.estimator, trust=output.trusted)
+    except DeniedError as error:
+        named = error.details.get("types")
+        types = [str(t) for t in named] if isinstance(named, list) else []
+        return canonical_skops(output.estimator, trust=[*output.trusted, *types])
+
+
 class Outputs:
     """Writes the outputs of one step."""
 
-    def __init__(self, lake: Lake, models: Models, blobs: BlobStore) -> None:
-        self._lake = lake
-        self._models = models
-        self._blobs = blobs
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
 
     def write(self, computed: Sequence[Computed], recording: Recording) -> list[Kept]:
         """Write all of them, into the recording; gives them in the order of the annotation."""
@@ -172,7 +183,7 @@ class Outputs:
         if isinstance(value, pa.Table):
             return self._table(item.slot, value, f"step/{recording.uid}/{item.index}")
         if isinstance(value, ModelOutput):
-            return self._model(item.slot, value, f"{recording.uid}/{item.index}")
+            return self._model(item.slot, value, recording)
         if isinstance(value, Report):
             return self._report(item, value, recording)
         assert isinstance(value, Mapping)
@@ -180,7 +191,7 @@ class Outputs:
 
     def _table(self, slot: Slot, data: pa.Table, transaction: str) -> Kept:
         assert slot.name is not None
-        handle = self._lake.table(slot.name)
+        handle = self._rooms.lake.table(slot.name)
         if slot.mode == "append":
             commit = handle.append(data, transaction=(transaction, 1))
             return self._kept_table(slot, handle.at(commit.version).digest(), commit.version)
@@ -198,20 +209,34 @@ class Outputs:
     def _kept_table(slot: Slot, digest: str, version: int) -> Kept:
         return Kept(slot, f"table:{slot.name}@{version}", digest)
 
-    def _model(self, slot: Slot, output: ModelOutput, key: str) -> Kept:
+    def _model(self, slot: Slot, output: ModelOutput, recording: Recording) -> Kept:
         assert slot.name is not None
-        version = self._models.register(
-            slot.name,
-            output.estimator,
-            signature=output.signature,
-            sample=output.sample,
-            metrics=output.metrics,
-            params=output.params,
-            tags=output.tags,
-            trust=output.trusted,
-            key=key,
-        )
+        version = self._registered(slot.name, output, recording)
+        if version is None:
+            version = self._rooms.models.register(
+                slot.name,
+                output.estimator,
+                signature=output.signature,
+                sample=output.sample,
+                metrics=output.metrics,
+                params=output.params,
+                tags=output.tags,
+                trusted=output.trusted,
+            )
         return Kept(slot, version.ref, version.digest)
+
+    def _registered(self, name: str, output: ModelOutput, recording: Recording) -> ModelVersion | None:
+        """The version a killed attempt of this execution had registered, if it is the same model."""
+        events = self._rooms.recorder.store.list_events(executions=[recording.uid])
+        uids = [e.artifact for e in events if e.kind == "OUTPUT"]
+        nodes = self._rooms.recorder.store.get_nodes("artifact", uids=list(dict.fromkeys(uids)))
+        earlier = [
+            n for n in nodes if isinstance(n, Artifact) and n.type == "Model" and n.get("model") == name
+        ]
+        if not earlier:
+            return None
+        digest = sha256_bytes(model_bytes(output))
+        return next((self._rooms.models.get(str(n.name)) for n in earlier if n.get("digest") == digest), None)
 
     def _metrics(self, item: Computed, values: Mapping[str, float], recording: Recording) -> Kept:
         digest = spec_digest(dict(values))
@@ -222,10 +247,13 @@ class Outputs:
             custom=dict(values),
         )
         recording.output(artifact, path=("metrics", item.index))
+        run = self._rooms.runs.current()
+        if run is not None:
+            run.log_metrics(values)
         return Kept(item.slot, f"artifact:{artifact.uid}", digest, dict(values))
 
     def _report(self, item: Computed, report: Report, recording: Recording) -> Kept:
-        digest = self._blobs.put(report.data)
+        digest = self._rooms.blobs.put(report.data)
         facts: dict[str, Value] = {"media_type": report.media_type, "name": report.name}
         artifact = Artifact(
             type="Report",

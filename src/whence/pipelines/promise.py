@@ -85,6 +85,7 @@ class Trace:
 
     def note(self, step: Any, arguments: Mapping[str, object]) -> Promise | tuple[Promise, ...]:
         """Note one call; gives a promise for each output."""
+        arguments = {name: self._implied(step, name, value) for name, value in arguments.items()}
         for name, value in arguments.items():
             self._check(step, name, value)
         n = sum(1 for c in self.calls.values() if c.step.name == step.name)
@@ -94,6 +95,17 @@ class Trace:
         if step.signature.single:
             return Promise(call, 0, f"the output of step {call!r}")
         return tuple(Promise(call, i, f"output {i} of step {call!r}") for i in range(len(outputs)))
+
+    def _implied(self, step: Any, name: str, value: object) -> object:
+        """An input that was left out is the output of that name of this run, if a step before gives one."""
+        slot = step.signature.inputs.get(name)
+        if value is not None or slot is None or slot.name is None:
+            return value
+        for call in reversed(self.calls.values()):
+            for index, output in enumerate(call.step.signature.outputs):
+                if (output.kind, output.name) == (slot.kind, slot.name):
+                    return Promise(call.name, index, f"output {index} of step {call.name!r}")
+        return None
 
     def _check(self, step: Any, name: str, value: object) -> None:
         if not isinstance(value, Promise):

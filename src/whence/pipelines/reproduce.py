@@ -23,12 +23,11 @@ from whence._base.arrow import to_arrow
 from whence._base.progress import progress
 from whence._base.refs import Ref
 from whence._base.rows import rows_digest
-from whence.blobs import BlobStore
 from whence.errors import BackendError, IntegrityError, NotFoundError, UsageError, WhenceError
-from whence.lake import Lake, TableVersion
-from whence.metadata.recorder import Recorder
+from whence.lake import TableVersion
 from whence.metadata.types import Artifact, Execution, Type, Value
 from whence.pipelines.ancestry import Again, Ancestry, as_step, inputs_of, producers_of
+from whence.pipelines.base import Rooms
 from whence.pipelines.cache import outputs_of
 from whence.pipelines.child import RESULT, read_rows, write_job, write_rows
 from whence.pipelines.compare import compare_digests, compare_metrics, compare_tables
@@ -36,7 +35,6 @@ from whence.pipelines.environment import differences, package_differences
 from whence.pipelines.outputs import Kept
 from whence.pipelines.sources import unpack
 from whence.pipelines.types import Difference, OutputComparison, Verdict, VerdictKind
-from whence.registry import Models
 
 Substitute: TypeAlias = "TableVersion | pa.Table | Path | str | int | object"
 CodeChoice: TypeAlias = Literal["stored", "current"]
@@ -47,6 +45,9 @@ REPRODUCE_TYPE: Final = Type(
     {"target": "STRING", "verdict": "STRING", "answer": "STRUCT"},
     description="a step run again and compared with what was recorded",
 )
+
+
+READ_ONLY: Final = frozenset({"reproduce-read-only", "read-only"})
 
 
 class Impossible(Exception):  # noqa: N818  # not an error: it becomes a verdict
@@ -81,32 +82,17 @@ class Reproducer:
     """Makes steps again.
 
     Args:
-        recorder: The graph, and where the `reproduce` execution is recorded.
-        lake: The tables.
-        models: The registry.
-        blobs: Where the code is stored.
+        rooms: The workspace.
         address: What the child passes to `connect`; None when no other process can open the workspace.
         child_command: The command that does a job: it gets the job's path as its last argument.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        lake: Lake,
-        models: Models,
-        blobs: BlobStore,
-        *,
-        address: str | None,
-        child_command: Sequence[str],
-    ) -> None:
-        self._recorder = recorder
-        self._store = recorder.store
-        self._lake = lake
-        self._models = models
-        self._blobs = blobs
+    def __init__(self, rooms: Rooms, *, address: str | None, child_command: Sequence[str]) -> None:
+        self._rooms = rooms
+        self._store = rooms.recorder.store
         self._address = address
         self._command = tuple(child_command)
-        recorder.store.put_type(REPRODUCE_TYPE, extend=True)
+        self._store.put_type(REPRODUCE_TYPE, extend=True)
 
     def reproduce(
         self, ref: str, *, inputs: Mapping[str, Substitute] | None = None, code: CodeChoice = "stored"
@@ -135,7 +121,7 @@ class Reproducer:
             "inputs": {k: _describe(v) for k, v in (inputs or {}).items()},
         }
         compared = [(a, ("compared",)) for a in _outputs(self._store, target)]
-        with self._recorder.execution("reproduce", params=params, inputs=compared) as recording:
+        with self._rooms.recorder.execution("reproduce", params=params, inputs=compared) as recording:
             try:
                 verdict = self._attempt(target, dict(inputs or {}), code)
             except Impossible as why:
@@ -173,10 +159,10 @@ class Reproducer:
 
     def _producer(self, ref: Ref) -> Execution:
         if ref.kind == "model":
-            ref = Ref.parse(self._models.get(str(ref)).ref)
+            ref = Ref.parse(self._rooms.models.get(str(ref)).ref)
             type_ = "Model"
         else:
-            handle = self._lake.table(ref.name)
+            handle = self._rooms.lake.table(ref.name)
             version = handle.head() if ref.version is None else handle.at(ref.number or 0)
             ref = Ref.parse(version.ref)
             type_ = "TableVersion"
@@ -237,11 +223,11 @@ class Reproducer:
         if isinstance(value, TableVersion):
             rows = value.arrow()
         elif isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
-            version = self._lake.table(name).at(int(value))
+            version = self._rooms.lake.table(name).at(int(value))
             return _Substituted(name, version.digest(), version=version.version)
         elif isinstance(value, str) and value.startswith("table:"):
             ref = Ref.parse(value, kind="table")
-            handle = self._lake.table(ref.name)
+            handle = self._rooms.lake.table(ref.name)
             return self._substitute(
                 name, handle.head() if ref.version is None else handle.at(ref.number or 0)
             )
@@ -267,7 +253,7 @@ class Reproducer:
         what = f"{result.get('error_type')}: {result.get('error')}"
         if failed in ("open", "load", "inputs"):
             raise Impossible(f"step {out.step!r} could not be started ({failed}): {what}")
-        if result.get("error_code") in ("reproduce-read-only", "read-only"):
+        if result.get("error_code") in READ_ONLY:
             raise Impossible(f"step {out.step!r} writes to the workspace itself: {result.get('error')}")
         if not failed:
             out.comparisons = [
@@ -316,7 +302,6 @@ class Reproducer:
             "pins": pins,
             "tables": tables,
             "packages": list(_mapping(execution.get("packages"))),
-            "trust": self._trust(execution),
             "sys_path": [p for p in sys.path if p],
         }
 
@@ -350,7 +335,7 @@ class Reproducer:
         out["digest"], out["inline"] = answer["digest"], answer.get("inline", out["inline"])
         if kind == "model" and answer["digest"] != given["digest"]:
             # By its digest the child finds it like any other; nothing in the graph refers to it.
-            self._blobs.put(source.folder / answer["file"])
+            self._rooms.blobs.put(source.folder / answer["file"])
         elif "file" in answer:
             out["file"] = str(source.folder / answer["file"])
         return out
@@ -358,23 +343,15 @@ class Reproducer:
     def _check_table(self, ref: str) -> None:
         parsed = Ref.parse(ref)
         try:
-            self._lake.table(parsed.name).at(parsed.number or 0).files()
+            self._rooms.lake.table(parsed.name).at(parsed.number or 0).files()
         except WhenceError as error:
             raise Impossible(f"input {ref} is gone: {error.message}") from error
 
     def _check_blob(self, digest: str, what: str) -> None:
         try:
-            self._blobs.get(digest)
+            self._rooms.blobs.get(digest)
         except WhenceError as error:
             raise Impossible(f"the bytes of {what} are gone: {error.message}") from error
-
-    def _trust(self, execution: Execution) -> list[Value]:
-        """The types the recorded models of this step were registered with."""
-        found: dict[str, None] = {}
-        for kept in outputs_of(execution):
-            if kept.slot.kind == "model":
-                found |= dict.fromkeys(self._models.get(kept.ref).trust)
-        return list(found)
 
     def _code_file(self, execution: Execution, folder: Path) -> str:
         digest = execution.get("stored_code")
@@ -383,7 +360,7 @@ class Reproducer:
                 f"the code of step {execution.get('step')!r} was not stored: it had no source file"
             )
         try:
-            data = self._blobs.get(digest)
+            data = self._rooms.blobs.get(digest)
             unpack(data)
         except (NotFoundError, IntegrityError) as error:
             raise Impossible(
@@ -450,7 +427,7 @@ class Reproducer:
             return compare_digests(name, kept.digest, answer["digest"])
         ref = Ref.parse(kept.ref)
         try:
-            recorded_rows = self._lake.table(ref.name).at(ref.number or 0).arrow()
+            recorded_rows = self._rooms.lake.table(ref.name).at(ref.number or 0).arrow()
         except WhenceError as error:
             note = f"the digests differ; the recorded rows are gone: {error.message}"
             return OutputComparison(name, kept.digest, answer["digest"], "different", note=note)
@@ -522,7 +499,9 @@ class Reproducer:
             return None
         before = str(artifact.get("digest"))
         try:
-            rows = self._lake.table(str(artifact.get("table"))).at(_int(artifact.get("version"))).arrow()
+            rows = (
+                self._rooms.lake.table(str(artifact.get("table"))).at(_int(artifact.get("version"))).arrow()
+            )
         except WhenceError as error:
             return Difference("input", f"table:{artifact.name}", before, f"gone: {error.message}")
         now = rows_digest(rows).text

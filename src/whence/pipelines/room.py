@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from whence._base.clock import Clock
-from whence.blobs import BlobStore
-from whence.lake import Lake
-from whence.metadata.recorder import Recorder
+from whence.pipelines.base import Rooms
 from whence.pipelines.reproduce import CodeChoice, Reproducer, Substitute
 from whence.pipelines.runner import Runnable, Runner
 from whence.pipelines.step import Step
 from whence.pipelines.types import Decision, PipelineRun, StepRun, Verdict
-from whence.registry import Models
 
 
 class Pipelines:
     """Runs pipelines and makes their steps again. A facade: `Runner` and `Reproducer` do the work.
 
     Args:
-        recorder: The graph, and where everything is recorded.
-        lake: The tables.
-        models: The registry.
-        blobs: Where stored code and reports go.
-        workspace: What `current` gives inside a step.
-        clock: The workspace's clock.
-        locks: A folder for the locks between processes; None keeps to this process.
+        rooms: The workspace; also what `current` gives inside a step.
         address: What another process passes to `connect`; None when no other process can.
         child_command: The command that makes a step again; it gets the path of its job as last argument.
     """
 
     def __init__(
-        self,
-        recorder: Recorder,
-        lake: Lake,
-        models: Models,
-        blobs: BlobStore,
-        *,
-        workspace: object,
-        clock: Clock | None = None,
-        locks: Path | None = None,
-        address: str | None = None,
-        child_command: Sequence[str] = (),
+        self, rooms: Rooms, *, address: str | None = None, child_command: Sequence[str] = ()
     ) -> None:
-        self._runner = Runner(recorder, lake, models, blobs, workspace=workspace, clock=clock, locks=locks)
+        self._runner = Runner(rooms)
         self._reproducer = Reproducer(
-            recorder,
-            lake,
-            models,
-            blobs,
-            address=address if child_command else None,
-            child_command=child_command,
+            rooms, address=address if child_command else None, child_command=child_command
         )
 
     def run(

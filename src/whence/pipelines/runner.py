@@ -15,20 +15,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from whence._base.clock import Clock, WallClock
 from whence._base.crash import crash_point, register
 from whence._base.digest import sha256_bytes
 from whence._base.ids import new_uid
 from whence._base.locks import file_lock
 from whence._base.progress import progress
-from whence.blobs import BlobStore
 from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
-from whence.lake import Lake
-from whence.metadata.recorder import Recorder
 from whence.metadata.types import Change, Context, Execution, Put, Value
+from whence.pipelines.base import Rooms
 from whence.pipelines.cache import decision_of, outputs_of
 from whence.pipelines.constants import decode_param
 from whence.pipelines.execute import Executor, RunState, step_run
@@ -36,7 +32,6 @@ from whence.pipelines.pipeline import Graph, Pipeline
 from whence.pipelines.promise import Promise
 from whence.pipelines.step import Step
 from whence.pipelines.types import Decision, PipelineRun, StepRun
-from whence.registry import Models
 
 log = logging.getLogger(__name__)
 
@@ -53,31 +48,13 @@ class Runner:
     """Runs pipelines. A facade over `Executor` that keeps the run.
 
     Args:
-        recorder: Where everything is recorded.
-        lake: The tables.
-        models: The registry.
-        blobs: Where stored code and reports go.
-        workspace: What `current` gives inside a step.
-        clock: The time of triggers and of a run's start.
-        locks: A folder for the locks between processes; None keeps to this process.
+        rooms: The workspace.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        lake: Lake,
-        models: Models,
-        blobs: BlobStore,
-        *,
-        workspace: object,
-        clock: Clock | None = None,
-        locks: Path | None = None,
-    ) -> None:
-        self._recorder = recorder
-        self._lake = lake
-        self._clock = clock or WallClock()
-        self._locks = locks
-        self.executor = Executor(recorder, lake, models, blobs, workspace)
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._recorder = rooms.recorder
+        self.executor = Executor(rooms)
 
     def run(
         self,
@@ -245,7 +222,7 @@ class Runner:
             "pins": dict(pins),
             "given": self._pin_inputs(graph, pins),
             "graph": graph.digest(),
-            "started_at": self._clock.now().isoformat(),
+            "started_at": self._rooms.clock.now().isoformat(),
             "triggers": [repr(t) for t in pipeline.triggers],
         }
         parent = self._recorder.put_context(Context(type="Pipeline", name=pipeline.name))
@@ -270,7 +247,7 @@ class Runner:
         return found
 
     def _heads(self) -> dict[str, int]:
-        return {name: self._lake.table(name).head().version for name in self._lake.list()}
+        return {name: self._rooms.lake.table(name).head().version for name in self._rooms.lake.list()}
 
     def _find_context(self, pipeline: str, key: str) -> Context | None:
         page = self._recorder.store.find_nodes(
@@ -289,7 +266,9 @@ class Runner:
     @contextmanager
     def _exclusive(self, pipeline: str, key: str) -> Iterator[None]:
         """One process, and one thread of it, runs a key at a time."""
-        name = f"{id(self._recorder.store) if self._locks is None else self._locks}\n{pipeline}\n{key}"
+        folder = self._rooms.folder
+        name = f"{id(self._recorder.store) if folder is None else folder}\n{pipeline}\n{key}"
+        digest = sha256_bytes(f"{pipeline}/{key}".encode())[7:39]
         what = f"run {key.partition(chr(10))[0]!r} of pipeline {pipeline!r}"
         busy = ConflictError(
             f"{what} is going on", code="run-in-progress", hint="wait for it, then resume it by its key"
@@ -300,8 +279,8 @@ class Runner:
             _here.add(name)
         try:
             with ExitStack() as stack:
-                if self._locks is not None:
-                    path = self._locks / f"run-{sha256_bytes(name.encode())[7:39]}.lock"
+                if folder is not None:
+                    path = folder / "locks" / f"run-{digest}.lock"
                     try:
                         stack.enter_context(file_lock(path, what=what))
                     except ConflictError as error:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from whence.errors import UsageError
 from whence.metadata.types import Value
+from whence.registry import Signature
 
 SlotKind: TypeAlias = Literal["table", "model", "metrics", "report"]
 WriteMode: TypeAlias = Literal["overwrite", "append"]
@@ -113,7 +114,7 @@ class ModelOutput:
 
     estimator: object
     sample: object | None = None
-    signature: object | None = None
+    signature: Signature | None = None
     metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     params: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -124,7 +125,7 @@ def model(
     estimator: object,
     *,
     sample: object | None = None,
-    signature: object | None = None,
+    signature: Signature | None = None,
     metrics: Mapping[str, float] | None = None,
     params: Mapping[str, Value] | None = None,
     tags: Mapping[str, str] | None = None,
@@ -221,6 +222,11 @@ class Decision:
     def __str__(self) -> str:
         return f"{self.step}: {self.outcome} ({'; '.join(str(r) for r in self.reasons)})"
 
+    def text(self) -> str:
+        """The decision for a person: one line, then one for each reason."""
+        against = f", compared with {self.against}" if self.against else ""
+        return "\n".join([f"{self.step}: {self.outcome}{against}", *(f"  {r}" for r in self.reasons)])
+
     def to_dict(self) -> dict[str, Value]:
         """The decision as plain values, as it is stored with the execution."""
         return {
@@ -244,6 +250,18 @@ class StepRun:
     decision: Decision
     duration_s: float = 0.0
 
+    def to_dict(self) -> dict[str, Value]:
+        """The step as plain values."""
+        return {
+            "call": self.call,
+            "step": self.step,
+            "state": self.state,
+            "execution": self.execution,
+            "outputs": list(self.outputs),
+            "decision": self.decision.to_dict(),
+            "duration_s": self.duration_s,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineRun:
@@ -260,6 +278,23 @@ class PipelineRun:
     def outputs(self) -> dict[str, tuple[str, ...]]:
         """The references of all outputs, by step call."""
         return {s.call: s.outputs for s in self.steps}
+
+    def text(self) -> str:
+        """The run for a person: one line for each step."""
+        lines = [f"{self.pipeline}, run {self.key}"]
+        lines += [f"  {s.call}: {s.state} {', '.join(s.outputs)} ({s.duration_s:.2f} s)" for s in self.steps]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Value]:
+        """The run as plain values, for ``--json``."""
+        return {
+            "pipeline": self.pipeline,
+            "key": self.key,
+            "params": dict(self.params),
+            "pins": dict(self.pins),
+            "started_at": self.started_at.isoformat(),
+            "steps": [s.to_dict() for s in self.steps],
+        }
 
     def step(self, call: str) -> StepRun:
         """One step by the name of its call (``train``, ``train#2``)."""
@@ -349,6 +384,15 @@ class Verdict:
         if self.first_difference is not None:
             text += f", first difference: {self.first_difference}"
         return text + (f" ({self.reason})" if self.reason else "")
+
+    def text(self) -> str:
+        """The verdict for a person."""
+        lines = [str(self)]
+        lines += [f"  {o.output}: {o.verdict}" + (f", {o.note}" if o.note else "") for o in self.outputs]
+        if self.verdict == "equivalent":
+            lines.append(f"  largest relative error {max(o.largest_error for o in self.outputs):.3g}")
+        lines += [f"  not as recorded: {d}" for d in self.differences]
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Value]:
         """The verdict as plain values, for ``--json``."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from whence._base.digest import sha256_bytes, spec_digest
 from whence._base.refs import Ref
-from whence.blobs import BlobStore
 from whence.errors import NotFoundError, UsageError
-from whence.lake import Lake, TableVersion
 from whence.lake import Table as TableHandle
+from whence.lake import TableVersion
 from whence.metadata.types import Artifact, Value
+from whence.pipelines.base import Rooms
 from whence.pipelines.types import Report, Slot
-from whence.registry import Models, ModelVersion
+from whence.registry import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,8 @@ class Given:
 class Inputs:
     """Finds what an argument stands for, and loads it when the step runs."""
 
-    def __init__(self, lake: Lake, models: Models, blobs: BlobStore) -> None:
-        self._lake = lake
-        self._models = models
-        self._blobs = blobs
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
 
     def resolve(self, param: str, slot: Slot, value: object, pins: Mapping[str, int], *, step: str) -> Given:
         """The one version an argument stands for.
@@ -71,7 +69,7 @@ class Inputs:
             inline = {str(k): float(v) for k, v in value.items()}
             return Given(param, slot, "value", spec_digest(inline), inline=inline)
         if slot.kind == "report" and isinstance(value, Report):
-            digest = self._blobs.put(value.data)
+            digest = self._rooms.blobs.put(value.data)
             return Given(
                 param,
                 slot,
@@ -91,7 +89,7 @@ class Inputs:
             version = (
                 self._pinned(ref.name, pins)
                 if ref.version is None
-                else self._lake.table(ref.name).at(ref.number or 0)
+                else self._rooms.lake.table(ref.name).at(ref.number or 0)
             )
         elif value is None and slot.name is not None:
             version = self._pinned(slot.name, pins)
@@ -100,34 +98,44 @@ class Inputs:
         return Given(param, slot, version.ref, version.digest(), version.artifact())
 
     def _pinned(self, name: str, pins: Mapping[str, int]) -> TableVersion:
-        handle = self._lake.table(name)
+        handle = self._rooms.lake.table(name)
         if name in pins:
             return handle.at(pins[name])
         if not handle.exists:
-            raise NotFoundError("table", name, near=self._lake.list(), hint="whence table list shows all")
+            raise NotFoundError(
+                "table", name, near=self._rooms.lake.list(), hint="whence table list shows all"
+            )
         return handle.head()
 
     def _model(self, param: str, slot: Slot, value: object, step: str) -> Given:
         if isinstance(value, ModelVersion):
             version = value
         elif isinstance(value, str):
-            version = self._models.get(value)
+            version = self._rooms.models.get(value)
         elif value is None and slot.name is not None:
-            version = self._models.get(slot.name)
+            version = self._rooms.models.get(slot.name) if "@" in slot.name else self._newest(slot.name)
         else:
             raise _misfit(step, param, slot, value)
-        return Given(param, slot, version.ref, version.digest, self._models.artifact(version))
+        return Given(param, slot, version.ref, version.digest, self._rooms.models.artifact(version))
+
+    def _newest(self, name: str) -> ModelVersion:
+        versions = self._rooms.models.versions(name)
+        if not versions:
+            raise NotFoundError(
+                "model", name, near=self._rooms.models.list(), hint="whence models list shows all"
+            )
+        return versions[-1]
 
     def load(self, given: Given) -> object:
         """The value a step gets: a pinned `TableVersion`, a `ModelVersion`, metrics, or a `Report`."""
         if given.slot.kind == "table":
             ref = Ref.parse(given.ref)
-            return self._lake.table(ref.name).at(ref.number or 0)
+            return self._rooms.lake.table(ref.name).at(ref.number or 0)
         if given.slot.kind == "model":
-            return self._models.get(given.ref)
+            return self._rooms.models.get(given.ref)
         if given.slot.kind == "report":
             facts = given.inline if isinstance(given.inline, Mapping) else {}
-            data = self._blobs.get(given.digest)
+            data = self._rooms.blobs.get(given.digest)
             name = facts.get("name")
             return Report(data, str(facts.get("media_type", "text/plain")), str(name) if name else None)
         assert isinstance(given.inline, Mapping)
@@ -137,7 +145,7 @@ class Inputs:
         """The same input with its digest read again."""
         if given.slot.kind == "table":
             ref = Ref.parse(given.ref)
-            return replace(given, digest=self._lake.table(ref.name).at(ref.number or 0).digest())
+            return replace(given, digest=self._rooms.lake.table(ref.name).at(ref.number or 0).digest())
         return given
 
 

@@ -74,13 +74,13 @@ class ModelVersion:
     execution: str | None = None
     signature: Signature | None = None
     metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    params: Properties = NONE
+    params: Properties = field(default_factory=lambda: NONE)
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     packages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     trust: tuple[str, ...] = ()
     state: ArtifactState = "LIVE"
     created_at: datetime | None = None
-    properties: Properties = NONE
+    properties: Properties = field(default_factory=lambda: NONE)
 
     @property
     def ref(self) -> str:

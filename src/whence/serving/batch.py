@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +22,7 @@ from whence.lake import Commit, Lake, Table, TableVersion
 from whence.metadata.recorder import Recorder
 from whence.metadata.types import Artifact, Execution, Properties, Type, Value
 from whence.registry import Models, ModelVersion
+from whence.serving.live import answer_request, follow_table
 from whence.serving.predictions import find_prediction, prediction_rows, prediction_schema
 from whence.serving.scorer import open_scorer
 from whence.serving.types import Prediction, ScoreResult
@@ -176,6 +177,14 @@ class Scoring:
             NotFoundError: There is no such table or row.
         """
         return find_prediction(self._lake, ref)
+
+    def follow(self, model: str, table: str) -> NoReturn:
+        """Score a table's commits as they come; see `whence.serving.live`."""
+        follow_table(model, table)
+
+    def answer(self, model: str, rows: Sequence[Mapping[str, object]]) -> NoReturn:
+        """Answer a request with predictions; see `whence.serving.live`."""
+        answer_request(model, rows)
 
     # the parts
 

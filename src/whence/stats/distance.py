@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from whence.errors import UsageError
 from whence.stats.histogram import Histogram, align
 from whence.stats.quantiles import Quantiles
 
-Counts: TypeAlias = Mapping[Hashable, int | float]
+Counts: TypeAlias = Mapping[Any, int | float]
 """How often each value occurs."""
 
 

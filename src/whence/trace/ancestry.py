@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from whence.metadata.types import INPUT_KINDS, OUTPUT_KINDS, Artifact, Execution, Subgraph
@@ -26,12 +26,14 @@ class Ancestry:
     Args:
         graph: The metadata store.
         explain: What is known of each artifact.
+        metrics: The metrics of a run, where the tracking knows them.
         max_depth: At most this many edges away from the start.
         max_children: At most this many inputs of one execution; the number left out is a node.
     """
 
     graph: Graph
     explain: Explainers
+    metrics: Callable[[Execution], Mapping[str, object]] | None = None
     max_depth: int = MAX_DEPTH
     max_children: int = MAX_CHILDREN
     artifacts: dict[str, Artifact] = field(default_factory=dict)
@@ -92,6 +94,9 @@ class Ancestry:
         if node is None:
             return leaf(f"execution {uid} is not in the graph", "missing", f"execution:{uid}", missing="node")
         facts = facts_of(node)
+        measured = self.metrics(node) if self.metrics is not None else {}
+        if measured:
+            facts["metrics"] = dict(measured)
         head = TraceNode(label_of(node), kind_of(node), ref_of(node), facts)
         self.drawn[uid] = head
         earlier, others = _split(self.read_by(uid), made)

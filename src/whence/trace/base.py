@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -70,15 +70,6 @@ class Blobs(Protocol):
         ...
 
 
-class Files(Protocol):
-    """The files of one table version."""
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Where they lie."""
-        ...
-
-
 class TableVersion(Protocol):
     """One version of a table."""
 
@@ -92,8 +83,13 @@ class TableVersion(Protocol):
         """Its columns."""
         ...
 
-    def files(self) -> Files:
-        """Its files; raises when the version is gone."""
+    @property
+    def declaration(self) -> Declaration:
+        """Its declared key and times."""
+        ...
+
+    def files(self) -> object:
+        """What an engine reads; raises when the version is gone."""
         ...
 
     def arrow(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
@@ -220,6 +216,11 @@ class Explanation(Protocol):
     """The raw rows one feature value is made of."""
 
     @property
+    def source(self) -> str:
+        """The table version that was read, ``table:arrivals@95``."""
+        ...
+
+    @property
     def value(self) -> object:
         """The value as the engine computes it now."""
         ...
@@ -229,17 +230,49 @@ class Explanation(Protocol):
         """The raw rows, with their references in the column ``_row``."""
         ...
 
+    @property
+    def predicate(self) -> str:
+        """The rule that chose them."""
+        ...
+
+
+class View(Protocol):
+    """A definition of features."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The columns it makes."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """The definition as JSON."""
+        ...
+
 
 class Features(Protocol):
-    """Of the features: the rows behind a value, and the value again without the compiler."""
+    """Of the features: definitions, the rows behind a value, and the value without the compiler."""
+
+    def get(self, name: str) -> View:
+        """A definition by its digest."""
+        ...
 
     def explain(
-        self, view: str, feature: str, keys: Mapping[str, object], at: datetime, sources: Mapping[str, int]
+        self,
+        view: str,
+        feature: str,
+        keys: Mapping[str, Any],
+        at: datetime,
+        sources: Mapping[str, int] | None = None,
     ) -> Explanation:
         """The raw rows of one value."""
         ...
 
-    def recompute(self, explanation: Explanation) -> object:
+    def recompute(self, explanation: Any) -> object:
         """The value from the raw rows, in plain Python."""
         ...
 
@@ -248,8 +281,58 @@ class Prediction(Protocol):
     """One row of a predictions table."""
 
     @property
-    def row(self) -> Mapping[str, object]:
-        """Its columns."""
+    def ref(self) -> str:
+        """Its reference."""
+        ...
+
+    @property
+    def table_ref(self) -> str:
+        """The version of the predictions table."""
+        ...
+
+    @property
+    def key(self) -> Mapping[str, object]:
+        """What names it."""
+        ...
+
+    @property
+    def features(self) -> Mapping[str, object]:
+        """What the model was given."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """What it answered."""
+        ...
+
+    @property
+    def features_at(self) -> datetime:
+        """The moment."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """``late@3``."""
+        ...
+
+    @property
+    def definitions(self) -> Mapping[str, str]:
+        """View → definition digest."""
+        ...
+
+    @property
+    def sources(self) -> Mapping[str, int]:
+        """Table → version."""
+        ...
+
+    @property
+    def execution(self) -> str:
+        """The uid of the scoring."""
+        ...
+
+    @property
+    def scored_at(self) -> datetime:
+        """When."""
         ...
 
 
@@ -258,6 +341,23 @@ class Scoring(Protocol):
 
     def find(self, ref: str) -> Prediction:
         """The prediction; raises when there is none."""
+        ...
+
+
+class Run(Protocol):
+    """A run."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The latest value of each metric."""
+        ...
+
+
+class Runs(Protocol):
+    """Of the tracking: a run's metrics."""
+
+    def get(self, ref: str) -> Run:
+        """The run of a reference."""
         ...
 
 

@@ -6,9 +6,8 @@ shows its properties. An explainer never raises for a thing that is gone: it say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from whence.errors import WhenceError
@@ -37,7 +36,10 @@ Explainer: TypeAlias = Callable[[Artifact], Explained]
 
 # Bookkeeping that says nothing about whence a thing came.
 _QUIET: Final = frozenset(
-    {"table", "version", "model", "name", "life", "pid", "host", "uri", "spec", "definition"}
+    {
+        *("table", "version", "model", "view", "definition", "schema_digest"),
+        *("signature", "packages", "trust", "size_bytes"),
+    }
 )
 
 
@@ -51,6 +53,7 @@ class Explainers:
             "TableVersion": self._table,
             "Model": self._bytes,
             "Blob": self._bytes,
+            "FeatureView": self._view,
         }
 
     def register(self, type_: str, explainer: Explainer) -> None:
@@ -78,6 +81,17 @@ class Explainers:
         table, version = named
         return Explained(facts, missing=missing_version(self._lake, table, version))
 
+    def _view(self, artifact: Artifact) -> Explained:
+        definition = artifact.get("definition")
+        if not isinstance(definition, Mapping):
+            return Explained(properties_of(artifact))
+        facts: dict[str, object] = {n: definition[n] for n in ("source", "column", "tz") if definition.get(n)}
+        features = definition.get("features")
+        if isinstance(features, Sequence):
+            facts["features"] = [f["name"] for f in features if isinstance(f, Mapping)]
+        facts |= {n: artifact.get(n) for n in ("owner", "sensitivity", "description") if artifact.get(n)}
+        return Explained(facts)
+
     def _bytes(self, artifact: Artifact) -> Explained:
         facts = properties_of(artifact)
         digest = artifact.get("digest") or artifact.name
@@ -90,11 +104,10 @@ class Explainers:
 def missing_version(lake: Tables, table: str, version: int) -> str | None:
     """Why the rows of a table version cannot be read; None when its files are all there."""
     try:
-        paths = lake.table(table).at(version).files().paths
+        lake.table(table).at(version).files()
     except WhenceError as error:
         return str(error)
-    gone = [path for path in paths if path.startswith("/") and not Path(path).exists()]
-    return f"{len(gone)} of {len(paths)} files of {table}@{version} are gone (vacuumed)" if gone else None
+    return None
 
 
 def properties_of(artifact: Artifact) -> dict[str, object]:
@@ -114,5 +127,5 @@ def facts_of(execution: Execution) -> dict[str, object]:
         value = execution.get(name)
         if value in (None, "", {}, []) or (name == "attempt" and value == 1):
             continue
-        facts[name] = value
+        facts[name] = round(value, 3) if isinstance(value, float) else value
     return facts

@@ -164,6 +164,8 @@ def latest_artifact(graph: Graph, kind: str, name: str) -> Artifact | None:
     return max(found, key=_newness, default=None)
 
 
-def _newness(artifact: Artifact) -> tuple[int, int]:
+def _newness(artifact: Artifact) -> tuple[int, str, int]:
     version = (artifact.name or "").rpartition("@")[2]
-    return (int(version) if version.isdecimal() else -1, artifact.id or 0)
+    # The version of a feature view is a digest, which may happen to have only figures.
+    number = int(version) if version.isdecimal() and artifact.type != "FeatureView" else -1
+    return (number, str(artifact.get("applied_at") or ""), artifact.id or 0)

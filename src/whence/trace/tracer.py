@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from whence._base.refs import Ref
-from whence.errors import NotFoundError, UsageError
-from whence.metadata.types import AnyNode, Artifact, Execution
+from whence.errors import NotFoundError, UsageError, WhenceError
+from whence.metadata.types import OUTPUT_KINDS, AnyNode, Artifact, Execution
 from whence.trace.ancestry import MAX_DEPTH, Ancestry
-from whence.trace.base import Blobs, Features, Graph, Models, Scoring, Tables
+from whence.trace.base import Blobs, Features, Graph, Models, Runs, Scoring, Tables
 from whence.trace.diff import Diff, diff_nodes
+from whence.trace.down import locate, prediction_tree, row_tree
 from whence.trace.explain import Explainer, Explainers
 from whence.trace.names import (
     EXECUTION_KINDS,
+    RUN_TYPES,
     TYPE_OF_KIND,
     artifacts_of_digest,
     get_artifact,
@@ -21,6 +23,7 @@ from whence.trace.names import (
     ref_of,
 )
 from whence.trace.node import TraceNode
+from whence.trace.rows import held_until, writer_of
 from whence.trace.types import Impact, Trace
 from whence.trace.up import Descent, ends_in_graph, impact_of
 
@@ -45,7 +48,7 @@ class Tracer:
         features: Features | None = None,
         scoring: Scoring | None = None,
         models: Models | None = None,
-        runs: object | None = None,
+        runs: Runs | None = None,
         blobs: Blobs | None = None,
     ) -> None:
         self._graph = store
@@ -141,6 +144,43 @@ class Tracer:
             before = None if commit.state is None else commit.state.n_rows
         return found
 
+    def _prediction(self, ref: Ref, max_depth: int, max_rows: int | None) -> Trace:
+        if self._scoring is None:
+            raise UsageError(f"{ref} cannot be looked up: there is no serving", code="untraceable")
+        found = self._scoring.find(str(ref))
+        ancestry = self._ancestry([], max_depth)
+        tree, notes = prediction_tree(
+            self._graph, self._lake, self._features, found, ancestry, max_rows=max_rows
+        )
+        return self._answer(found.ref, tree, notes)
+
+    def _row(self, ref: Ref, max_depth: int) -> Trace:
+        full, tree, notes = row_tree(self._graph, self._lake, ref, self._ancestry([], max_depth))
+        return self._answer(full, tree, notes)
+
+    def _prediction_impact(self, ref: Ref) -> Impact:
+        """What was made from the version of the predictions table that first held a prediction."""
+        if self._scoring is None:
+            raise UsageError(f"{ref} cannot be looked up: there is no serving", code="untraceable")
+        found = self._scoring.find(str(ref))
+        made = self._graph.list_events(executions=[found.execution])
+        nodes = self._graph.get_nodes("artifact", uids=[e.artifact for e in made if e.kind in OUTPUT_KINDS])
+        starts = [n for n in nodes if isinstance(n, Artifact)]
+        descent = Descent(self._graph, self._ends)
+        descent.run(starts)
+        return impact_of(descent, found.ref, starts)
+
+    def _row_impact(self, ref: Ref) -> Impact:
+        table, version, found, full = locate(self._lake, ref)
+        writer = writer_of(table, version, found)
+        until = held_until(table, version, found)
+        since = version if writer is None else writer.version
+        start = get_artifact(self._graph, Ref("table", ref.name, str(since)))
+        descent = Descent(self._graph, self._ends)
+        descent.run([start], stop_at={} if until is None else {ref.name: until})
+        notes = ["predictions are those whose scoring read a version that holds the row; not each used it"]
+        return impact_of(descent, full, [start], notes)
+
     def _of_digest(self, ref: Ref) -> list[Artifact]:
         found = artifacts_of_digest(self._graph, ref.name)
         if not found:
@@ -183,9 +223,17 @@ class Tracer:
         return Ref.parse(self._models.get(str(ref).removeprefix("model:")).ref, kind="model")
 
     def _ancestry(self, starts: Sequence[str], max_depth: int) -> Ancestry:
-        ancestry = Ancestry(self._graph, self._explain, max_depth=max_depth)
+        ancestry = Ancestry(self._graph, self._explain, self._metrics, max_depth=max_depth)
         ancestry.load(starts)
         return ancestry
+
+    def _metrics(self, execution: Execution) -> Mapping[str, object]:
+        if self._runs is None or execution.type not in RUN_TYPES:
+            return {}
+        try:
+            return dict(self._runs.get(f"run:{execution.uid}").metrics)
+        except WhenceError:
+            return {}
 
     def _answer(self, ref: str, tree: TraceNode, notes: Sequence[str] = ()) -> Trace:
         return Trace(ref, tree, tuple(notes), onward=lambda: self.impact(ref))

@@ -24,6 +24,7 @@ GROUPS: Final = (
     "training sets",
     "views",
     "models",
+    "aliases",
     "predictions",
     "reports",
     "statistics",
@@ -35,6 +36,7 @@ _GROUP_OF_TYPE: Final = {
     "View": "views",
     "FeatureView": "views",
     "Model": "models",
+    "Alias": "aliases",
     "Report": "reports",
     "Metrics": "reports",
     "Statistics": "statistics",
@@ -241,7 +243,11 @@ def items_of(descent: Descent, starts: Iterable[str]) -> dict[str, list[ImpactIt
                 tables.setdefault((group, named[0]), []).append(node)
     for (group, _), versions in tables.items():
         groups.setdefault(group, []).append(_table_item(descent, group, versions))
-    return {g: sorted(groups[g], key=_item_order) for g in GROUPS if g in groups}
+    return {g: sorted(_once(groups[g]), key=_item_order) for g in GROUPS if g in groups}
+
+
+def _once(items: Iterable[ImpactItem]) -> list[ImpactItem]:
+    return list({item.ref: item for item in items}.values())
 
 
 def _item(node: AnyNode, via: Via) -> ImpactItem:
@@ -250,15 +256,21 @@ def _item(node: AnyNode, via: Via) -> ImpactItem:
         value = node.get(name)
         if value not in (None, "", {}, []):
             facts[name] = value
+    if node.type == "Alias" and node.name:
+        # one artifact a move; what is asked about is the alias
+        alias = node.name.partition("/")[0]
+        return ImpactItem(f"model:{alias}", "alias", f"alias {alias}", via)
     return ImpactItem(ref_of(node), kind_of(node), label_of(node), via, facts)
 
 
 def _table_item(descent: Descent, group: str, versions: Sequence[Artifact]) -> ImpactItem:
-    """One item for all affected versions of a table: the first stands for them."""
+    """One item for all affected versions of a table: the first stands for them, of predictions the last."""
     ordered = sorted(versions, key=lambda a: (table_version(a) or ("", 0))[1])
     first, last = ordered[0], ordered[-1]
     facts: dict[str, object] = {"n_versions": len(ordered)}
-    if len(ordered) > 1:
+    if group == "predictions":
+        first = last
+    elif len(ordered) > 1:
         facts["last"] = ref_of(last)
     via: Via = "read" if any(descent.via[a.uid] == "read" for a in ordered) else "carried"
     if group == "predictions":
@@ -295,7 +307,7 @@ def _carried(descent: Descent, starts: Sequence[Artifact | Execution]) -> list[s
         if named is not None and named[0] in own and uid not in begun:
             own[named[0]].append(named[1])
     return [
-        f"versions {min(later)} to {max(later)} of {table} carry it on; what read them is marked carried"
+        f"versions {min(later)} to {max(later)} of {table} carry it on: what read one of them is marked carried"
         for table, later in sorted(own.items())
         if later
     ]

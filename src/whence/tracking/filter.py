@@ -306,7 +306,7 @@ def _tokens(text: str) -> list[tuple[str, str, int]]:
     return found
 
 
-def _negated(condition: Condition, negated: bool) -> Condition:  # noqa: FBT001  # it is a fact, not a flag
+def _negated(condition: Condition, negated: bool) -> Condition:  # it is a fact, not a flag
     return Not(condition) if negated else condition
 
 
@@ -351,7 +351,7 @@ def holds(condition: Condition, run: RunFacts) -> bool:
 def _compare(condition: Predicate, want: float | str, run: RunFacts) -> bool:
     by_number = condition.field.kind == "param" and not isinstance(want, str)
     have = run.number(condition.field) if by_number else run.value(condition.field)
-    if have is None or have != have:  # noqa: PLR0124  # NaN
+    if have is None or have != have:  # NaN
         return False
     if condition.op == "LIKE":
         return like_pattern(str(want)).fullmatch(str(have)) is not None

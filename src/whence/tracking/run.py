@@ -143,7 +143,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``RUNNING``, ``COMPLETE``, ``FAILED``, ``CANCELED``, …"""
+        """The execution's state: ``RUNNING``, ``COMPLETE``, ``FAILED``, ``CANCELED``, ``CACHED``."""
         return self.execution.state
 
     @property

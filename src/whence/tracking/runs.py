@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from whence._base.crash import crash_point, register
 from whence._base.clock import utc
+from whence._base.crash import crash_point, register
 from whence._base.ids import is_uid
 from whence.blobs import BlobStore
 from whence.errors import NotFoundError, UsageError, WhenceError

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from whence._base.clock import utc
 from whence.errors import UsageError
 
-ParamValue: TypeAlias = int | float | str | bool | None | Sequence["ParamValue"] | Mapping[str, "ParamValue"]
+ParamValue: TypeAlias = int | float | str | bool | Sequence["ParamValue"] | Mapping[str, "ParamValue"] | None
 """A parameter: anything JSON can say."""
 
 MAX_KEY_CHARS: Final = 250  # as MLflow

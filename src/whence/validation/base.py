@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeGuard
 
 import pyarrow as pa
 
@@ -19,7 +21,6 @@ class Declaration(Protocol):
         ...
 
 
-@runtime_checkable
 class Version(Protocol):
     """A version of a table, as the lake hands it out."""
 
@@ -61,9 +62,69 @@ class Blobs(Protocol):
 
 def is_version(source: Any) -> TypeGuard[Version]:
     """Whether `source` is a version of a table and not the rows themselves."""
-    return not isinstance(source, pa.Table) and isinstance(source, Version)
+    # Not by isinstance: Python 3.11 would read every property, and a view's columns mean running it.
+    return callable(getattr(source, "files", None)) and isinstance(getattr(source, "ref", None), str)
 
 
 def name_of(version: Version) -> str:
-    """``flights@12`` of ``table:flights@12``."""
-    return version.ref.partition(":")[2]
+    """``flights@12`` of ``table:flights@12``; a view keeps its kind, it may have a table's name.
+
+    Example:
+        >>> class Pinned: ref = "view:daily@3"
+        >>> name_of(Pinned())
+        'view:daily@3'
+    """
+    return version.ref.removeprefix("table:")
+
+
+class PinnedView(Protocol):
+    """A version of a view, as the lake hands it out."""
+
+    @property
+    def ref(self) -> str:
+        """Its reference: ``view:daily@3``."""
+        ...
+
+    def arrow(self) -> pa.Table:
+        """Its rows."""
+        ...
+
+    def artifact(self) -> Artifact:
+        """Its node in the graph."""
+        ...
+
+
+def is_view(source: Any) -> TypeGuard[PinnedView]:
+    """Whether `source` is a version of a view."""
+    return str(getattr(source, "ref", "")).startswith("view:") and callable(getattr(source, "arrow", None))
+
+
+@dataclass(frozen=True, slots=True)
+class _NoKey:
+    key: tuple[str, ...] = ()
+
+
+class ViewRows:
+    """A version of a view as a `Version`: its query is run once, its rows have no key."""
+
+    def __init__(self, view: PinnedView) -> None:
+        self._view = view
+        self.ref = view.ref
+        self.declaration = _NoKey()
+
+    @cached_property
+    def _rows(self) -> pa.Table:
+        return self._view.arrow()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self._rows.schema
+
+    def files(self) -> Relation:
+        """The rows."""
+        return self._rows
+
+    def artifact(self) -> Artifact:
+        """The view's node in the graph."""
+        return self._view.artifact()

@@ -78,7 +78,8 @@ class Numbers:
     moments: Moments | IntegerMoments
     range: MinMax = field(default_factory=MinMax)
     quantiles: Quantiles = field(default_factory=Quantiles)
-    distinct: Distinct = field(default_factory=Distinct)
+    distinct: Distinct | None = None
+    """Needed only when the quantiles no longer hold every value."""
     n_zeros: int = 0
     n_nan: int = 0
     n_low: int = 0
@@ -87,36 +88,25 @@ class Numbers:
     def add(self, values: pa.Array) -> Numbers:
         """Take in a batch without nulls."""
         array = numbers(values)
-        if array.dtype != np.float64:
-            return self._add_integers(array)
-        nan = np.isnan(array)
-        n_nan = int(nan.sum())
-        if n_nan:
-            array = array[~nan]
-        array = array + 0.0  # one zero
-        distinct, counts = np.unique(array, return_counts=True)
+        n_nan = 0
+        if array.dtype == np.float64:
+            nan = np.isnan(array)
+            n_nan = int(nan.sum())
+            array = (array[~nan] if n_nan else array) + 0.0  # one zero
+        different, counts = np.unique(array, return_counts=True)
+        quantiles = self.quantiles.add_counts(different, counts)
+        distinct = None
+        if not quantiles.exact:
+            distinct = _seen(self).add_hashes(hash64(different))
         return Numbers(
             self.moments.add(array),
-            self.range.add(distinct[[0, -1]] if len(distinct) else distinct),
-            self.quantiles.add_counts(distinct, counts),
-            self.distinct.add_hashes(hash64(distinct)),
-            self.n_zeros + int(counts[distinct == 0.0].sum()),
+            self.range.add(different[[0, -1]] if len(different) else different),
+            quantiles,
+            distinct,
+            self.n_zeros + int(counts[different == 0].sum()),
             self.n_nan + n_nan,
-            self.n_low + int(counts[distinct == -np.inf].sum()),
-            self.n_high + int(counts[distinct == np.inf].sum()),
-        )
-
-    def _add_integers(self, array: Any) -> Numbers:
-        distinct, counts = np.unique(array, return_counts=True)
-        return Numbers(
-            self.moments.add(array),
-            self.range.add(distinct[[0, -1]] if len(distinct) else distinct),
-            self.quantiles.add_counts(distinct, counts),
-            self.distinct.add_hashes(hash64(distinct)),
-            self.n_zeros + int(counts[distinct == 0].sum()),
-            self.n_nan,
-            self.n_low,
-            self.n_high,
+            self.n_low + int(counts[different == -np.inf].sum()),
+            self.n_high + int(counts[different == np.inf].sum()),
         )
 
     def merge(self, other: Numbers) -> Numbers:
@@ -127,11 +117,12 @@ class Numbers:
             moments = mine.merge(theirs)
         else:
             moments = cast("IntegerMoments", mine).merge(cast("IntegerMoments", theirs))
+        quantiles = self.quantiles.merge(other.quantiles)
         return Numbers(
             moments,
             self.range.merge(other.range),
-            self.quantiles.merge(other.quantiles),
-            self.distinct.merge(other.distinct),
+            quantiles,
+            None if quantiles.exact else _seen(self).merge(_seen(other)),
             self.n_zeros + other.n_zeros,
             self.n_nan + other.n_nan,
             self.n_low + other.n_low,
@@ -150,8 +141,7 @@ class Numbers:
             "moments": self.moments.to_dict(),
             "range": self.range.to_dict(),
             "quantiles": self.quantiles.to_dict(),
-            # An exact sketch holds every value: the registers are made from it again.
-            "distinct": None if self.quantiles.exact else self.distinct.to_dict(),
+            "distinct": None if self.distinct is None else self.distinct.to_dict(),
             "counts": [self.n_zeros, self.n_nan, self.n_low, self.n_high],
         }
 
@@ -159,12 +149,19 @@ class Numbers:
     def from_dict(cls, data: Mapping[str, Any]) -> Numbers:
         """The state that `to_dict` wrote."""
         moments = (IntegerMoments if data["exact"] else Moments).from_dict(data["moments"])
-        quantiles = Quantiles.from_dict(data["quantiles"])
-        if data["distinct"] is None:
-            distinct = Distinct().add_hashes(hash64(quantiles.entries()[0])) if quantiles.n else Distinct()
-        else:
-            distinct = Distinct.from_dict(data["distinct"])
-        return cls(moments, MinMax.from_dict(data["range"]), quantiles, distinct, *data["counts"])
+        distinct = None if data["distinct"] is None else Distinct.from_dict(data["distinct"])
+        return cls(
+            moments,
+            MinMax.from_dict(data["range"]),
+            Quantiles.from_dict(data["quantiles"]),
+            distinct,
+            *data["counts"],
+        )
+
+
+def _seen(state: Numbers) -> Distinct:
+    """All values of a state: while its quantiles are exact they hold each of them."""
+    return state.distinct or Distinct().add_hashes(hash64(state.quantiles.entries()[0]))
 
 
 @dataclass(frozen=True)
@@ -474,7 +471,7 @@ class FeatureStatistics:
         if self.number is None:
             return None
         sketch = self.number.quantiles
-        return len(sketch.entries()[0]) if sketch.exact else self.number.distinct.estimate
+        return len(sketch.entries()[0]) if sketch.exact else _seen(self.number).estimate
 
     @property
     def unique_is_exact(self) -> bool:

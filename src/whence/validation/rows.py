@@ -136,7 +136,7 @@ def _enum_test(f: Feature, values: Sequence[str]) -> RowTest:
     allowed = pa.array(values, pa.string()).cast(pa.binary())
 
     def bad(column: Any) -> Any:
-        return _any_element(column, lambda c: pc.invert(pc.is_in(c.cast(pa.binary()), value_set=allowed)))
+        return _any_element(column, lambda c: _not_in(c.cast(pa.binary()), allowed))
 
     return RowTest(
         f.name,
@@ -162,9 +162,7 @@ def _bool_tests(f: Feature, domain: BoolDomain) -> Iterator[RowTest]:
         yield RowTest(
             f.name,
             "BOOL_TYPE_UNEXPECTED_FLOAT",
-            lambda c: _any_element(
-                c, lambda x: pc.invert(pc.is_in(_floats(x), value_set=pa.array([0.0, 1.0])))
-            ),
+            lambda c: _any_element(c, lambda x: _not_in(_floats(x), pa.array([0.0, 1.0]))),
             lambda v: f"{f.name} {jsonable_list(v)} is neither 0 nor 1",
         )
 
@@ -232,8 +230,13 @@ def _any_element(column: Any, test: Callable[[Any], Any]) -> Any:
     return pc.is_in(pa.array(range(len(column)), pa.int64()), value_set=hit.cast(pa.int64()))
 
 
+def _not_in(values: Any, allowed: pa.Array) -> Any:
+    """Values that are there and not among these; a null is no value."""
+    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=allowed)))
+
+
 def _floats(values: Any) -> Any:
-    return pc.cast(values, pa.float64(), safe=False)
+    return pc.add(pc.cast(values, pa.float64(), safe=False), 0.0)  # -0.0 becomes 0.0
 
 
 def _comparable(values: Any, f: Feature) -> Any:

@@ -120,10 +120,15 @@ class Statistics:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Statistics:
-        """The statistics that `to_dict` wrote."""
-        if data.get("format") != "whence-statistics-1":
-            raise UsageError(f"not statistics: format {data.get('format')!r}", code="bad-statistics")
+    def from_dict(cls, data: Any) -> Statistics:
+        """The statistics that `to_dict` wrote.
+
+        Raises:
+            UsageError: It is something else (``bad-statistics``).
+        """
+        found = data.get("format") if isinstance(data, Mapping) else None
+        if found != "whence-statistics-1":
+            raise UsageError(f"not statistics: format {found!r}", code="bad-statistics")
         features = {f["name"]: FeatureStatistics.from_dict(f) for f in data["features"]}
         slices = {k: cls.from_dict(s) for k, s in data["slices"].items()}
         return cls(data["name"], data["n_rows"], features, slices)
@@ -169,8 +174,8 @@ class Statistics:
 def _nothing(theirs: FeatureStatistics) -> dict[str, Any]:
     assert theirs.number is not None
     number = theirs.number
-    states = {n: type(getattr(number, n))() for n in ("moments", "range", "quantiles", "distinct")}
-    return {**states, "n_zeros": 0, "n_nan": 0, "n_low": 0, "n_high": 0}
+    states = {n: type(getattr(number, n))() for n in ("moments", "range", "quantiles")}
+    return {**states, "distinct": None, "n_zeros": 0, "n_nan": 0, "n_low": 0, "n_high": 0}
 
 
 # --- reading rows -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -15,7 +16,7 @@ from whence.compute import Engine
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.metadata import Artifact, Recorder, Type, Value, declare_types
 from whence.validation.anomalies import validate_statistics
-from whence.validation.base import Blobs, Version, is_version, name_of
+from whence.validation.base import Blobs, Version, ViewRows, is_version, is_view, name_of
 from whence.validation.find import Rows, check_rules, find_rows
 from whence.validation.infer import infer_schema
 from whence.validation.report import Report
@@ -33,7 +34,14 @@ TYPES: Final = (
     Type(
         "artifact",
         "Schema",
-        {"schema": "STRING", "version": "INT", "digest": "STRING", "blob": "STRING", "n_features": "INT"},
+        {
+            "schema": "STRING",
+            "version": "INT",
+            "digest": "STRING",
+            "blob": "STRING",
+            "n_features": "INT",
+            "changes": "STRUCT",
+        },
         description="a version of a schema; the bytes are a blob",
     ),
     Type(
@@ -51,7 +59,6 @@ TYPES: Final = (
         description="what a validation found; the bytes are a blob",
     ),
     Type("execution", "statistics"),
-    Type("execution", "infer_schema"),
     Type("execution", "put_schema"),
     Type("execution", "validate"),
 )
@@ -65,7 +72,8 @@ SCHEMA_STORED: Final = register(
 REPORT_STORED: Final = register(
     "validation.report.stored", "the report is a blob, the graph does not know it"
 )
-_TRIES: Final = 20
+_TRIES: Final = 30
+_PAUSE_S: Final = 0.01
 
 
 class Validation:
@@ -94,7 +102,8 @@ class Validation:
         """The statistics of a table version, computed once and kept; or of rows, computed now.
 
         Args:
-            source: A version of a table, or rows of any kind `to_arrow` takes.
+            source: A version of a table, its reference (``flights@12``; without a version the newest),
+                or rows of any kind `to_arrow` takes.
             columns: Only these columns.
             slices: Columns; also make statistics of the rows of each of their values.
 
@@ -106,6 +115,7 @@ class Validation:
             For a version not described before, one execution ``statistics``: the table version in, a
             `Statistics` artifact named like the version (``flights@12``) out. For rows nothing.
         """
+        source = self._resolve(source)
         if not is_version(source):
             table = to_arrow(source)
             return describe(table if columns is None else _select(table, columns), slices=slices)
@@ -116,6 +126,18 @@ class Validation:
         name = Ref.parse(source, kind="table") if isinstance(source, str) else Ref.parse(source.ref)
         artifact = self._find("Statistics", f"{name.name}@{name.version}")
         return None if artifact is None else self._load(artifact)
+
+    def _resolve(self, source: Any) -> Any:
+        """The version a reference or a table handle stands for, the newest one; anything else as it is."""
+        if isinstance(source, str) and self._lake is not None and not source.endswith((".csv", ".parquet")):
+            ref = Ref.parse(source, kind="table")
+            table = self._lake.table(ref.name)
+            return table.head() if ref.version is None else table.at(ref.number)
+        if callable(getattr(source, "head", None)) and callable(getattr(source, "history", None)):
+            return source.head()
+        if callable(getattr(source, "pin", None)):
+            source = source.pin()
+        return ViewRows(source) if is_view(source) else source
 
     def _of_version(
         self, version: Version, columns: Sequence[str] | None, slices: tuple[str, ...]
@@ -175,32 +197,32 @@ class Validation:
             UsageError: The name is empty or holds ``@`` or ``/`` (``bad-name``).
 
         Records:
-            One execution, ``infer_schema`` when the schema came from kept statistics, else
-            ``put_schema``; statistics and the version before in, a `Schema` artifact ``name@n`` out,
-            with the difference to the version before.
+            One execution ``put_schema``, its key the new version; the statistics the schema was
+            inferred from and the version before in, a `Schema` artifact ``name@n`` out, with the
+            difference to the version before.
         """
         if not name or any(c in name for c in "@/ "):
             raise UsageError(f"{name!r} cannot name a schema", code="bad-name", hint="use the table's name")
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             newest = self._newest(name)
             if newest is not None and newest.get("digest") == schema.digest:
                 return newest
             try:
                 return self._put_schema(name, schema, newest)
             except ConflictError as error:
-                if error.code != "name-taken":
+                if error.code not in ("execution-running", "execution-complete"):
                     raise
+                time.sleep(_PAUSE_S * attempt)
         raise ConflictError(
             f"schema {name!r} is being changed by others", code="schema-contested", hint="retry"
         )
 
     def _put_schema(self, name: str, schema: Schema, newest: Artifact | None) -> Artifact:
         source = self._find("Statistics", schema.source) if schema.source else None
-        before = Schema() if newest is None else self._schema(newest)
         version = 1 if newest is None else _version(newest) + 1
         inputs = [(a, (p,)) for a, p in ((source, "statistics"), (newest, "before")) if a is not None]
-        type_ = "infer_schema" if source is not None else "put_schema"
-        with self._recorder.execution(type_, inputs=inputs) as recording:
+        # The key lets one writer make a version; whoever comes second reads again.
+        with self._recorder.execution("put_schema", key=f"{name}@{version}", inputs=inputs) as recording:
             blob = self._blobs.put(schema.to_json().encode())
             crash_point(SCHEMA_STORED)
             facts: dict[str, Value] = {
@@ -210,13 +232,10 @@ class Validation:
                 "blob": blob,
                 "n_features": len(schema),
             }
-            custom = {"changes": [str(c) for c in before.diff(schema)]} if newest else {}
-            made = Artifact(
-                type="Schema", name=f"{name}@{version}", uri=f"blob:{blob}", properties=facts, custom=custom
-            )
-            stored = self._recorder.put_artifact(made, if_exists="error")
-            recording.output(stored, path=("schema",))
-        return stored
+            if newest is not None:
+                facts["changes"] = [str(c) for c in self._schema(newest).diff(schema)]
+            recording.output(_artifact("Schema", f"{name}@{version}", blob, facts), path=("schema",))
+        return recording.outputs[0]
 
     def get_schema(self, name: str, version: int | None = None) -> Schema:
         """A kept schema: the newest version of ``flights``, or ``flights@2``.
@@ -242,9 +261,9 @@ class Validation:
         found = self._artifacts("Schema", name_prefix=f"{name}@")
         return sorted((a for a in found if a.get("schema") == name), key=_version)
 
-    def schema(self, name: str) -> SchemaHandle:
-        """A kept (or future) schema by name, with what can be done with it."""
-        return SchemaHandle(self, name)
+    def schema(self, name: str, version: int | None = None) -> SchemaHandle:
+        """A kept (or future) schema by name, with what can be done with it; of one version when given."""
+        return SchemaHandle(self, name, version)
 
     def _newest(self, name: str) -> Artifact | None:
         versions = self.schema_versions(name)
@@ -280,7 +299,7 @@ class Validation:
         anomalies carry example rows. Of statistics alone no rows are known.
 
         Args:
-            source: A version of a table, rows of any kind, or statistics.
+            source: A version of a table, its reference, rows of any kind, or statistics.
             schema: A schema, or the name of a kept one (``flights``, ``flights@2``).
             environment: For which environment, such as ``SERVING``.
             previous: What it is compared with for drift.
@@ -300,6 +319,7 @@ class Validation:
         rules.expected(environment)  # an unknown environment is refused before anything is read
         if isinstance(source, Statistics):
             return _judge(source, rules, label, environment, controls)
+        source = self._resolve(source)
         if not is_version(source):
             table = to_arrow(source)
             report = _judge(describe(table), rules, label, environment, controls)
@@ -361,11 +381,12 @@ class Validation:
         return replace(report, anomalies=(*found, *more), notes=tuple(notes))
 
     def reports(self, source: Version | str | None = None) -> list[Report]:
-        """The kept reports, newest first; of one version when given."""
-        wanted = None if source is None else (source if isinstance(source, str) else source.ref)
-        if wanted is not None:
-            wanted = str(Ref.parse(wanted, kind="table"))
-        found = [a for a in self._artifacts("Anomalies") if wanted is None or a.get("source") == wanted]
+        """The kept reports, newest first; of a table (``flights``) or one version of it when given."""
+        wanted = None
+        if source is not None:
+            text = source if isinstance(source, str) else source.ref
+            wanted = Ref.parse(text) if text.startswith("view:") else Ref.parse(text, kind="table")
+        found = [a for a in self._artifacts("Anomalies") if wanted is None or _is_of(a, wanted)]
         ordered = sorted(found, key=lambda a: a.id or 0, reverse=True)
         return [self._report(a) for a in ordered]
 
@@ -396,20 +417,26 @@ class Validation:
 
 
 class SchemaHandle:
-    """A kept schema by name: ``ws.schema("flights")``."""
+    """A kept schema by name: ``ws.schema("flights")``.
 
-    def __init__(self, validation: Validation, name: str) -> None:
+    Attributes:
+        name: The schema's name.
+        version: The version meant; None is the newest at the time of each call.
+    """
+
+    def __init__(self, validation: Validation, name: str, version: int | None = None) -> None:
         self._validation = validation
         self.name = name
+        self.version = version
 
     @property
     def exists(self) -> bool:
-        """Whether a version is kept."""
-        return self._validation.find_schema(self.name) is not None
+        """Whether it is kept."""
+        return self._validation.find_schema(self.name, self.version) is not None
 
     def get(self, version: int | None = None) -> Schema:
-        """The schema, its newest version when none is given."""
-        return self._validation.get_schema(self.name, version)
+        """The schema; another version of it when given."""
+        return self._validation.get_schema(self.name, self.version if version is None else version)
 
     def put(self, schema: Schema) -> Artifact:
         """Keep a schema as the next version."""
@@ -427,23 +454,25 @@ class SchemaHandle:
         self,
         source: Version | Statistics | Any,
         *,
-        version: int | None = None,
         environment: str | None = None,
         previous: Version | Statistics | None = None,
         serving: Version | Statistics | None = None,
     ) -> Report:
         """Judge data by this schema; see `Validation.validate`."""
-        name = self.name if version is None else f"{self.name}@{version}"
         return self._validation.validate(
-            source, name, environment=environment, previous=previous, serving=serving
+            source, self._text, environment=environment, previous=previous, serving=serving
         )
 
     def row_check(self, environment: str | None = None) -> RowCheck:
         """The schema as a check of batches."""
-        return self._validation.row_check(self.name, environment)
+        return self._validation.row_check(self._text, environment)
+
+    @property
+    def _text(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
 
     def __repr__(self) -> str:
-        return f"SchemaHandle({self.name!r})"
+        return f"SchemaHandle({self._text!r})"
 
 
 def _judge(
@@ -467,6 +496,11 @@ def _judge(
 
 def _notes(schema: Schema) -> tuple[str, ...]:
     return tuple(f"rule {r.name!r} needs rows, only statistics are known" for r in schema.rules)
+
+
+def _is_of(report: Artifact, wanted: Ref) -> bool:
+    found = Ref.parse(str(report.get("source")))
+    return (found.kind, found.name) == (wanted.kind, wanted.name) and wanted.version in (None, found.version)
 
 
 def _artifact(type_: str, name: str, digest: str, facts: dict[str, Any]) -> Artifact:

@@ -25,7 +25,9 @@ def test_who_read_the_version_itself_and_who_a_later_one(journey: Journey) -> No
     assert [(i.ref, i.via) for i in impact.groups["training sets"]] == [("table:train.late@0", "read")]
     later = Tracer(journey.story.store).impact("table:arrivals@0")
     assert [(i.ref, i.via) for i in later.groups["training sets"]] == [("table:train.late@0", "carried")]
-    assert later.notes == ("versions 1 to 3 of arrivals carry it on; what read them is marked carried",)
+    assert later.notes == (
+        "versions 1 to 3 of arrivals carry it on: what read one of them is marked carried",
+    )
 
 
 def test_a_version_that_came_after_the_training_set_is_not_in_it(journey: Journey) -> None:

@@ -45,18 +45,21 @@ from whence.errors import (
     WhenceError,
 )
 from whence.lake.base import LakeBackend, Snapshot
-from whence.lake.types import CommitFacts, LogEntry
+from whence.lake.types import CommitFacts, LogEntry, TableDeclaration
 
 LOG_FOLDER: Final = "_delta_log"
-# A handle kept for ever costs 40 ms a commit after 600 commits, one reopened every 100 stays at 7 ms
-# (measured with delta-rs 1.6.6).
-REOPEN_AFTER_COMMITS: Final = 100
+# A commit costs the more the longer the log since the last checkpoint, and a handle remembers that log: with
+# delta-rs 1.6.6 a commit of 1000 rows costs 7 ms of CPU at first and 24 ms as the 100th; with a checkpoint and
+# a fresh handle every 20 commits it stays at 9 ms.
+CHECKPOINT_INTERVAL: Final = 20
 VERSIONS_KEPT: Final = 128
-CONFIGURATION: Final = {"delta.enableExpiredLogCleanup": "false"}
+KEEP_LOG: Final = {"delta.enableExpiredLogCleanup": "false"}
 _HOOKS: Final = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 # Reading the Parquet files directly is wrong with these: the files hold rows or names that are not the table's.
 _INDIRECT: Final = frozenset({"deletionVectors", "columnMapping"})
-_WRITABLE: Final = frozenset({"appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed"})
+_WRITABLE: Final = frozenset(
+    {"appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed"}
+)
 _WRITER_VERSIONS: Final = range(1, 5)
 _NO_ROWS_CHANGED: Final = frozenset(
     {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "ADD FEATURE"}
@@ -65,11 +68,21 @@ _NO_ROWS_CHANGED: Final = frozenset(
 
 @dataclass(slots=True)
 class _Handle:
-    """One DeltaTable kept open; `version` and `snapshot` say where it stands."""
+    """One DeltaTable kept open.
+
+    Attributes:
+        table: The table; it moves on with every commit.
+        snapshot: Where it stands.
+        opened_at: The version it was opened at.
+        writable: Whether that was found out since somebody else's last commit.
+        transactions: App transactions as of `snapshot`, as far as they were asked for.
+    """
 
     table: DeltaTable
     snapshot: Snapshot
-    n_commits: int = 0
+    opened_at: int
+    writable: bool = False
+    transactions: dict[str, int | None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -122,7 +135,7 @@ class DeltaBackend(LakeBackend):
                 try:
                     with _as_whence_errors(table):
                         opened = DeltaTable(folder)
-                        handle = _Handle(opened, self._snapshot(table, opened))
+                        handle = _Handle(opened, self._snapshot(table, opened), opened.version())
                 except NotFoundError:
                     return None  # a log folder without a first commit: a creation that did not end
                 self._handles[table] = handle
@@ -134,9 +147,17 @@ class DeltaBackend(LakeBackend):
         following = self._folder(snapshot.table) / LOG_FOLDER / f"{snapshot.version + 1:020}.json"
         if following.exists():
             handle.table.update_incremental()
-            handle.snapshot = self._snapshot(snapshot.table, handle.table, before=snapshot)
+            handle.snapshot = self._snapshot(snapshot.table, handle.table)
+            handle.writable = False
+            handle.transactions.clear()
+            self._age(handle)
 
-    def _snapshot(self, table: str, opened: DeltaTable, *, before: Snapshot | None = None) -> Snapshot:
+    def _age(self, handle: _Handle) -> None:
+        """Past a checkpoint, the next look opens the table anew."""
+        if handle.snapshot.version // CHECKPOINT_INTERVAL > handle.opened_at // CHECKPOINT_INTERVAL:
+            self._forget(handle.snapshot.table)
+
+    def _snapshot(self, table: str, opened: DeltaTable) -> Snapshot:
         facts = opened.metadata()
         return Snapshot(
             table=table,
@@ -183,7 +204,7 @@ class DeltaBackend(LakeBackend):
                     mode="error",
                     partition_by=list(partition_by) or None,
                     description=declaration,
-                    configuration=CONFIGURATION,
+                    configuration=_configuration(declaration),
                     commit_properties=_properties(facts),
                     post_commithook_properties=_HOOKS,
                 )
@@ -206,7 +227,7 @@ class DeltaBackend(LakeBackend):
                 post_commithook_properties=_HOOKS,
             )
 
-        return self._write(base, write)
+        return self._write(base, facts, write)
 
     def overwrite(
         self,
@@ -229,13 +250,14 @@ class DeltaBackend(LakeBackend):
                 post_commithook_properties=_HOOKS,
             )
 
-        return self._write(base, write)
+        return self._write(base, facts, write)
 
     def delete(
         self, base: Snapshot, where: str, *, rest: Callable[[], pa.Table], facts: CommitFacts
     ) -> Snapshot:
         return self._write(
             base,
+            facts,
             lambda table: table.delete(
                 where, commit_properties=_properties(facts), post_commithook_properties=_HOOKS
             ),
@@ -263,9 +285,9 @@ class DeltaBackend(LakeBackend):
             )
             merger.when_matched_update_all().when_not_matched_insert_all().execute()
 
-        return self._write(base, write)
+        return self._write(base, facts, write)
 
-    def _write(self, base: Snapshot, write: Callable[[DeltaTable], object]) -> Snapshot:
+    def _write(self, base: Snapshot, facts: CommitFacts, write: Callable[[DeltaTable], object]) -> Snapshot:
         handle = self._handle(base.table)
         if handle is None or handle.snapshot.table_id != base.table_id:
             raise NotFoundError("table", base.table)
@@ -280,9 +302,11 @@ class DeltaBackend(LakeBackend):
                 self._forget(base.table)
                 raise
             handle.snapshot = self._snapshot(base.table, handle.table)
-            handle.n_commits += 1
-            if handle.n_commits >= REOPEN_AFTER_COMMITS:
-                self._forget(base.table)
+            if handle.snapshot.version == base.version + 1:
+                handle.transactions.update(facts.transactions)
+            else:
+                handle.transactions.clear()
+            self._age(handle)
             return handle.snapshot
 
     def _forget(self, table: str) -> None:
@@ -290,6 +314,9 @@ class DeltaBackend(LakeBackend):
             self._handles.pop(table, None)
 
     def check_writable(self, base: Snapshot) -> None:
+        handle = self._handle(base.table)
+        if handle is not None and handle.writable and handle.snapshot.version == base.version:
+            return
         opened = self._opened(base)
         protocol = opened.protocol()
         features = frozenset(protocol.writer_features or ()) | frozenset(protocol.reader_features or ())
@@ -306,14 +333,17 @@ class DeltaBackend(LakeBackend):
                 code="log-cleanup",
                 hint="call attach() on the table: it sets delta.enableExpiredLogCleanup=false",
             )
+        if handle is not None and handle.snapshot.version == base.version:
+            handle.writable = True
 
     def attach(self, base: Snapshot, *, facts: CommitFacts) -> Snapshot:
         if self._opened(base).metadata().configuration.get("delta.enableExpiredLogCleanup") == "false":
             return base
         return self._write(
             base,
+            facts,
             lambda table: table.alter.set_table_properties(
-                CONFIGURATION, commit_properties=_properties(facts), post_commithook_properties=_HOOKS
+                KEEP_LOG, commit_properties=_properties(facts), post_commithook_properties=_HOOKS
             ),
         )
 
@@ -366,9 +396,16 @@ class DeltaBackend(LakeBackend):
         return self._at(snapshot.table, snapshot.version, handle.snapshot)[1]
 
     def transaction_version(self, base: Snapshot, application: str) -> int | None:
+        handle = self._handle(base.table)
+        newest = handle is not None and handle.snapshot.version == base.version
+        if handle is not None and newest and application in handle.transactions:
+            return handle.transactions[application]
         with _as_whence_errors(base.table):
             found = self._opened(base).transaction_version(application)
-            return None if found is None else int(found)
+        version = None if found is None else int(found)
+        if handle is not None and newest:
+            handle.transactions[application] = version
+        return version
 
     def log(self, table: str, *, after: int, upto: int) -> Sequence[LogEntry]:
         handle = self._handle(table)
@@ -384,6 +421,7 @@ class DeltaBackend(LakeBackend):
     def compact(self, base: Snapshot, *, facts: CommitFacts) -> Snapshot:
         return self._write(
             base,
+            facts,
             lambda table: table.optimize.compact(
                 commit_properties=_properties(facts), post_commithook_properties=_HOOKS
             ),
@@ -414,11 +452,11 @@ class DeltaBackend(LakeBackend):
                 )
             )
 
-        self._write(base, write)
+        self._write(base, facts, write)
         files = sorted(unquote(path) for path in gone)
         return files, self._ended(base, frozenset(files))
 
-    def _ended(self, base: Snapshot, gone: frozenset[str]) -> list[int]:
+    def _ended(self, base: Snapshot, gone: frozenset[str]) -> Sequence[int]:
         """The versions below `base` that need one of these files."""
         live: set[str] = set()
         ended = []
@@ -448,6 +486,22 @@ def _properties(facts: CommitFacts) -> CommitProperties:
         custom_metadata=dict(facts.metadata),
         app_transactions=[Transaction(name, version) for name, version in facts.transactions],
     )
+
+
+def _configuration(declaration: str) -> dict[str, str]:
+    """Properties of a new table.
+
+    Reading goes through the files' own statistics; those in the log cost every commit and show values of the
+    data, so only times are kept there.
+    """
+    said = TableDeclaration.from_json(declaration)
+    times = [c for c in (said.event_time, said.known_at) if c is not None and c.isidentifier()]
+    skipping = (
+        {"delta.dataSkippingStatsColumns": ",".join(dict.fromkeys(times))}
+        if times
+        else {"delta.dataSkippingNumIndexedCols": "0"}
+    )
+    return {**KEEP_LOG, "delta.checkpointInterval": str(CHECKPOINT_INTERVAL), **skipping}
 
 
 def _arrow_schema(opened: DeltaTable) -> pa.Schema:
@@ -492,7 +546,11 @@ def _as_whence_errors(table: str) -> Iterator[None]:
 def _translated(table: str, error: DeltaError | OSError) -> WhenceError:
     text = " ".join(str(error).split())
     lowered = text.lower()
-    if getattr(error, "errno", None) == errno.ENOSPC or "no space left" in lowered or "os error 28" in lowered:
+    if (
+        getattr(error, "errno", None) == errno.ENOSPC
+        or "no space left" in lowered
+        or "os error 28" in lowered
+    ):
         return BackendError(
             f"no space is left for table {table!r}; nothing was committed",
             code="store-full",
@@ -505,7 +563,9 @@ def _translated(table: str, error: DeltaError | OSError) -> WhenceError:
         return NotFoundError("table", table)
     if "no field named" in lowered or "sql" in lowered and "parser" in lowered:
         return UsageError(f"the condition does not fit table {table!r}: {text}", code="bad-sql")
-    if "parquet error" in lowered and any(s in lowered for s in ("corrupt", "footer", "magic", "eof", "invalid")):
+    if "parquet error" in lowered and any(
+        s in lowered for s in ("corrupt", "footer", "magic", "eof", "invalid")
+    ):
         return IntegrityError(f"a file of table {table!r} cannot be read: {text}", code="file-corrupted")
     if "json" in lowered and isinstance(error, DeltaError):
         return IntegrityError(f"the log of table {table!r} cannot be read: {text}", code="log-corrupted")

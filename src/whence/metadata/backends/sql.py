@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -191,7 +190,7 @@ class SqlStore(MetadataStore):
                 if not all(self._types.named(kind, [name]) for name in query.types):
                     self._load_types(connection)
                 types = self._types.named(kind, query.types)
-            rows = [NodeRow(*r) for r in self._finder.find(connection, query, types)]
+            rows = [NodeRow._make(r) for r in self._finder.find(connection, query, types)]
             self._know_types(connection, rows)
         more = query.limit is not None and len(rows) > query.limit
         rows = rows[: query.limit]
@@ -259,7 +258,7 @@ class SqlStore(MetadataStore):
             yield from statement.rows(connection, {"values": self.database.pack(chunk)})
 
     def _rows(self, connection: Connection, statement: Prepared, values: Sequence[object]) -> list[NodeRow]:
-        return [NodeRow(*row) for row in self._chunks(connection, statement, values)]
+        return list(map(NodeRow._make, self._chunks(connection, statement, values)))
 
     def _pairs(
         self, connection: Connection, statement: Prepared, ids: Sequence[int]
@@ -332,11 +331,11 @@ class _SqlLookup:
             type_ids = store.database.pack(sorted({t for t, _ in wanted.names}))
             for chunk in _chunked(sorted({name for _, name in wanted.names})):
                 values = {"type_ids": type_ids, "values": store.database.pack(chunk)}
-                yield from (NodeRow(*row) for row in statements.by_name.rows(connection, values))
+                yield from map(NodeRow._make, statements.by_name.rows(connection, values))
         for kind in {kind for kind, _ in wanted.external_ids}:
             for chunk in _chunked(sorted(e for k, e in wanted.external_ids if k == kind)):
                 values = {"node_kind": kind, "values": store.database.pack(chunk)}
-                yield from (NodeRow(*row) for row in statements.by_external.rows(connection, values))
+                yield from map(NodeRow._make, statements.by_external.rows(connection, values))
 
     def next_id(self) -> int:
         found = self._store._statements.last_id.rows(self._connection)  # noqa: SLF001
@@ -359,7 +358,8 @@ class _Walk:
         self._kinds = reads | writes
         self._from_artifact = {"up": writes, "down": reads, "both": self._kinds}[direction]
         self._from_execution = {"up": reads, "down": writes, "both": self._kinds}[direction]
-        self._events: dict[int, EventRow] = {}
+        self._events: dict[int, Tuple] = {}
+        """(id, execution, artifact, kind, path, time) of every event that was met"""
 
     def subgraph(self, starts: Sequence[str], max_hops: int | None) -> Subgraph:
         artifacts, executions = self._starts(starts)
@@ -391,12 +391,13 @@ class _Walk:
         statements = self._store._statements  # noqa: SLF001
         statement = statements.events_of_artifacts if of_artifacts else statements.events_of_executions
         reached: set[int] = set()
+        end = 1 if of_artifacts else 2
         for row in self._store._chunks(self._connection, statement, list(front)):  # noqa: SLF001
-            id_, execution, artifact, kind = row[0], row[1], row[2], row[3]
+            kind = row[3]
             if kind in kinds:
-                reached.add(execution if of_artifacts else artifact)
-            if kind in self._kinds and id_ not in self._events:
-                self._events[id_] = EventRow(execution, artifact, kind, row[4], row[5])
+                reached.add(row[end])
+            if kind in self._kinds:
+                self._events[row[0]] = row
         return reached
 
     def _collect(self, artifacts: set[int], executions: set[int]) -> Subgraph:
@@ -411,16 +412,12 @@ class _Walk:
         names = {r.id: r.uid for r in (*rows, *context_rows)}
         nodes = [store._node(r) for r in rows]  # noqa: SLF001
         contexts = [store._node(r) for r in context_rows]  # noqa: SLF001
-        inside = [
-            (e.at_us, i, e)
-            for i, e in self._events.items()
-            if e.execution_id in executions and e.artifact_id in artifacts
-        ]
-        inside.sort(key=lambda item: item[:2])
+        inside = [row for row in self._events.values() if row[1] in executions and row[2] in artifacts]
+        inside.sort(key=lambda row: (row[5], row[0]))
         return Subgraph(
             artifacts=[n for n in nodes if isinstance(n, Artifact)],
             executions=[n for n in nodes if isinstance(n, Execution)],
-            events=[to_event(e, names[e.execution_id], names[e.artifact_id]) for _, _, e in inside],
+            events=[to_event(EventRow._make(row[1:]), names[row[1]], names[row[2]]) for row in inside],
             contexts=[c for c in contexts if isinstance(c, Context)],
             attributions=[(names[c], names[n]) for c, n in pairs if n in artifacts],
             associations=[(names[c], names[n]) for c, n in pairs if n in executions],
@@ -433,11 +430,8 @@ def _chunked(values: Sequence[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-_fields = attrgetter(*NODE_FIELDS)
-
-
 def _node_values(row: NodeRow) -> dict[str, object]:
-    return dict(zip(NODE_FIELDS, _fields(row), strict=True))
+    return row._asdict()
 
 
 def _event_values(row: EventRow) -> dict[str, object]:

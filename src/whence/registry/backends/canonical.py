@@ -45,6 +45,13 @@ MACHINE_THREADS: Final = frozenset(
         ("sklearn.cluster._bisect_k_means.BisectingKMeans", "_n_threads"),
     }
 )
+_NOTHING: Final[State] = {
+    "__class__": "str",
+    "__module__": "builtins",
+    "__loader__": "JsonNode",
+    "content": "null",
+    "is_json": True,
+}
 _ORDER: Final = {"__class__": 0, "__module__": 1, "__loader__": 2, "__id__": 3}
 
 
@@ -122,6 +129,9 @@ class _Normalised:
         if loader == "ObjectNode" and _is_attributes(out.get("content")):
             out["content"] = _sorted_attributes(out["content"])
             _forget_threads(out)
+        if loader == "PartialNode" and not out["content"]["namespace"]["content"]:
+            # An empty namespace appears as soon as somebody looks for it.
+            out["content"] = {**out["content"], "namespace": dict(_NOTHING)}
         if loader == "SetNode":
             out["content"] = sorted(out["content"], key=self._text)
         return out

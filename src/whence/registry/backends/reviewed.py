@@ -13,6 +13,7 @@ anybody predicts. Not trusted for this reason, because nothing here can check th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from sklearn.utils.validation import check_array
 
 from whence.registry.backends.archive import malformed
 from whence.registry.backends.canonical import MACHINE_THREADS
@@ -70,8 +72,11 @@ REVIEWED: Final = frozenset(
         "sklearn.gaussian_process.kernels.RationalQuadratic",
         "sklearn.gaussian_process.kernels.Sum",
         "sklearn.gaussian_process.kernels.WhiteKernel",
-        # Pure functions of two arrays.
+        # A function of this list with some arguments given; whatever it wraps must be trusted too.
+        "functools.partial",
+        # Pure functions of arrays.
         "numpy.mean",
+        "sklearn.utils.validation.check_array",
         "sklearn.feature_selection._univariate_selection.chi2",
         "sklearn.feature_selection._univariate_selection.f_classif",
         "sklearn.feature_selection._univariate_selection.f_regression",
@@ -81,7 +86,7 @@ REVIEWED: Final = frozenset(
 )
 
 _LEAF: Final = -1
-_BITSET_WORDS: Final = 8  # 8 × 32 bits: one for each of the 256 bins
+_BITSET_WORDS: Final = 8  # of 32 bits each: one for each of the 256 bins
 
 
 def check_contents(model: object) -> None:
@@ -210,14 +215,23 @@ def _check_preprocessor(preprocessor: Any, n_features: int) -> None:
     _require(preprocessor.n_features_in_ == n_features, "its preprocessor is of other features")
     columns: list[int] = []
     for _, step, selected in preprocessor.transformers_:
-        plain = type(step) is FunctionTransformer and step.func is None
-        _require(plain or type(step) is OrdinalEncoder, "its preprocessor does more than encode")
         index = np.asarray(selected)
-        columns += (np.flatnonzero(index) if index.dtype == bool else index).tolist()
+        index = np.flatnonzero(index) if index.dtype == bool else index
+        if len(index):
+            _require(type(step) is OrdinalEncoder or _passes(step), "its preprocessor does more than encode")
+        columns += index.tolist()
     _require(sorted(columns) == list(range(n_features)), "its preprocessor drops or doubles columns")
 
 
-def _require(holds: bool, why: str) -> None:  # noqa: FBT001  # it is the condition
+def _passes(step: Any) -> bool:
+    """Whether a step hands its columns on as they are, apart from checking them."""
+    if type(step) is not FunctionTransformer:
+        return False
+    func = step.func
+    return func is None or (isinstance(func, partial) and func.func is check_array and not func.args)
+
+
+def _require(holds: bool, why: str) -> None:  # it is the condition
     if not holds:
         raise malformed(why)
 

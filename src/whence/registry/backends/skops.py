@@ -7,8 +7,8 @@ import zipfile
 from collections.abc import Collection
 from typing import Final
 
-import skops
 import sklearn
+import skops
 from skops.io import dumps, get_untrusted_types, loads
 from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
@@ -60,7 +60,7 @@ class SkopsFormat(ModelFormat):
             raise malformed("its types are other than those it declares") from error
         except WhenceError:
             raise
-        except Exception as error:  # noqa: BLE001  # any failure of construction is the file's
+        except Exception as error:  # any failure of construction is the file's
             raise malformed(f"it cannot be put together ({type(error).__name__}: {error})") from error
         check_contents(model)
         return model
@@ -72,7 +72,7 @@ class SkopsFormat(ModelFormat):
         read_archive(data)
         try:
             found = get_untrusted_types(data=data)
-        except Exception as error:  # noqa: BLE001  # any failure of reading is the file's
+        except Exception as error:  # any failure of reading is the file's
             raise malformed(f"its types cannot be listed ({type(error).__name__}: {error})") from error
         return sorted(set(found) - REVIEWED - type_names(trust))
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, exists, false, not_, null, or_, select
 
 from whence.tracking.backends.tables import KEY, LATEST, PARAM, RUN, TAG
-from whence.tracking.filter import All, Predicate, Condition, Field, Not, Order, Some
+from whence.tracking.filter import All, Condition, Field, Not, Order, Predicate, Some
 
 _TABLES: dict[str, Any] = {"metric": LATEST, "param": PARAM, "tag": TAG}
 

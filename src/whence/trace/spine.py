@@ -1,0 +1,111 @@
+"""The spine's row behind a prediction, and the features that are made of it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from whence.errors import IntegrityError, WhenceError
+from whence.metadata.types import INPUT_KINDS, Artifact, Execution
+from whence.trace.base import Graph, Prediction, Tables
+from whence.trace.names import ref_of, table_version
+from whence.trace.rows import values_condition
+
+
+@dataclass(frozen=True, slots=True)
+class SpineRow:
+    """The row a prediction was asked for.
+
+    Attributes:
+        values: Its columns; the key and moment of the prediction alone, where the spine is out of reach.
+        table: The spine's version, ``table:schedule@91``; None when its rows were given by hand.
+        rows: The row with its reference in ``_row``; empty where out of reach.
+        error: Why it is out of reach.
+    """
+
+    values: Mapping[str, object]
+    table: str | None
+    rows: pa.Table
+    error: str | None = None
+
+
+def spine_row(graph: Graph, lake: Tables | None, prediction: Prediction) -> SpineRow:
+    """Find the spine's row by the prediction's key; what is out of reach is said, not raised."""
+    own: dict[str, object] = {**prediction.key, "features_at": prediction.features_at}
+    empty = pa.table({})
+    spine = _spine_of(graph, prediction.execution)
+    if spine is None or lake is None:
+        return SpineRow(own, None, empty, "the rows that were scored were given by hand, not from a table")
+    artifact, at, where = spine
+    own.setdefault(at or "features_at", prediction.features_at)
+    named = table_version(artifact)
+    assert named is not None
+    condition = values_condition(prediction.key)
+    try:
+        version = lake.table(named[0]).at(named[1])
+        rows = version.arrow(where=f"({where}) AND {condition}" if where else condition)
+        if rows.num_rows != 1:
+            raise IntegrityError(f"{ref_of(artifact)} has {rows.num_rows} rows of this key", code="spine-key")
+    except WhenceError as error:
+        return SpineRow(own, ref_of(artifact), empty, str(error))
+    name = "-".join(str(value) for value in prediction.key.values())
+    named_rows = rows.append_column("_row", pa.array([f"row:{artifact.name}/{name}"], pa.string()))
+    return SpineRow({**own, **rows.to_pylist()[0]}, ref_of(artifact), named_rows)
+
+
+def _spine_of(graph: Graph, execution: str) -> tuple[Artifact, str | None, str | None] | None:
+    """The spine's node, its column of the moment, and the condition its rows were chosen by."""
+    events = [
+        e
+        for e in graph.list_events(executions=[execution])
+        if e.kind in INPUT_KINDS and e.path[:1] == ("spine",)
+    ]
+    nodes = graph.get_nodes("artifact", uids=[e.artifact for e in events])
+    found = graph.get_nodes("execution", uids=[execution])
+    params = found[0].get("params") if found and isinstance(found[0], Execution) else None
+    params = params if isinstance(params, Mapping) else {}
+    at, where = params.get("at"), params.get("where")
+    for node in nodes:
+        if isinstance(node, Artifact) and table_version(node) is not None:
+            return node, at if isinstance(at, str) else None, where if isinstance(where, str) else None
+    return None
+
+
+def from_spine(definition: Mapping[str, object], output: str, values: Mapping[str, object]) -> object:
+    """A calendar part or a given column, from the spine's row in plain Python.
+
+    Raises:
+        KeyError: The row has no such column.
+    """
+    if definition["kind"] == "given":
+        return values[output]
+    moment = values[str(definition["column"])]
+    if moment is None:
+        return None
+    assert isinstance(moment, datetime)
+    return calendar_part(moment, str(definition["tz"]), output.rpartition("__")[2])
+
+
+def calendar_part(moment: datetime, tz: str, part: str) -> int:
+    """A part of a moment on the clocks of a place.
+
+    Example:
+        >>> calendar_part(datetime(2013, 7, 1, 2, tzinfo=UTC), "America/New_York", "weekday")
+        6
+    """
+    clock = moment.astimezone(UTC).astimezone(ZoneInfo(tz))
+    parts = {
+        "hour": clock.hour,
+        "minute": clock.minute,
+        "weekday": clock.weekday(),
+        "day": clock.day,
+        "day_of_year": clock.timetuple().tm_yday,
+        "month": clock.month,
+        "quarter": (clock.month + 2) // 3,
+        "year": clock.year,
+    }
+    return parts[part]
