@@ -70,24 +70,19 @@ class Floor:
         self.connection.execute("COMMIT")
 
 
-def measure(what: Callable[[], object], n: int) -> list[float]:
-    """Milliseconds of each of `n` calls, after a few to warm up."""
-    for _ in range(5):
-        what()
-    taken = []
-    for _ in range(n):
-        began = time.perf_counter()
-        what()
-        taken.append((time.perf_counter() - began) * 1000)
-    return taken
-
-
-def report(what: str, ours: list[float], floor: list[float]) -> None:
-    """One line: medians, best, and the ratio of the medians."""
-    a, b = statistics.median(ours), statistics.median(floor)
-    print(
-        f"{what:<10} whence {a:7.3f} ms (best {min(ours):.3f})   floor {b:7.3f} ms (best {min(floor):.3f})   ratio {a / b:.1f}"
-    )
+def compare(what: str, ours: Callable[[], object], floor: Callable[[], object], n: int) -> None:
+    """Measure both, call by call in turn so that a busy moment hits both, and print medians, best and ratio."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for i in range(n + 5):
+        for call, times in zip((ours, floor), taken, strict=True):
+            began = time.perf_counter()
+            call()
+            if i >= 5:  # the first ones warm up
+                times.append((time.perf_counter() - began) * 1000)
+    ratio = statistics.median(taken[0]) / statistics.median(taken[1])
+    for name, times in zip(("whence", "floor"), taken, strict=True):
+        print(f"{what:<8} {name:<7} median {statistics.median(times):8.3f} ms   best {min(times):8.3f} ms")
+    print(f"{what:<8} ratio   median {ratio:8.1f}      best {min(taken[0]) / min(taken[1]):8.1f}")
 
 
 def bench_record(folder: Path, n: int) -> None:
@@ -104,7 +99,7 @@ def bench_record(folder: Path, n: int) -> None:
             for k in range(2):
                 recording.output(Artifact(type="Table", name=f"out{i}@{k}", properties={"n_rows": i}))
 
-    report("record", measure(record, n), measure(floor.record, n))
+    compare("record", record, floor.record, n)
     recorder.store.close()
 
 
@@ -112,8 +107,7 @@ def bench_write(folder: Path, n: int) -> None:
     store = open_store(sqlite_url(folder / "write.db"))
     store.put_type(Type("artifact", "Table"))
     floor = Floor(folder / "floor-write.db")
-    ours = measure(lambda: store.write(Change([Put(Artifact(type="Table"))])), n)
-    report("write", ours, measure(floor.write, n))
+    compare("write", lambda: store.write(Change([Put(Artifact(type="Table"))])), floor.write, n)
     store.close()
 
 
@@ -156,7 +150,7 @@ def bench_lineage(folder: Path, n: int, n_executions: int) -> None:
 
     found = store.lineage([start], max_hops=20)
     print(f"lineage of {walk()} nodes, ours {len(found.artifacts) + len(found.executions)}")
-    report("lineage", measure(lambda: store.lineage([start], max_hops=20), n), measure(walk, n))
+    compare("lineage", lambda: store.lineage([start], max_hops=20), walk, n)
     connection.close()
     store.close()
 

@@ -56,6 +56,7 @@ _NAN_BITS: Final = np.uint64(0x7FF8000000000000)
 # Encoded at once: small enough for the caches and for 32-bit offsets, large enough that the cost per
 # call of Arrow and numpy vanishes.
 _BATCH_ROWS: Final = 16_384
+_BATCH_BYTES: Final = 1 << 28
 _EMPTY: Final = pa.scalar(b"", pa.binary())
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -247,8 +248,9 @@ def _encoded(table: pa.Table) -> Iterator[tuple[bytes, list[int]]]:
     table = normalise(table)
     names = sorted(table.column_names)
     table = table.select(names)
-    for start in range(0, table.num_rows, _BATCH_ROWS):
-        batch = table.slice(start, _BATCH_ROWS)
+    step = min(_BATCH_ROWS, max(1, _BATCH_BYTES * max(table.num_rows, 1) // max(table.nbytes, 1)))
+    for start in range(0, table.num_rows, step):
+        batch = table.slice(start, step)
         arrays = [_one_array(column) for column in batch.columns]
         yield _bytes_and_bounds(_concatenate(_struct_cells(names, arrays), batch.num_rows))
 

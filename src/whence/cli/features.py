@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,16 +54,48 @@ def features_show(
     )
 
 
+@features_app.command("apply")
+def features_apply(
+    views: Annotated[
+        list[str], typer.Argument(metavar="VIEW…", help="Views: file.py:name or package.module:name.")
+    ],
+    workspace: options.Workspace = None,
+    *,
+    as_json: options.AsJson = False,
+) -> None:
+    """Store feature views; an equal definition changes nothing."""
+    from whence.cli.load import load_object
+
+    found: list[Any] = [load_object(view) for view in views]  # what is no view is refused by the room
+    with opened(workspace) as ws:
+        ws.apply(*found)
+    print_rows([{"view": v.name, "digest": v.digest} for v in found], as_json=as_json)
+
+
 def leaks(
     training_set: Annotated[str, typer.Argument(metavar="TABLE[@VERSION]", help="The training set.")],
     workspace: options.Workspace = None,
+    views: Annotated[
+        list[str] | None, typer.Option("--view", help="A view; by default those it was made with.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="The column of the moment; by default the recorded one.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", help="A column that may know the future.")
+    ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Check this many rows instead of all.")] = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """Name the columns that change when cut at knowledge time; exit code 1 when there are any."""
+    """Name what a training set knew too early.
+
+    Features are computed again by brute force from rows cut at each row's moment. The exit code is 1 when a cell differs.
+    """
     with opened(workspace) as ws:
-        report = ws.features.leaks(resolve(ws, training_set), sample=sample)
+        report = ws.features.leaks(
+            resolve(ws, training_set), views=views or None, at=at, labels=labels or (), sample=sample
+        )
     if as_json:
         print_json(report)
     else:

@@ -18,6 +18,7 @@ from whence.features.types import Calendar, Part
 Ints = npt.NDArray[np.int64]
 
 _SECOND_US: Final = 1_000_000
+_HOUR_S: Final = 3_600
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,9 +55,15 @@ def local_clock(instants: Ints, tz: str) -> Ints:
         '2013-03-10T03:00:00.000000'
     """
     zone = ZoneInfo(tz)
-    seconds = pc.dictionary_encode(pa.array(np.floor_divide(instants, _SECOND_US)))
-    offsets = np.array([_offset_us(int(s), zone) for s in seconds.dictionary.to_pylist()], dtype=np.int64)
-    return instants + offsets[np.asarray(seconds.indices)] if len(instants) else instants
+    seconds = np.floor_divide(instants, _SECOND_US)
+    hours, which = np.unique(np.floor_divide(seconds, _HOUR_S), return_inverse=True)
+    begin = np.array([_offset_us(int(h) * _HOUR_S, zone) for h in hours], dtype=np.int64)
+    end = np.array([_offset_us(int(h + 1) * _HOUR_S - 1, zone) for h in hours], dtype=np.int64)
+    offsets = begin[which]
+    # clocks are moved on the hour almost everywhere; where not, each second of that hour is looked up
+    for i in np.flatnonzero((begin != end)[which]):
+        offsets[i] = _offset_us(int(seconds[i]), zone)
+    return instants + offsets
 
 
 def _offset_us(second: int, zone: ZoneInfo) -> int:

@@ -95,8 +95,16 @@ class _Compiler:
         longest = max((_reach(v) for v in self.group.views), default=0)
         axis = Axis(self.bounds.first - longest - 1, self.bounds.last, self.bounds.n_keys, self.dialect.big)
         self.totals = Totals(axis, self.dialect, self.survey, self._retracts)
+        self.horizon = self._horizon()
         self.lookups = Lookups(self.reading, axis, self.survey)
-        self.extremes = Extremes(self.survey, self.reading)
+        self.extremes = Extremes(self.survey, self.reading, self.lookups.order())
+
+    def _horizon(self) -> int | None:
+        """No older event matters, whatever is asked; None: every row may."""
+        for view in self.group.views:
+            if view.timestamp is None or (view.ttl is None and any(f.over is None for f in view.features)):
+                return None
+        return self.bounds.first - max(_reach(view) for view in self.group.views)
 
     def statement(self) -> Statement:
         outputs: list[Output] = []
@@ -129,18 +137,34 @@ class _Compiler:
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         """``r``: the rows of the asked keys with their moments; ``p``: the points; ``seen``: known keys."""
-        reading = self.reading
-        usable = "CASE WHEN raw.e IS NOT NULL THEN greatest(raw.e, raw.kn) END" if reading.then else "raw.e"
-        retracted = "raw.s" if self._retracts else "CAST(NULL AS BIGINT)"
-        columns = ["j.code", "raw.e", "raw.kn", f"{usable} AS m", f"{retracted} AS s"]
+        columns = ["j.code", "raw.e", "raw.kn", f"{self._usable('raw.')} AS m"]
+        columns.append("raw.s" if self._retracts else "CAST(NULL AS BIGINT) AS s")
         columns += [f"raw.{name}" for name in [*self.values.values(), *self._ranking()]]
-        keys = " AND ".join(f"raw.j{i} = j.k{i}" for i in range(len(self.group.keys)))
+        keys = " AND ".join(f"raw.j{i} = j.k{i}" for i in range(len(self.group.keys))) or "TRUE"
+        near = (
+            "" if self.horizon is None else f" WHERE raw.e >= {self.horizon} AND raw.e <= {self.bounds.last}"
+        )
         yield (
             "r",
-            f"SELECT {', '.join(columns)} FROM ({self._raw()}) AS raw JOIN join_keys AS j ON {keys or 'TRUE'}",
+            f"SELECT {', '.join(columns)} FROM ({self._raw()}) AS raw JOIN join_keys AS j ON {keys}{near}",
         )
-        yield "seen", "SELECT DISTINCT code FROM r"
+        yield "seen", self._seen(keys)
         yield "p", f"SELECT pid, code, q, {self.totals.axis.place('q')} AS k FROM points"
+
+    def _usable(self, prefix: str = "") -> str:
+        """``m``: the moment from which a row is usable."""
+        e, kn = f"{prefix}e", f"{prefix}kn"
+        return f"CASE WHEN {e} IS NOT NULL THEN greatest({e}, {kn}) END" if self.reading.then else e
+
+    def _seen(self, keys: str) -> str:
+        """The keys the source has at all, and from when on."""
+        if self.horizon is None:
+            return "SELECT code, min(m) AS since FROM r GROUP BY code"
+        columns = [f"{from_source(key)} AS j{i}" for i, (key, _) in enumerate(self.group.keys)]
+        rows = (
+            f"SELECT {', '.join([self.reading.moments(), *columns])} FROM src WHERE {self.reading.condition}"
+        )
+        return f"SELECT j.code, min({self._usable('raw.')}) AS since FROM ({rows}) AS raw JOIN join_keys AS j ON {keys} GROUP BY 1"
 
     @property
     def _retracts(self) -> bool:
@@ -149,8 +173,7 @@ class _Compiler:
 
     def _ranking(self) -> list[str]:
         """The columns of ``raw`` that only ranking needs."""
-        ranked = self.lookups.needs_content
-        columns = ["tie"] if ranked and self.survey.rows_tie else []
+        columns = [f"c{i}" for i in range(len(self.lookups.content()))]
         return columns + ([f"steady{i}" for i in range(len(self.lookups.wanted))] if self._retracts else [])
 
     def _raw(self) -> str:
@@ -159,14 +182,27 @@ class _Compiler:
         columns = [reading.moments()]
         columns += [f"{from_source(key)} AS j{i}" for i, (key, _) in enumerate(self.group.keys)]
         columns += [f"{sql} AS {name}" for sql, name in self.values.items()]
-        if self.lookups.needs_content and self.survey.rows_tie:
-            columns.append(f"row_number() OVER (ORDER BY {reading.content()}) AS tie")
+        columns += [f"{sql} AS c{i}" for i, sql in enumerate(self.lookups.content())]
         if not self.survey.has_corrections:
-            return f"SELECT {', '.join(columns)} FROM src WHERE {reading.condition}"
+            return f"SELECT {', '.join(columns)} FROM src WHERE {reading.condition}{self._near()}"
         columns += [f"{from_source(key)} AS d{i}" for i, key in enumerate(self.group.source.key)]
         if self.survey.corrections_tie:
-            columns.append(f"row_number() OVER (ORDER BY {reading.content()}) AS content")
+            content = ", ".join(f"{sql} NULLS FIRST" for sql in reading.content())
+            columns.append(f"row_number() OVER (ORDER BY {content}) AS content")
         return self._corrected(f"SELECT {', '.join(columns)} FROM src WHERE {reading.condition}")
+
+    def _near(self) -> str:
+        """The horizon as a condition on the source's own column, for which files can be left out."""
+        column = self.group.timestamp
+        if (
+            self.horizon is None
+            or column is None
+            or pa.types.is_date(self.group.source.schema.field(column).type)
+        ):
+            return ""
+        since = self.dialect.instant.format(self.horizon)
+        until = self.dialect.instant.format(self.bounds.last)
+        return f" AND {from_source(column)} BETWEEN {since} AND {until}"
 
     def _corrected(self, rows: str) -> str:
         """The rows with the moment each is retracted, or only the rows of the final state."""
@@ -231,11 +267,13 @@ class _Compiler:
         return f"CASE WHEN p.q - {found.event} <= {microseconds(view.ttl)} THEN {found.value} END"
 
     def _expired(self, view: FeatureView) -> str:
+        """Whether some row was known, but none is young enough."""
         assert view.ttl is not None
         events = {
             self.lookups.newest(None, self.mask(f.where)).event for f in view.features if f.over is None
         }
-        return " OR ".join(f"coalesce(p.q - {e} > {microseconds(view.ttl)}, FALSE)" for e in sorted(events))
+        limit = microseconds(view.ttl)
+        return " OR ".join(f"coalesce(p.q - {e} > {limit}, seen.since <= p.q, FALSE)" for e in sorted(events))
 
     def _count(self, window: Window, column: str | None, mask: str | None) -> str:
         present = None
@@ -337,9 +375,9 @@ class _Compiler:
 
 
 def _reach(view: FeatureView) -> int:
-    """How far back a view's windows look."""
+    """How far back a view looks."""
     longest = max((microseconds(f.over) for f in view.features if f.over is not None), default=0)
-    return longest + _hop(view)
+    return max(longest + _hop(view), 0 if view.ttl is None else microseconds(view.ttl))
 
 
 def _hop(view: FeatureView) -> int:

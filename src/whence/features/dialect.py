@@ -20,6 +20,7 @@ class Dialect:
         name: The engine's dialect, as sqlglot calls it.
         epoch_us: Microseconds since 1970-01-01 UTC of the instant ``{0}``.
         date_us: The same for the first instant, in UTC, of the date ``{0}``.
+        instant: The instant ``{0}`` microseconds since 1970-01-01 UTC.
         big: A type for exact integers of at least 38 digits.
         running: The running ``{0}`` over the rows of an ordered subquery, this row included.
         next_row: The value of ``{0}`` in the next row of an ordered subquery, null at the end.
@@ -32,6 +33,7 @@ class Dialect:
     name: str
     epoch_us: str
     date_us: str
+    instant: str
     big: str
     running: str
     next_row: str
@@ -44,6 +46,7 @@ _DUCKDB: Final = Dialect(
     name="duckdb",
     epoch_us="epoch_us({0})",
     date_us="epoch_us(CAST({0} AS TIMESTAMP))",
+    instant="make_timestamptz({0})",
     big="HUGEINT",
     # DuckDB keeps the order of an ordered subquery under a window without ORDER BY and computes it while
     # streaming: five times faster than a window with ORDER BY, which sorts and builds a tree.

@@ -31,6 +31,7 @@ class Extremes:
 
     survey: Survey
     reading: Reading
+    order: str
     frames: list[_Frame] = field(default_factory=list)
     firsts: dict[tuple[str, str], int] = field(default_factory=dict)
     """From (condition, value) to the number of the ranking."""
@@ -89,8 +90,7 @@ class Extremes:
 
     def parts(self) -> Iterator[tuple[str, str]]:
         for (condition, value), number in self.firsts.items():
-            order = "e, kn, tie" if self.survey.rows_tie else "e, kn"
-            rows = f"SELECT * FROM r WHERE m IS NOT NULL AND ({condition}) ORDER BY code, {order}"
+            rows = f"SELECT * FROM r WHERE m IS NOT NULL AND ({condition}) ORDER BY code, {self.order}"
             dialect = self.reading.dialect
             yield (
                 f"first{number}",

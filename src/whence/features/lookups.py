@@ -69,9 +69,13 @@ class Lookups:
         self.wanted.append(_Lookup(condition, strict))
         return len(self.wanted) - 1
 
+    def content(self) -> list[str]:
+        """The source's columns that decide between rows of one key, event and knowledge time."""
+        return self.reading.content() if self.survey.rows_tie and self.needs_content else []
+
     def order(self) -> str:
         """The order of rows of one key, oldest first."""
-        return "e, kn, tie" if self.survey.rows_tie else "e, kn"
+        return ", ".join(["e", "kn", *(f"c{i} NULLS FIRST" for i in range(len(self.content())))])
 
     def parts(self) -> Iterator[tuple[str, str]]:
         for number, lookup in enumerate(self.wanted):

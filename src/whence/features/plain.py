@@ -73,7 +73,7 @@ def rows_of(
             continue
         if _in_time(view, feature, event, q):
             found.append(i)
-    found.sort(key=lambda i: (times[i][0], times[i][1], content(rows[i])))
+    found.sort(key=lambda i: (times[i][0], _rank(rows, times, i)))
     return found if windowed else _young_enough(view, found[-1:], times, q)
 
 

@@ -14,20 +14,24 @@ import pyarrow.compute as pc
 
 from whence._base.arrow import normalise
 from whence._base.progress import progress
-from whence.compute import Engine
+from whence.compute import Engine, Files, Relation
 from whence.errors import IntegrityError, NotFoundError, UsageError
 from whence.features.compile import Bounds, Output, Statement, compile_group
 from whence.features.dialect import dialect_of
 from whence.features.duration import microseconds
-from whence.features.points import Ints, Points, make_points, moments_of
+from whence.features.points import Ints, Moments, Points, make_points, moments_of
 from whence.features.reading import Reading
 from whence.features.rowwise import row_columns
-from whence.features.source import Group, Source, check_view
+from whence.features.source import Group, Source, check_view, columns_of
 from whence.features.survey import survey
 from whence.features.types import AnyView, Calendar, Category, FeatureView, Given, Known, feature_columns
 
 METADATA_KEY: Final = b"whence"
 """Under this key the schema of a training set carries what it was made of, as JSON."""
+
+
+MAX_ROWS_AT_HAND: Final = 5_000_000
+"""A source of no more rows is read once for all views; a larger one by each statement for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +111,10 @@ def join_features(
     for view in views:
         if isinstance(view, Calendar | Category):
             features.update(zip(view.outputs, row_columns(spine, view), strict=True))
+    run = _Run(spine, moments, engine, [v for v in views if isinstance(v, FeatureView)])
     with progress("features", total=len(groups)) as step:
         for group in groups:
-            _run_group(group, spine, moments, engine, features, reports)
+            run.group(group, features, reports)
             step()
     table = spine.select(kept)
     for name in feature_columns(views):
@@ -158,32 +163,57 @@ def _kept_columns(spine: pa.Table, views: Sequence[AnyView], columns: Sequence[s
     return [name for name in names if name in set(wanted)]
 
 
-def _run_group(
-    group: Group,
-    spine: pa.Table,
-    moments: Ints,
-    engine: Engine,
-    features: dict[str, pa.Array],
-    reports: dict[str, Reconciliation],
-) -> None:
-    """Compute the features of one group into `features` and `reports`."""
-    points = make_points(spine, moments, group)
-    n_keys = max(1, points.join_keys.num_rows)
-    first, last = (int(moments.min()), int(moments.max())) if len(moments) else (0, 0)
-    dialect = dialect_of(engine.dialect)
-    found = survey(Reading(group, dialect, first), engine)
-    statement = compile_group(group, found, Bounds(first, last, n_keys), dialect)
-    relations = {"src": group.source.relation, "join_keys": points.join_keys, "points": points.points}
-    result = engine.query(statement.sql, relations)
-    if result.num_rows != points.points.num_rows:
-        raise IntegrityError(
-            f"{points.points.num_rows} moments asked, {result.num_rows} answered", code="rows-lost"
-        )
-    rows = pa.array(points.pid, mask=points.pid < 0)
-    for output in statement.outputs:
-        features[f"{output.view.name}__{output.feature.name}"] = _gather(result, output, rows)
-    for view in group.views:
-        reports[view.name] = _reconcile(view, group, statement, result, points, features, moments)
+@dataclass
+class _Run:
+    """One join: the spine, and what has been read of the sources so far."""
+
+    spine: pa.Table
+    moments: Moments
+    engine: Engine
+    views: Sequence[FeatureView]
+    at_hand: dict[str, Relation] = field(default_factory=dict)
+    answers: dict[tuple[str, str], pa.Table] = field(default_factory=dict)
+
+    def group(self, group: Group, features: dict[str, pa.Array], reports: dict[str, Reconciliation]) -> None:
+        """Compute the features of one group into `features` and `reports`."""
+        points = make_points(self.spine, self.moments, group)
+        first, last = self.moments.bounds
+        dialect = dialect_of(self.engine.dialect)
+        alike = [v for v in self.views if (v.source, v.timestamp) == (group.source.name, group.timestamp)]
+        found = survey(Reading(group, dialect, first), lambda sql: self._ask(group.source, sql), alike)
+        bounds = Bounds(first, last, max(1, points.join_keys.num_rows))
+        statement = compile_group(group, found, bounds, dialect)
+        rows = self._rows(group.source, all_columns=found.rows_tie or found.corrections_tie)
+        relations = {"src": rows, "join_keys": points.join_keys, "points": points.points}
+        result = self.engine.query(statement.sql, relations)
+        if result.num_rows != points.points.num_rows:
+            raise IntegrityError(
+                f"{points.points.num_rows} moments asked, {result.num_rows} answered", code="rows-lost"
+            )
+        asked = pa.array(points.pid, mask=points.pid < 0)
+        for output in statement.outputs:
+            features[f"{output.view.name}__{output.feature.name}"] = _gather(result, output, asked)
+        for view in group.views:
+            reports[view.name] = _reconcile(view, group, statement, result, points, features, self.moments)
+
+    def _ask(self, source: Source, sql: str) -> pa.Table:
+        """The answer to a question about a source; each is asked once."""
+        if (source.name, sql) not in self.answers:
+            self.answers[source.name, sql] = self.engine.query(sql, {"src": self._rows(source)})
+        return self.answers[source.name, sql]
+
+    def _rows(self, source: Source, *, all_columns: bool = False) -> Relation:
+        """A source's rows: in memory, as far as the views need them, unless they are many."""
+        if all_columns or not isinstance(source.relation, Files):
+            return source.relation
+        if source.name not in self.at_hand:
+            n = self.engine.query("SELECT count(*) AS n FROM src", {"src": source.relation})["n"][0].as_py()
+            needed = sorted({c for v in self.views if v.source == source.name for c in columns_of(v, source)})
+            relation = source.relation
+            if n <= MAX_ROWS_AT_HAND:
+                relation = self.engine.scan(source.relation, columns=needed)
+            self.at_hand[source.name] = relation
+        return self.at_hand[source.name]
 
 
 def _gather(result: pa.Table, output: Output, rows: pa.Array) -> pa.Array:
@@ -206,9 +236,9 @@ def _reconcile(
     result: pa.Table,
     points: Points,
     features: Mapping[str, pa.Array],
-    moments: Ints,
+    moments: Moments,
 ) -> Reconciliation:
-    n = len(moments)
+    n = len(moments.of_rows)
     matched = np.zeros(n, dtype=bool)
     for feature in view.features:
         column = features[f"{view.name}__{feature.name}"]
@@ -222,7 +252,7 @@ def _reconcile(
     beyond = 0
     if watermark is not None:
         limit = pa.scalar(watermark, pa.timestamp("us", tz="UTC")).cast(pa.int64()).as_py()
-        beyond = int((moments > limit).sum())
+        beyond = int((moments.of_rows > limit).sum())
 
     def share(rows: npt.NDArray[np.bool_]) -> float:
         return float(rows.sum()) / n if n else 0.0

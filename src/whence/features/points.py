@@ -32,8 +32,22 @@ class Points:
     pid: Ints
 
 
-def moments_of(spine: pa.Table, at: str) -> Ints:
-    """The spine's moments in microseconds.
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The spine's moments in microseconds: of each row, and each moment once with its number."""
+
+    of_rows: Ints
+    numbers: Ints
+    distinct: Ints
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last."""
+        return (int(self.distinct.min()), int(self.distinct.max())) if len(self.distinct) else (0, 0)
+
+
+def moments_of(spine: pa.Table, at: str) -> Moments:
+    """The spine's moments.
 
     Raises:
         NotFoundError: The spine has no column `at`.
@@ -55,10 +69,11 @@ def moments_of(spine: pa.Table, at: str) -> Ints:
             f"{column.null_count} rows of the spine have no {at!r}: features are taken at a moment",
             code="null-time",
         )
-    return np.asarray(column.cast(pa.int64()).to_numpy())
+    of_rows = np.asarray(column.cast(pa.int64()).to_numpy())
+    return Moments(of_rows, *_factorize(of_rows))
 
 
-def make_points(spine: pa.Table, moments: Ints, group: Group) -> Points:
+def make_points(spine: pa.Table, moments: Moments, group: Group) -> Points:
     """The points of a spine for the keys of a group.
 
     Raises:
@@ -66,15 +81,19 @@ def make_points(spine: pa.Table, moments: Ints, group: Group) -> Points:
         UsageError: A key column's type is not the source's kind (``bad-key-type``).
     """
     columns = [_key_column(spine, key, name, group) for key, name in group.keys]
-    codes, distinct = _codes(columns, len(moments))
-    q_codes, q_values = _factorize(moments)
+    n_rows, n_moments = len(moments.of_rows), max(1, len(moments.distinct))
+    codes, distinct = _codes(columns, n_rows)
     known = np.flatnonzero(codes >= 0)
-    pairs, pair_values = _factorize(codes[known] * max(1, len(q_values)) + q_codes[known])
-    pid = np.full(len(moments), -1, dtype=np.int64)
+    pairs, pair_values = _factorize(codes[known] * n_moments + moments.numbers[known])
+    pid = np.full(n_rows, -1, dtype=np.int64)
     pid[known] = pairs
-    code, q = np.divmod(pair_values, max(1, len(q_values)))
+    code, number = np.divmod(pair_values, n_moments)
     points = pa.table(
-        {"pid": np.arange(len(pair_values), dtype=np.int64), "code": code, "q": q_values[q]},
+        {
+            "pid": np.arange(len(pair_values), dtype=np.int64),
+            "code": code,
+            "q": moments.distinct[number],
+        },
         schema=pa.schema({"pid": pa.int64(), "code": pa.int64(), "q": pa.int64()}),
     )
     return Points(distinct, points, pid)

@@ -73,6 +73,6 @@ class Reading:
         column = self.group.source.known_at or self.group.timestamp
         return f"{from_source(column)} IS NOT NULL" if self.then and column is not None else "TRUE"
 
-    def content(self) -> str:
+    def content(self) -> list[str]:
         """All columns by name: the last tie-break, which depends on nothing but the rows themselves."""
-        return ", ".join(f"{from_source(c)} NULLS FIRST" for c in sorted(self.group.source.schema.names))
+        return [from_source(column) for column in sorted(self.group.source.schema.names)]

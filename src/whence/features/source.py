@@ -11,6 +11,7 @@ import pyarrow as pa
 from whence.compute import Relation
 from whence.errors import NotFoundError, UsageError
 from whence.features.types import FeatureView, Known
+from whence.features.where import where_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,17 @@ class Group:
     views: tuple[FeatureView, ...]
 
 
+def columns_of(view: FeatureView, source: Source) -> set[str]:
+    """The source's columns that a view reads, its declared key and times among them."""
+    found = {key for key, _ in view.keys} | set(source.key)
+    found |= {column for column in (view.timestamp, source.known_at) if column is not None}
+    for feature in view.features:
+        found |= {feature.column} if feature.column is not None else set()
+        found |= set(where_columns(feature.where)) if feature.where is not None else set()
+    # rows are counted even if no column is read
+    return found or {source.schema.names[0]}
+
+
 def check_view(view: FeatureView, source: Source) -> None:
     """Refuse a view that its source cannot serve, before anything is computed.
 
@@ -117,8 +129,6 @@ def _check_time(type_: pa.DataType, column: str, view: str) -> None:
 
 
 def _check_feature(view: FeatureView, name: str, source: Source) -> None:
-    from whence.features.where import where_columns
-
     feature = view.feature(name)
     if feature.column is not None:
         type_ = source.type_of(feature.column, view.name)

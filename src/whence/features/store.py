@@ -304,7 +304,7 @@ class Features:
         sources: Mapping[str, int] | None = None,
         at: str | None = None,
         labels: Sequence[str] = (),
-        sample: int | None = None,
+        sample: int | None = 1000,
         seed: int = 0,
         rebuild: Rebuild | None = None,
         row_key: Sequence[str] = (),

@@ -7,17 +7,16 @@ rows come, how large the numbers are: a handful of aggregates, one scan.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
-from whence.compute import Engine
 from whence.errors import DataRejectedError
 from whence.features.dialect import from_source
 from whence.features.reading import Reading
-from whence.features.types import ADDITIVE
+from whence.features.types import NUMERIC, FeatureView
 
 SHIFTS: Final = tuple(range(0, 97, 6))
 """Powers of two by which a column of doubles is tried as integers."""
@@ -88,33 +87,41 @@ class Survey:
         return not known or known[0] > 0
 
 
-def survey(reading: Reading, engine: Engine) -> Survey:
+Ask: TypeAlias = Callable[[str], pa.Table]
+"""Runs a query over ``src``."""
+
+
+def survey(reading: Reading, ask: Ask, views: Sequence[FeatureView]) -> Survey:
     """Look at the rows of a group.
+
+    Args:
+        reading: How they are read.
+        ask: Runs a query over them; the same text may be answered from memory.
+        views: All views that read the source by this timestamp: what is asked is then the same for all groups.
 
     Raises:
         DataRejectedError: A column with a declared scale holds NaN or an infinity (``not-finite``).
     """
     group = reading.group
-    numbers = _numbers(reading)
+    numbers = _numbers(views)
     lag = f"({reading.known} - {reading.event})"
     parts = ["count(*) AS n", f"max({lag}) AS max_lag"]
-    parts.append(f"mode({lag}) AS usual_lag" if _wants_lag(reading) else "0 AS usual_lag")
+    parts.append(f"mode({lag}) AS usual_lag" if _wants_lag(views) else "0 AS usual_lag")
     for i, (column, _) in enumerate(numbers):
         parts.append(f"count(*) - count({from_source(column)}) AS null{i}")
         parts += _number_sql(i, column, group.source.schema.field(column).type)
-    sql = f"SELECT {', '.join(parts)} FROM src WHERE {reading.condition}"
-    row = engine.query(sql, {"src": group.source.relation}).to_pylist()[0]
+    row = ask(f"SELECT {', '.join(parts)} FROM src WHERE {reading.condition}").to_pylist()[0]
     key = [from_source(column) for column in group.source.key]
     has_key = " AND ".join(f"{column} IS NOT NULL" for column in key)
     moment = [*(from_source(column) for column, _ in group.keys), reading.event, reading.known]
-    corrections = bool(key) and _repeats(reading, engine, key, has_key)
+    corrections = bool(key) and _repeats(reading, ask, key, has_key)
     return Survey(
         n_rows=row["n"],
         max_lag=max(0, row["max_lag"] or 0) if reading.then else 0,
         usual_lag=max(0, row["usual_lag"] or 0) if reading.then else 0,
         has_corrections=corrections,
-        corrections_tie=corrections and _repeats(reading, engine, [*key, reading.known], has_key),
-        rows_tie=_wants_order(reading) and _repeats(reading, engine, moment, "TRUE"),
+        corrections_tie=corrections and _repeats(reading, ask, [*key, reading.known], has_key),
+        rows_tie=_wants_order(group.views) and _repeats(reading, ask, moment, "TRUE"),
         addends={
             name: replace(_addend(i, *name, row, reading), n_null=row[f"null{i}"])
             for i, name in enumerate(numbers)
@@ -122,32 +129,26 @@ def survey(reading: Reading, engine: Engine) -> Survey:
     )
 
 
-def _numbers(reading: Reading) -> list[tuple[str, int | None]]:
-    found: dict[tuple[str, int | None], None] = {}
-    for view in reading.group.views:
-        for feature in view.features:
-            if feature.op in ADDITIVE and feature.op != "count" and feature.column is not None:
-                found[feature.column, feature.scale] = None
-    return list(found)
+def _numbers(views: Sequence[FeatureView]) -> list[tuple[str, int | None]]:
+    features = (f for view in views for f in view.features if f.op in NUMERIC and f.column is not None)
+    return list(dict.fromkeys((str(f.column), f.scale) for f in features))
 
 
-def _wants_order(reading: Reading) -> bool:
-    return any(f.op in ("first", "last") for view in reading.group.views for f in view.features)
+def _wants_order(views: Sequence[FeatureView]) -> bool:
+    return any(f.op in ("first", "last") for view in views for f in view.features)
 
 
-def _wants_lag(reading: Reading) -> bool:
-    ops = ("min", "max", "first")
-    return reading.group.timestamp is not None and any(
-        f.op in ops for view in reading.group.views for f in view.features
-    )
+def _wants_lag(views: Sequence[FeatureView]) -> bool:
+    return any(f.op in ("min", "max", "first") for view in views for f in view.features)
 
 
-def _repeats(reading: Reading, engine: Engine, what: Sequence[str], condition: str) -> bool:
+def _repeats(reading: Reading, ask: Ask, what: Sequence[str], condition: str) -> bool:
     columns = ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(what))
     inner = f"SELECT {columns} FROM src WHERE {reading.condition} AND {condition}"
     groups = ", ".join(f"c{i}" for i in range(len(what)))
-    sql = f"SELECT 1 AS found FROM ({inner}) GROUP BY {groups} HAVING count(*) > 1 LIMIT 1"
-    return bool(engine.query(sql, {"src": reading.group.source.relation}).num_rows)
+    return bool(
+        ask(f"SELECT 1 AS found FROM ({inner}) GROUP BY {groups} HAVING count(*) > 1 LIMIT 1").num_rows
+    )
 
 
 def _number_sql(i: int, column: str, type_: pa.DataType) -> list[str]:

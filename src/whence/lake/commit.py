@@ -136,7 +136,7 @@ def _write(
     base: Snapshot | None,
     state: State,
     effect: Effect,
-) -> tuple[Commit, Snapshot]:
+) -> tuple[Commit, Snapshot | None]:
     after = _state_after(core, base, state, effect)
     info = CommitInfo(
         table=operation.table,
@@ -159,6 +159,8 @@ def _write(
     crash_point(BEFORE_COMMIT)
     snapshot = effect.write(CommitFacts(write_facts(info), transactions))
     crash_point(AFTER_COMMIT)
+    if base is not None and snapshot.version == base.version:
+        return _unchanged(core, operation, recording, base), None
     chain = core.chain(snapshot)
     if snapshot.version == info.version:
         chain.know(info, after)

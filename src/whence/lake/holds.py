@@ -5,6 +5,8 @@ under the same lock. So a version is either held before its files are looked at,
 it is gone.
 """
 
+# ruff: noqa: ARG002  # check and effect have one shape for every kind of write
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,12 +15,12 @@ from typing import Final
 from whence._base.crash import crash_point, register
 from whence._base.principal import current_principal
 from whence.errors import NotFoundError, UsageError
+from whence.lake.base import Snapshot
 from whence.lake.chain import FENCE, write_facts
 from whence.lake.commit import input_refs
 from whence.lake.core import Core
 from whence.lake.operations import Effect, Operation
 from whence.lake.types import CommitFacts, CommitInfo, Hold, Part, State, VacuumReport
-from whence.lake.base import Snapshot
 from whence.metadata import Change, Context, Put
 
 BEFORE_VACUUM: Final = register("lake.vacuum.before", "holds are listed, no file is removed")

@@ -34,11 +34,20 @@ class Lake:
         engine: What runs SQL.
         clock: What time commits carry.
         locks: A folder for the locks of processes that share the lake; without it, threads are kept apart.
+        owns_engine: Whether closing the lake closes the engine.
     """
 
     def __init__(
-        self, backend: LakeBackend, recorder: Recorder, engine: Engine, *, clock: Clock, locks: Path | None
+        self,
+        backend: LakeBackend,
+        recorder: Recorder,
+        engine: Engine,
+        *,
+        clock: Clock,
+        locks: Path | None,
+        owns_engine: bool = False,
     ) -> None:
+        self._owns_engine = owns_engine
         self._core = Core(backend, recorder, engine, clock=clock, locks=locks)
         self._views = ViewStore(self._core)
         recorder.add_probe("TableVersion", partial(probe, self._core))
@@ -131,9 +140,11 @@ class Lake:
         snapshot = self._core.get(name)
         differences = [str(d) for d in compare_schemas(schema, snapshot.schema)]
         have = declaration_of(snapshot)
-        for field in TableDeclaration.__dataclass_fields__:
-            if getattr(have, field) != getattr(wanted, field):
-                differences.append(f"{field}: have {getattr(have, field)!r}, want {getattr(wanted, field)!r}")
+        differences += [
+            f"{field}: have {getattr(have, field)!r}, want {getattr(wanted, field)!r}"
+            for field in TableDeclaration.__dataclass_fields__
+            if getattr(have, field) != getattr(wanted, field)
+        ]
         if differences:
             raise ConflictError(
                 f"table {name!r} exists and differs: {'; '.join(differences)}",
@@ -204,8 +215,10 @@ class Lake:
         return reconcile(self._core)
 
     def close(self) -> None:
-        """Give back what the lake holds; recorder and engine stay with who made them."""
+        """Give back what the lake holds; a recorder or engine that was handed in stays with its maker."""
         self._core.backend.close()
+        if self._owns_engine:
+            self._core.engine.close()
 
 
 def _names(given: Sequence[str], what: str) -> tuple[str, ...]:

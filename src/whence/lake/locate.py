@@ -41,7 +41,14 @@ def open_lake(
         >>> open_lake("memory://", recorder=Recorder(open_store("memory://"))).list()
         []
     """
-    return Lake(open_backend(url), recorder, engine or open_engine(), clock=clock or WallClock(), locks=locks)
+    return Lake(
+        open_backend(url),
+        recorder,
+        engine or open_engine(),
+        clock=clock or WallClock(),
+        locks=locks,
+        owns_engine=engine is None,
+    )
 
 
 def open_backend(url: str | Path) -> LakeBackend:

@@ -1,5 +1,7 @@
 """The kinds of write, each as two questions: does the input fit, and what would it do to this snapshot?"""
 
+# ruff: noqa: ARG002  # check and effect have one shape for every kind of write
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

@@ -120,7 +120,11 @@ class Table:
         Args:
             data: The new rows; with `where`, all of them fulfil it.
             where: A condition in SQL; rows for which it is true go. None is all rows.
-            evolve, watermark, transaction, key, properties: As in `append`.
+            evolve: As in `append`.
+            watermark: As in `append`.
+            transaction: As in `append`.
+            key: As in `append`.
+            properties: As in `append`.
 
         Raises:
             UsageError: As `append`; ``outside-predicate``: new rows do not fulfil the condition.
@@ -146,7 +150,10 @@ class Table:
         Args:
             data: Whole rows, one per key.
             on: The key; the default is the declared one.
-            watermark, transaction, key, properties: As in `append`.
+            watermark: As in `append`.
+            transaction: As in `append`.
+            key: As in `append`.
+            properties: As in `append`.
 
         Raises:
             UsageError: As `append`; ``no-key``, ``null-key``, ``duplicate-key`` (in the data or the table).

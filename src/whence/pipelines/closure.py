@@ -85,7 +85,7 @@ def code_of(function: Callable[..., object]) -> StepCode:
             f"'{plain.__module__}.{plain.__qualname__}' belongs to whence, not to the user's code"
         ] = None
     else:
-        walk.function(plain, entry=True)
+        walk.function(plain)
     return walk.result(plain.__module__, plain.__qualname__)
 
 
@@ -105,7 +105,7 @@ class _Walk:
 
     # definitions
 
-    def function(self, function: types.FunctionType, *, entry: bool = False) -> None:
+    def function(self, function: types.FunctionType) -> None:
         """Add a first-party function and what it names."""
         label = f"function {function.__module__}.{function.__qualname__}"
         if label in self.parts:
@@ -118,11 +118,10 @@ class _Walk:
             return
         if is_stale(function):
             self._problem(f"the file of {function.__module__!r} was changed after it was imported")
-        node = without_decorators(node, lambda d: entry or self._is_step_decorator(d, function.__globals__))
-        self.parts[label] = sha256_bytes(normalised(node).encode())
-        names = _names(node)
+        known = _known(node, lambda d: self._is_step_decorator(d, function.__globals__))
+        self.parts[label] = known.digest
         scope = _Scope(function.__globals__, _cells(function), function.__module__)
-        self._follow_names(label, names, scope)
+        self._follow_names(label, known.names, scope)
 
     def class_(self, cls: type) -> None:
         """Add a first-party class and what its body and methods name."""
@@ -140,9 +139,10 @@ class _Walk:
             self.parts[label] = "unknown"
             self._problem(f"the source of {label[6:]!r} is not to be had")
             return
-        self.parts[label] = sha256_bytes(normalised(nodes[-1]).encode())
+        known = _known(nodes[-1], lambda d: False)  # noqa: ARG005  # a class keeps its decorators
+        self.parts[label] = known.digest
         scope = _Scope(vars(sys.modules[cls.__module__]), {}, cls.__module__)
-        self._follow_names(label, _names(nodes[-1]), scope)
+        self._follow_names(label, known.names, scope)
 
     def _follow_names(self, label: str, names: Names, scope: _Scope) -> None:
         for problem in names.problems:
@@ -346,12 +346,22 @@ def _typed_in(function: types.FunctionType) -> Definition | None:
     return found[0] if found else None
 
 
-_names_cache: dict[int, tuple[Definition, Names]] = {}
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a definition: it is read once, while its file does not change."""
+
+    node: Definition
+    digest: str
+    names: Names
 
 
-def _names(node: Definition) -> Names:
-    """`names_of`, once per node of a parsed file."""
-    known = _names_cache.get(id(node))
-    if known is None or known[0] is not node:
-        known = _names_cache[id(node)] = (node, names_of(node))
-    return known[1]
+_known_nodes: dict[int, _Known] = {}
+
+
+def _known(node: Definition, drop: Callable[[ast.expr], bool]) -> _Known:
+    found = _known_nodes.get(id(node))
+    if found is None or found.node is not node:
+        bare = without_decorators(node, drop)
+        found = _Known(node, sha256_bytes(normalised(bare).encode()), names_of(bare))
+        _known_nodes[id(node)] = found
+    return found

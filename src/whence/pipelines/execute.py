@@ -55,8 +55,15 @@ STEP_TYPE: Final = Type(
 
 TYPES: Final = (
     STEP_TYPE,
-    Type("artifact", "Metrics", {"digest": "STRING"}, description="the metrics a step gave; one property each"),
-    Type("artifact", "Report", {"digest": "STRING", "media_type": "STRING"}, description="bytes a step gave to look at"),
+    Type(
+        "artifact", "Metrics", {"digest": "STRING"}, description="the metrics a step gave; one property each"
+    ),
+    Type(
+        "artifact",
+        "Report",
+        {"digest": "STRING", "media_type": "STRING"},
+        description="bytes a step gave to look at",
+    ),
     Type("context", "PipelineRun"),
     Type("context", "Pipeline"),
 )
@@ -76,6 +83,8 @@ class RunState:
     given: Mapping[str, str]
     """``call.param`` → the reference it was pinned to when the run started."""
     outputs: dict[str, list[Kept]]
+    fresh: bool = False
+    """Begun just now: none of its steps can be complete."""
 
     def name_of(self, call: str) -> str:
         """The key of a step's execution."""

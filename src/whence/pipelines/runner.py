@@ -92,7 +92,7 @@ class Runner:
             steps: list[StepRun] = []
             with progress(whole.name, total=len(graph.calls)) as advance:
                 for call in graph:
-                    found = self.executor.done(state, call)
+                    found = None if state.fresh else self.executor.done(state, call)
                     steps.append(found or self.executor.run(state, call, cache=cache))
                     advance(note=call.name)
                     crash_point(POINT_STEP)
@@ -199,6 +199,7 @@ class Runner:
                 code="run-exists",
                 hint="resume=True goes on with it",
             )
+        fresh = found is None
         if found is None:
             found = self._note(pipeline, graph, key)
             crash_point(POINT_PINNED)
@@ -210,7 +211,7 @@ class Runner:
             )
         pins = {str(k): int(v) for k, v in _mapping(found.get("pins")).items() if isinstance(v, int)}
         given = {str(k): str(v) for k, v in _mapping(found.get("given")).items()}
-        return RunState(pipeline.name, key, found, pins, given, {})
+        return RunState(pipeline.name, key, found, pins, given, {}, fresh=fresh)
 
     def _note(self, pipeline: Pipeline[..., Any], graph: Graph, key: str) -> Context:
         pins = self._heads()

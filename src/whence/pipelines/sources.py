@@ -32,6 +32,14 @@ class Source:
     tree: ast.Module
     definitions: dict[str, list[Definition]]
     _codes: dict[tuple[str, int], types.CodeType] | None = field(default=None, repr=False)
+    _imports: list[tuple[str, int, tuple[str, ...]]] | None = field(default=None, repr=False)
+
+    @property
+    def imports(self) -> list[tuple[str, int, tuple[str, ...]]]:
+        """What the module imports: (module, level, names taken from it)."""
+        if self._imports is None:
+            self._imports = list(_imports_of(self.tree))
+        return self._imports
 
     def code_of(self, function: types.FunctionType) -> types.CodeType | None:
         """What the file now compiles to at the place of `function`; None when nothing stands there."""
@@ -104,24 +112,26 @@ def gather(modules: Mapping[str, None] | list[str]) -> dict[str, Source]:
         found[name] = source
         if "." in name:
             waiting.append(name.rpartition(".")[0])
-        waiting.extend(_imported(name, source.tree))
+        waiting.extend(_imported(name, source))
     return dict(sorted(found.items()))
 
 
-def _imported(module: str, tree: ast.Module) -> Iterator[str]:
+def _imported(module: str, source: Source) -> Iterator[str]:
     loaded = sys.modules.get(module)
     package = getattr(loaded, "__package__", None) or ""
+    for name, level, taken in source.imports:
+        base = absolute(name, level, package)
+        if base:
+            yield from _prefixes(base)
+            yield from (f"{base}.{t}" for t in taken if f"{base}.{t}" in sys.modules)
+
+
+def _imports_of(tree: ast.Module) -> Iterator[tuple[str, int, tuple[str, ...]]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _prefixes(alias.name)
+            yield from ((alias.name, 0, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = absolute(node.module or "", node.level, package)
-            if base:
-                yield from _prefixes(base)
-                yield from (
-                    f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in sys.modules
-                )
+            yield node.module or "", node.level, tuple(alias.name for alias in node.names)
 
 
 def absolute(module: str, level: int, package: str) -> str:

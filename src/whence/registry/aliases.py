@@ -2,7 +2,7 @@
 
 The context ``RegisteredModel`` holds where each alias points and the number of the last version. It is
 written on the revision that was read, so of two movers one reads again. Each move is an execution whose
-output, an artifact ``Alias``, says from where to where.
+output, an artifact ``Alias``, says from where to where; both are written in one transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.metadata import Artifact, Change, Context, Event, MetadataStore, Put, Value
@@ -71,16 +71,7 @@ def aliases_of(context: Context) -> dict[str, int]:
     """Where each alias points, by name."""
     held = context.get(_ALIASES)
     pairs = held.items() if isinstance(held, Mapping) else ()
-    return {alias: int(entry["version"]) for alias, entry in sorted(pairs) if isinstance(entry, Mapping)}  # type: ignore[arg-type]  # a version is a number
-
-
-def mover_of(context: Context, alias: str) -> str | None:
-    """The execution that moved an alias last, removed ones included."""
-    for held in (context.get(_ALIASES), context.get("removed")):
-        entry = held.get(alias) if isinstance(held, Mapping) else None
-        if isinstance(entry, Mapping):
-            return str(entry.get("execution"))
-    return None
+    return {alias: version for alias, version in sorted(pairs) if isinstance(version, int)}
 
 
 def claim_version(graph: MetadataStore, context: Context, execution: str, artifact: Artifact) -> Artifact:
@@ -90,7 +81,7 @@ def claim_version(graph: MetadataStore, context: Context, execution: str, artifa
         The pending artifact, named ``name@n``.
     """
     for _ in range(RETRIES):
-        number = int(_int(context, _LAST)) + 1
+        number = _int(context, _LAST) + 1
         pending = replace(
             artifact,
             name=f"{context.name}@{number}",
@@ -114,29 +105,41 @@ def claim_version(graph: MetadataStore, context: Context, execution: str, artifa
     raise contested(str(context.name))
 
 
-def write_alias(graph: MetadataStore, context: Context, move: AliasMove) -> AliasMove:
-    """Move the alias as `move` says, on the revision of `context`.
+def write_alias(
+    graph: MetadataStore,
+    context: Context,
+    move: AliasMove,
+    pending: Artifact,
+    versions: Mapping[str, Artifact | None],
+) -> AliasMove:
+    """Move the alias as `move` says, and say so, in one transaction on the revision of `context`.
+
+    Args:
+        graph: The graph.
+        context: The registered model as it was read.
+        move: Where the alias goes.
+        pending: The artifact that is to say so; it becomes live.
+        versions: The versions it goes from and to, by role; inputs of the move.
 
     Raises:
         ConflictError: Somebody else wrote the registered model since (``stale-revision``).
     """
-    held: Any = context.get(_ALIASES) or {}
-    gone: Any = context.get("removed") or {}
-    number = int(_int(context, _N_MOVES)) + 1
-    entry: dict[str, Value] = {"execution": move.execution, "number": number}
-    aliases = {name: value for name, value in held.items() if name != move.alias}
-    removed = {name: value for name, value in gone.items() if name != move.alias}
-    if move.version is None:
-        removed[move.alias] = entry
-    else:
-        aliases[move.alias] = {**entry, "version": move.version}
+    aliases = aliases_of(context)
+    aliases.pop(move.alias, None)
+    if move.version is not None:
+        aliases[move.alias] = move.version
+    move = replace(move, number=_int(context, _N_MOVES) + 1)
+    said = replace(alias_artifact(move), uid=pending.uid, state="LIVE")
+    read = [Event(move.execution, a.uid, "INPUT", (role,)) for role, a in versions.items() if a is not None]
     graph.write(
         Change(
-            [_update(context, {_ALIASES: aliases, "removed": removed, _N_MOVES: number})],
+            [_update(context, {_ALIASES: aliases, _N_MOVES: move.number}), Put(said, if_exists="update")],
+            [*read, Event(move.execution, said.uid, "OUTPUT", ("alias",))],
+            attributions=[(context.uid, said.uid)],
             associations=[(context.uid, move.execution)],
         )
     )
-    return replace(move, number=number)
+    return move
 
 
 def contested(name: str) -> ConflictError:
@@ -172,7 +175,7 @@ def move_of(node: Artifact) -> AliasMove:
         alias=str(node.get("alias")),
         version=version if isinstance(version, int) else None,
         previous=previous if isinstance(previous, int) else None,
-        number=int(_int(node, "number")),
+        number=_int(node, "number"),
         execution=str(node.name).rpartition("/")[2],
         reason=str(node.get("reason") or ""),
         at=node.updated_at,

@@ -122,9 +122,9 @@ def refuse_pickle(data: bytes) -> None:
         ...
         whence.errors.DeniedError: a pickle is never read: reading one runs code ...
     """
-    compressed = data.startswith(
-        (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00")
-    )
+    # zlib begins with 0x78 and a byte that makes both divisible by 31.
+    zlib = data[:1] == b"x" and int.from_bytes(data[:2], "big") % 31 == 0
+    compressed = zlib or data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00"))
     binary = len(data) > 1 and data[0] == 0x80 and 2 <= data[1] <= 5
     textual = data[:1] in (b"(", b"]", b"}", b"c") and data.rstrip().endswith(b".")
     torch = data.startswith(b"PK\x03\x04") and b"data.pkl" in data[:4096]

@@ -42,7 +42,6 @@ from whence.registry.aliases import (
     get_registered,
     list_registered,
     move_of,
-    mover_of,
     write_alias,
 )
 from whence.registry.formats import ModelFormat, Trust, get_format, sniff_format, type_names
@@ -132,7 +131,6 @@ class Models:
         self._trust = type_names(trust)
         declare_types(recorder.store, TYPES)
         recorder.add_probe("Model", self._probe_model)
-        recorder.add_probe("Alias", self._probe_alias)
 
     # -- registering ---------------------------------------------------------------------------
 
@@ -411,13 +409,14 @@ class Models:
             )
             pending = recording.expect(alias_artifact(move))
             crash_point(ALIAS_INTENT)
-            move = self._write_move(move, expected)
+            move = self._write_move(move, pending, expected)
             crash_point(ALIAS_MOVED)
-            self._note_inputs(recording, move)
-            recording.output(alias_artifact(move), path=("alias",), replaces=pending)
+            recording.output(
+                replace(alias_artifact(move), uid=pending.uid), path=("alias",), replaces=pending
+            )
         return replace(move, at=datetime.now(UTC))
 
-    def _write_move(self, move: AliasMove, expected: Expected) -> AliasMove:
+    def _write_move(self, move: AliasMove, pending: Artifact, expected: Expected) -> AliasMove:
         for _ in range(RETRIES):
             context = get_registered(self._graph, move.model)
             previous = aliases_of(context).get(move.alias)
@@ -428,18 +427,14 @@ class Models:
                     hint="look who moved it: whence models history " + move.model,
                     details={"expected": expected, "found": previous},
                 )
+            numbers = {"version": move.version, "previous": previous}
+            read = {role: None if n is None else self._find(move.model, n) for role, n in numbers.items()}
             try:
-                return write_alias(self._graph, context, replace(move, previous=previous))
+                return write_alias(self._graph, context, replace(move, previous=previous), pending, read)
             except ConflictError as error:
                 if error.code != "stale-revision":
                     raise
         raise contested(move.model)
-
-    def _note_inputs(self, recording: Recording, move: AliasMove) -> None:
-        for role, number in (("version", move.version), ("previous", move.previous)):
-            node = None if number is None else self._find(move.model, number)
-            if node is not None:
-                recording.input(node, path=(role,))
 
     # -- recovery ------------------------------------------------------------------------------
 
@@ -448,14 +443,6 @@ class Models:
         digest = pending.get("digest")
         exists = isinstance(digest, str) and self._blobs.exists(digest)
         return replace(pending, state="LIVE") if exists else None
-
-    def _probe_alias(self, execution: Execution, pending: Artifact) -> Artifact | None:
-        """Whether the alias was moved by this execution: the context still says so, or somebody moved it on."""
-        move = move_of(pending)
-        context = find_registered(self._graph, move.model)
-        if context is None or mover_of(context, move.alias) != execution.uid:
-            return None
-        return replace(pending, state="LIVE")
 
     def _version(self, node: Artifact, *, execution: str | None = None) -> ModelVersion:
         if execution is None:
@@ -467,6 +454,7 @@ class Models:
 
 def _bytes_of(model: object, format_name: str, trust: frozenset[str]) -> tuple[ModelFormat, bytes]:
     """The canonical bytes of a model, or of a file of one."""
+    _check_model(model)
     if not _is_file(model):
         kind = get_format(format_name)
         return kind, kind.save(model, trust=trust)
@@ -474,6 +462,16 @@ def _bytes_of(model: object, format_name: str, trust: frozenset[str]) -> tuple[M
     kind = sniff_format(data)
     loaded = kind.load(data, trust=trust)
     return kind, kind.save(loaded, trust=trust)
+
+
+def _check_model(model: object) -> None:
+    """Refuse what is plainly no model: text, numbers, nothing."""
+    if model is None or isinstance(model, str | int | float | complex):
+        raise UsageError(
+            f"{model!r:.100} is no model",
+            code="not-a-model",
+            hint="give the model itself, or a file of it as a Path or bytes",
+        )
 
 
 def _is_file(model: object) -> bool:

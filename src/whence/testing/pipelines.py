@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
+import os
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +38,8 @@ class HandBuiltRooms:
 
     def __init__(self, folder: Path | None = None, *, clock: Clock | None = None, threads: int = 1) -> None:
         self.folder = folder
+        self.notes: list[str] = []
+        """What the steps of a test leave behind."""
         self.clock = clock or WallClock()
         self.engine: Engine = open_engine(threads=threads)
         self.blobs: BlobStore = open_blobs("memory://" if folder is None else folder / "blobs")
@@ -77,6 +83,36 @@ class HandBuiltRooms:
         if self._database is not None:
             self._database.close()
             self._life.close()
+
+
+def run_elsewhere(
+    function: str, *arguments: str, paths: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> int:
+    """Run ``module:function`` with text arguments in another process and give its exit code; -9 when it was killed.
+
+    The process is forked from one that has the rooms imported, so it starts in milliseconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["whence.testing.pipelines", "sklearn.linear_model"])
+    process = context.Process(target=_call, args=(function, arguments, list(paths), dict(environment or {})))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _call(
+    function: str, arguments: Sequence[str], paths: Sequence[str], environment: Mapping[str, str]
+) -> None:
+    sys.path[:0] = paths
+    os.environ.update(environment)
+    module, _, name = function.partition(":")
+    getattr(importlib.import_module(module), name)(*arguments)
+
+
+def do_job(job: str) -> None:
+    """Do the job of a file, for rooms built by hand in a folder."""
+    child.main(Path(job), lambda address: HandBuiltRooms(Path(address)))
 
 
 def main() -> int:

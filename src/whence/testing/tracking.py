@@ -33,21 +33,31 @@ class MetricSuite:
     """What every metric store does. The fixture ``metrics`` gives an empty one."""
 
     def test_a_run_is_as_it_was_put(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a", state="RUNNING"))
-        metrics.put_run(run("b", 1))
+        metrics.put_runs([run("a", state="RUNNING")])
+        metrics.put_runs([run("b", 1)])
         assert metrics.get_runs(["b", "x", "a"]) == [run("b", 1), run("a", state="RUNNING")]
         assert metrics.list_open() == ["a"]
-        metrics.put_run(run("a", state="FAILED"))
+        metrics.put_runs([run("a", state="FAILED")])
         assert metrics.get_runs(["a"])[0].state == "FAILED"
         assert metrics.list_open() == []
 
     def test_a_run_put_again_keeps_what_was_logged(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a", state="RUNNING"))
+        metrics.put_runs([run("a", state="RUNNING")])
         metrics.write("a", Batch([metric("m", 1.0)], {"p": 1}, {"t": "x"}))
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         assert metrics.params(["a"]) == {"a": {"p": 1}}
         assert metrics.tags(["a"]) == {"a": {"t": "x"}}
         assert metrics.history("a", "m") == [metric("m", 1.0)]
+
+    def test_a_run_and_its_first_batch_are_one_write(self, metrics: MetricStore) -> None:
+        metrics.write("a", Batch(params={"p": 1}), info=run("a", state="RUNNING"))
+        assert metrics.get_runs(["a"]) == [run("a", state="RUNNING")]
+        with pytest.raises(ConflictError):
+            metrics.write("a", Batch(params={"p": 2}), info=run("a"))
+        assert metrics.get_runs(["a"])[0].state == "RUNNING"
+        metrics.put_runs([])
+        metrics.put_runs([run("a"), run("b")])
+        assert metrics.list_open() == []
 
     def test_unknown_runs(self, metrics: MetricStore) -> None:
         for call in (
@@ -61,7 +71,7 @@ class MetricSuite:
         assert metrics.find() == []
 
     def test_history_is_by_step_then_time_then_logging(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         given = [
             metric("m", 1.0, 2, 0),
             metric("m", 2.0, 1, 9),
@@ -74,7 +84,7 @@ class MetricSuite:
         assert metrics.history("a", "other") == []
 
     def test_latest_is_the_largest_step_then_time_then_the_last_logged(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         metrics.write("a", Batch([metric("m", 1.0, 5, 0), metric("m", 2.0, 4, 9), metric("k", 7.0)]))
         assert metrics.latest(["a"])["a"]["m"] == metric("m", 1.0, 5, 0)
         metrics.write("a", Batch([metric("m", 3.0, 5, 2), metric("m", 4.0, 5, 1)]))
@@ -86,26 +96,26 @@ class MetricSuite:
 
     @pytest.mark.parametrize("value", [math.inf, -math.inf, 5e-324, 1.7976931348623157e308, 2.0**53])
     def test_values_come_back_to_the_bit(self, metrics: MetricStore, value: float) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         metrics.write("a", Batch([metric("m", value)]))
         got = metrics.history("a", "m")[0].value
         assert (got, math.copysign(1, got)) == (value, math.copysign(1, value))
         assert metrics.latest(["a"])["a"]["m"].value == value
 
     def test_nan_is_kept(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         metrics.write("a", Batch([metric("m", 1.0), metric("m", math.nan, 1)]))
         assert math.isnan(metrics.latest(["a"])["a"]["m"].value)
         assert [math.isnan(m.value) for m in metrics.history("a", "m")] == [False, True]
 
     def test_steps_of_64_bits(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         metrics.write("a", Batch([metric("m", 1.0, 2**63 - 1), metric("m", 2.0, -(2**63))]))
         assert [m.step for m in metrics.history("a", "m")] == [-(2**63), 2**63 - 1]
         assert metrics.latest(["a"])["a"]["m"].value == 1.0
 
     def test_params_come_back_as_they_were(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         params: dict[str, ParamValue] = {
             "depth": 6, "rate": 0.1, "text": "6", "flag": True, "none": None, "list": [1, "a"], "map": {"k": [None]},
             "größe": "ø", "huge": 10**30,
@@ -115,7 +125,7 @@ class MetricSuite:
         assert list(metrics.params(["a"])["a"]) == sorted(params)
 
     def test_a_param_does_not_change(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         metrics.write("a", Batch(params={"depth": 6}))
         metrics.write("a", Batch(params={"depth": 6, "rate": 0.1}))
         with pytest.raises(ConflictError) as caught:
@@ -128,13 +138,13 @@ class MetricSuite:
         assert metrics.tags(["a"])["a"] == {}
 
     def test_tags_change_and_go(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         metrics.write("a", Batch(tags={"b": "1", "a": "x"}))
         metrics.write("a", Batch(tags={"b": "2", "a": None, "absent": None}))
         assert metrics.tags(["a"]) == {"a": {"b": "2"}}
 
     def test_many_writers_lose_nothing(self, metrics: MetricStore) -> None:
-        metrics.put_run(run("a"))
+        metrics.put_runs([run("a")])
         failures: list[BaseException] = []
 
         def work(n: int) -> None:
@@ -157,15 +167,15 @@ class MetricSuite:
 
     @pytest.fixture
     def searched(self, metrics: MetricStore) -> MetricStore:
-        metrics.put_run(run("a", 0, experiment="x"))
+        metrics.put_runs([run("a", 0, experiment="x")])
         metrics.write("a", Batch([metric("auc", 0.7)], {"depth": 6, "loss": "log"}, {"team": "ops"}))
-        metrics.put_run(run("b", 1, experiment="y", state="FAILED"))
+        metrics.put_runs([run("b", 1, experiment="y", state="FAILED")])
         metrics.write(
             "b", Batch([metric("auc", 0.9), metric("auc", 0.8, 1)], {"depth": "6"}, {"team": "Ops"})
         )
-        metrics.put_run(run("c", 2, type="step", name="train"))
+        metrics.put_runs([run("c", 2, type="step", name="train")])
         metrics.write("c", Batch([metric("auc", math.nan)], {"depth": 10, "loss": "50%*[x]?"}))
-        metrics.put_run(run("d", 3, experiment="x", state="RUNNING"))
+        metrics.put_runs([run("d", 3, experiment="x", state="RUNNING")])
         metrics.write("d", Batch([metric("auc", math.inf)]))
         return metrics
 

@@ -72,7 +72,7 @@ class Ancestry:
         head = TraceNode(label, kind_of(node), ref_of(node), facts)
         self.drawn[uid] = head
         children = [*extra, *said.children]
-        made = sorted(self.producers.get(uid, ()), key=self._execution_order)
+        made = sorted(self._makers(uid), key=self._execution_order)
         if made and depth >= self.max_depth:
             children.append(_cut(self.max_depth))
         else:
@@ -107,6 +107,12 @@ class Ancestry:
             children += self._inputs(others, depth)
             children += [self._earlier(a) for a in earlier]
         return TraceNode(head.label, head.kind, head.ref, facts, tuple(children))
+
+    def _makers(self, uid: str) -> list[str]:
+        """The executions that wrote an artifact; those that only found it in the cache made nothing."""
+        made = self.producers.get(uid, [])
+        really = [e for e in made if e not in self.executions or self.executions[e].state != "CACHED"]
+        return really or made
 
     def _inputs(self, read: list[Artifact], depth: int) -> list[TraceNode]:
         ordered = sorted(read, key=self._artifact_order)

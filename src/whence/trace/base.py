@@ -348,6 +348,11 @@ class Run(Protocol):
     """A run."""
 
     @property
+    def uid(self) -> str:
+        """Its execution."""
+        ...
+
+    @property
     def metrics(self) -> Mapping[str, float]:
         """The latest value of each metric."""
         ...

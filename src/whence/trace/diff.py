@@ -228,9 +228,9 @@ class _Side:
                 self._events.setdefault(event.execution, []).append(event)
 
     def maker(self, artifact: Artifact) -> Execution | None:
-        """The execution that wrote it; of several, the newest."""
+        """The execution that wrote it; of several, the newest that did not only find it in the cache."""
         made = [self._executions[e] for e in self._made.get(artifact.uid, ()) if e in self._executions]
-        return max(made, key=lambda e: e.uid) if made else None
+        return max(made, key=lambda e: (e.state != "CACHED", e.uid)) if made else None
 
     def inputs(self, execution: Execution) -> dict[str, Artifact]:
         """What it read, by the part each plays; the version before of a table it wrote is none of them."""

@@ -86,10 +86,21 @@ def shown(value: object, *, width: int = 80) -> str:
     elif isinstance(clean, list):
         text = ", ".join(shown(v, width=width) for v in clean)
     elif isinstance(clean, str):
-        text = _short_digest(" ".join(clean.split()))
+        text = _short_digest(printable(clean))
     else:
         text = json.dumps(clean)
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def printable(text: str) -> str:
+    r"""The text on one line, control characters as escapes: data moves no cursor and breaks no page.
+
+    Example:
+        >>> print(printable("a\n b\x1b[31m"))
+        a b\x1b[31m
+    """
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def _short_digest(text: str) -> str:

@@ -8,9 +8,10 @@ from html import escape
 from whence.drawing import Branch, Html, Section, html_table, join_html, text_tree
 from whence.drawing import page as drawn_page
 from whence.trace.node import TraceNode
-from whence.trace.plain import shown
+from whence.trace.plain import printable, shown
 
-LINE_WIDTH = 160
+LINE_WIDTH = 240
+FACT_WIDTH = 160
 CELL_WIDTH = 60
 OPEN_LEVELS = 4
 
@@ -28,7 +29,7 @@ def tree_text(root: TraceNode, *, max_rows: int = 3, notes: Sequence[str] = ()) 
     """The tree with one line a node, and the notes below it."""
     lines = [text_tree(_branch(root, max_rows))]
     if notes:
-        lines += ["", *(f"note: {note}" for note in notes)]
+        lines += ["", *(f"note: {printable(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -41,11 +42,11 @@ def _branch(node: TraceNode, max_rows: int) -> Branch:
 
 
 def _said(node: TraceNode) -> str:
-    return ", ".join(f"{name}={shown(value)}" for name, value in node.facts.items())
+    return ", ".join(f"{name}={shown(value, width=FACT_WIDTH)}" for name, value in node.facts.items())
 
 
 def _row_branches(node: TraceNode, max_rows: int) -> list[Branch]:
-    if node.rows is None:
+    if node.rows is None or node.rows.num_columns == 0:
         return []
     found = []
     for row in node.rows.slice(0, max_rows).to_pylist():
@@ -64,7 +65,7 @@ def _cut(text: str, width: int) -> str:
 
 def fragment(root: TraceNode, *, max_rows: int = 50, notes: Sequence[str] = ()) -> str:
     """The tree as HTML to stand in a notebook or inside a page; every text is escaped."""
-    said = "".join(f"<p class='quiet'>{escape(note)}</p>" for note in notes)
+    said = "".join(f"<p class='quiet'>{escape(printable(note))}</p>" for note in notes)
     tree = _item(root, max_rows, depth=0)
     return f"<style>{STYLE}</style>\n<div class='whence-trace'><ul>{tree}</ul>{said}</div>"
 
@@ -74,10 +75,12 @@ def page(title: str, root: TraceNode, *, max_rows: int = 50, notes: Sequence[str
     sections = [Section("Tree", [Html(fragment(root, max_rows=max_rows, notes=notes))])]
     values = [node.feature for node in root.walk() if node.feature is not None]
     if values:
-        rows = [[v.name, shown(v.value), shown(v.recomputed), v.agreement, v.n_rows] for v in values]
+        rows = [
+            [printable(v.name), shown(v.value), shown(v.recomputed), v.agreement, v.n_rows] for v in values
+        ]
         columns = ["feature", "stored", "recomputed from its rows", "agreement", "rows"]
         sections.insert(0, Section("Feature values", [html_table(columns, rows)]))
-    return str(drawn_page(title, sections))
+    return str(drawn_page(printable(title), sections))
 
 
 def _item(node: TraceNode, max_rows: int, *, depth: int) -> str:
@@ -94,16 +97,16 @@ def _item(node: TraceNode, max_rows: int, *, depth: int) -> str:
 def _head(node: TraceNode) -> str:
     doubtful = node.feature is not None and node.feature.agreement in ("different", "unknown")
     kind = " class='bad'" if doubtful or node.facts.get("missing") is not None else ""
-    ref = f" <code>{escape(node.ref)}</code>" if node.ref and node.ref not in node.label else ""
+    ref = f" <code>{escape(printable(node.ref))}</code>" if node.ref and node.ref not in node.label else ""
     said = f" <span class='quiet'>{escape(_said(node))}</span>" if node.facts else ""
-    return f"<span class='kind'>{escape(node.kind)}</span> <b{kind}>{escape(node.label)}</b>{ref}{said}"
+    return f"<span class='kind'>{escape(node.kind)}</span> <b{kind}>{escape(printable(node.label))}</b>{ref}{said}"
 
 
 def _rows_table(node: TraceNode, max_rows: int) -> Html:
     if node.rows is None or node.rows.num_columns == 0 or node.rows.num_rows == 0:
         return Html("")
     kept = node.rows.slice(0, max_rows)
-    names = ["row" if name == "_row" else name for name in kept.column_names]
+    names = ["row" if name == "_row" else printable(name) for name in kept.column_names]
     rows = [[_cell(value) for value in row.values()] for row in kept.to_pylist()]
     hidden = node.n_rows - kept.num_rows
     rest = Html(f"<p class='quiet'>… and {hidden} more rows</p>") if hidden > 0 else Html("")

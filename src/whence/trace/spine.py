@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -14,6 +14,8 @@ from whence.metadata.types import INPUT_KINDS, Artifact, Execution
 from whence.trace.base import Graph, Prediction, Tables
 from whence.trace.names import ref_of, table_version
 from whence.trace.rows import values_condition
+
+FEATURES_AT = "features_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +37,42 @@ class SpineRow:
 
 def spine_row(graph: Graph, lake: Tables | None, prediction: Prediction) -> SpineRow:
     """Find the spine's row by the prediction's key; what is out of reach is said, not raised."""
-    own: dict[str, object] = {**prediction.key, "features_at": prediction.features_at}
+    own: dict[str, object] = {**prediction.key, FEATURES_AT: prediction.features_at}
     empty = pa.table({})
-    spine = _spine_of(graph, prediction.execution)
+    spine = spine_of(graph, prediction.execution)
     if spine is None or lake is None:
         return SpineRow(own, None, empty, "the rows that were scored were given by hand, not from a table")
-    artifact, at, where = spine
-    own.setdefault(at or "features_at", prediction.features_at)
-    named = table_version(artifact)
-    assert named is not None
-    condition = values_condition(prediction.key)
+    own.setdefault(spine.at, prediction.features_at)
+    ref = ref_of(spine.artifact)
     try:
-        version = lake.table(named[0]).at(named[1])
-        rows = version.arrow(where=f"({where}) AND {condition}" if where else condition)
+        version = lake.table(spine.table).at(spine.version)
+        rows = version.arrow(where=spine.condition(values_condition(prediction.key)))
         if rows.num_rows != 1:
-            raise IntegrityError(f"{ref_of(artifact)} has {rows.num_rows} rows of this key", code="spine-key")
+            raise IntegrityError(f"{ref} has {rows.num_rows} rows of this key", code="spine-row")
     except WhenceError as error:
-        return SpineRow(own, ref_of(artifact), empty, str(error))
+        return SpineRow(own, ref, empty, str(error))
     name = "-".join(str(value) for value in prediction.key.values())
-    named_rows = rows.append_column("_row", pa.array([f"row:{artifact.name}/{name}"], pa.string()))
-    return SpineRow({**own, **rows.to_pylist()[0]}, ref_of(artifact), named_rows)
+    named_rows = rows.append_column("_row", pa.array([f"row:{spine.artifact.name}/{name}"], pa.string()))
+    return SpineRow({**own, **rows.to_pylist()[0]}, ref, named_rows)
 
 
-def _spine_of(graph: Graph, execution: str) -> tuple[Artifact, str | None, str | None] | None:
-    """The spine's node, its column of the moment, and the condition its rows were chosen by."""
+@dataclass(frozen=True, slots=True)
+class SpineOf:
+    """What a scoring was asked about: the version, its column of the moment, and which rows of it."""
+
+    artifact: Artifact
+    table: str
+    version: int
+    at: str
+    where: str | None
+
+    def condition(self, more: str) -> str:
+        """The rows that were scored and for which `more` holds."""
+        return f"({self.where}\n) AND ({more})" if self.where else more  # the condition may end in a comment
+
+
+def spine_of(graph: Graph, execution: str) -> SpineOf | None:
+    """The spine of a scoring; None when its rows were given by hand."""
     events = [
         e
         for e in graph.list_events(executions=[execution])
@@ -70,19 +84,25 @@ def _spine_of(graph: Graph, execution: str) -> tuple[Artifact, str | None, str |
     params = params if isinstance(params, Mapping) else {}
     at, where = params.get("at"), params.get("where")
     for node in nodes:
-        if isinstance(node, Artifact) and table_version(node) is not None:
-            return node, at if isinstance(at, str) else None, where if isinstance(where, str) else None
+        named = table_version(node)
+        if named is not None and isinstance(node, Artifact):
+            moment = at if isinstance(at, str) else FEATURES_AT
+            return SpineOf(node, *named, moment, where if isinstance(where, str) else None)
     return None
 
 
 def from_spine(definition: Mapping[str, object], output: str, values: Mapping[str, object]) -> object:
-    """A calendar part or a given column, from the spine's row in plain Python.
+    """A calendar part, a category's code or a given column, from the spine's row in plain Python.
 
     Raises:
         KeyError: The row has no such column.
     """
     if definition["kind"] == "given":
         return values[output]
+    if definition["kind"] == "category":
+        value, known = values[str(definition["column"])], definition["values"]
+        assert isinstance(known, Sequence)
+        return None if value is None else known.index(value) if value in known else -1
     moment = values[str(definition["column"])]
     if moment is None:
         return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from whence._base.ids import is_uid
 from whence._base.refs import Ref
 from whence.errors import NotFoundError, UsageError, WhenceError
 from whence.metadata.types import OUTPUT_KINDS, AnyNode, Artifact, Execution
 from whence.trace.ancestry import MAX_DEPTH, Ancestry
-from whence.trace.base import Blobs, Features, Graph, Models, Runs, Scoring, Tables
+from whence.trace.base import Blobs, Features, Graph, Models, Runs, Scoring, Table, Tables
 from whence.trace.diff import Diff, diff_nodes
 from whence.trace.down import locate, prediction_tree, row_tree
 from whence.trace.explain import Explainer, Explainers
@@ -23,7 +24,8 @@ from whence.trace.names import (
     ref_of,
 )
 from whence.trace.node import TraceNode
-from whence.trace.rows import held_until, writer_of
+from whence.trace.reach import count_reached
+from whence.trace.rows import Found, held_until, writer_of
 from whence.trace.types import Impact, Trace
 from whence.trace.up import Descent, ends_in_graph, impact_of
 
@@ -107,8 +109,9 @@ class Tracer:
 
         A table version is carried on by the later versions of its table until the table is
         overwritten; what read one of those is affected, too, and marked ``carried``. For a row, the
-        versions that hold it are meant; predictions whose features were made of it are counted exactly
-        where the features can answer that, else those that read such a version, and a note says so.
+        versions that hold it are meant, and ``n_reached`` counts the predictions whose windows contain it
+        (a bound from above: a correction may have taken its place); where that is out of reach, a note
+        says so.
 
         Raises:
             NotFoundError: Nothing has this name.
@@ -178,8 +181,28 @@ class Tracer:
         start = get_artifact(self._graph, Ref("table", ref.name, str(since)))
         descent = Descent(self._graph, self._ends)
         descent.run([start], stop_at={} if until is None else {ref.name: until})
-        notes = ["predictions are those whose scoring read a version that holds the row; not each used it"]
-        return impact_of(descent, full, [start], notes)
+        n_reached, note = self._reached(descent, table, ref.name, found)
+        return impact_of(descent, full, [start], [note], n_reached)
+
+    def _reached(self, descent: Descent, table: Table, name: str, found: Found) -> tuple[dict[str, int], str]:
+        """For each predictions table how many predictions can have used the rows, and what that rests on."""
+        coarse = "predictions are those whose scoring read a version that holds the row; not each used it"
+        if self._features is None or self._lake is None:
+            return {}, coarse
+        counts: dict[str, int] = {}
+        try:
+            for scoring in (
+                e for e in descent.executions.values() if e.type == "score" and e.uid in descent.via
+            ):
+                into = str(scoring.get("into"))
+                n = count_reached(self._graph, self._lake, self._features, scoring, table, name, found)
+                counts[into] = counts.get(into, 0) + n
+        except WhenceError as error:
+            return {}, f"{coarse}: {error}"
+        return counts, (
+            "n_reached counts the predictions of the same keys whose windows contain the row; "
+            "a later correction or a nearer row may have taken its place"
+        )
 
     def _of_digest(self, ref: Ref) -> list[Artifact]:
         found = artifacts_of_digest(self._graph, ref.name)
@@ -200,7 +223,7 @@ class Tracer:
     def _resolve(self, ref: Ref) -> AnyNode:
         """The node of the graph a reference names; heads and aliases are looked up."""
         if ref.kind in EXECUTION_KINDS:
-            return get_execution(self._graph, ref)
+            return self._execution(ref)
         if ref.kind == "model" and (ref.version is None or not ref.version.isdecimal()):
             ref = self._model(ref)
         if ref.kind == "artifact":
@@ -216,6 +239,14 @@ class Tracer:
             if newest is not None:
                 return newest
         return get_artifact(self._graph, ref)
+
+    def _execution(self, ref: Ref) -> Execution:
+        try:
+            return get_execution(self._graph, ref)
+        except NotFoundError:
+            if self._runs is None or ref.kind != "run" or is_uid(ref.name):
+                raise
+        return get_execution(self._graph, Ref("run", self._runs.get(ref.name).uid))
 
     def _model(self, ref: Ref) -> Ref:
         if self._models is None or ref.version is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from whence.metadata.types import INPUT_KINDS, OUTPUT_KINDS, AnyNode, Artifact, Execution
@@ -108,7 +108,9 @@ class Descent:
                 self.readers.setdefault(event.artifact, set()).add(event.execution)
             elif event.kind in OUTPUT_KINDS:
                 self.outputs.setdefault(event.execution, set()).add(event.artifact)
-                self.makers[event.artifact] = event.execution
+                known = self.executions.get(self.makers.get(event.artifact, ""))
+                if known is None or known.state == "CACHED":
+                    self.makers[event.artifact] = event.execution
 
     def _reach(self, uids: Iterable[str], via: Via) -> None:
         """Mark what is reachable, not along the versions of one table: `_later` does that."""
@@ -286,13 +288,27 @@ def _item_order(item: ImpactItem) -> tuple[str, int, str]:
 
 
 def impact_of(
-    descent: Descent, ref: str, starts: Sequence[Artifact | Execution], notes: Sequence[str] = ()
+    descent: Descent,
+    ref: str,
+    starts: Sequence[Artifact | Execution],
+    notes: Sequence[str] = (),
+    n_reached: Mapping[str, int] | None = None,
 ) -> Impact:
-    """The answer of a descent that has run, with a note on what the table itself still carries."""
+    """The answer of a descent that has run, with a note on what the table itself still carries.
+
+    `n_reached` is, for each predictions table, how many predictions a row can have entered.
+    """
     groups = items_of(descent, [node.uid for node in starts])
+    if n_reached and "predictions" in groups:
+        groups["predictions"] = [_with_reach(item, n_reached) for item in groups["predictions"]]
     return Impact(
         ref, {name: tuple(items) for name, items in groups.items()}, (*notes, *_carried(descent, starts))
     )
+
+
+def _with_reach(item: ImpactItem, n_reached: Mapping[str, int]) -> ImpactItem:
+    n = n_reached.get(item.ref.removeprefix("table:").rpartition("@")[0])
+    return item if n is None else replace(item, facts={"n_reached": n, **item.facts})
 
 
 def _carried(descent: Descent, starts: Sequence[Artifact | Execution]) -> list[str]:

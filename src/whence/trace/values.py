@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from whence import features
 from whence.errors import WhenceError
+from whence.features import Explanation as RawRows
+from whence.features import FeatureView
 from whence.trace.agree import agreement
 from whence.trace.base import Explanation, Features, Prediction, View
 from whence.trace.node import FeatureValue, TraceNode, leaf
@@ -117,10 +118,10 @@ class Values:
         looked up once; what is recomputed is each feature's own.
         """
         assert self.features is not None
-        declared = view.feature(feature) if isinstance(view, features.FeatureView) else None
+        declared = view.feature(feature) if isinstance(view, FeatureView) else None
         window = None if declared is None else (declared.over, declared.where)
         earlier = known.get(window)
-        if declared is not None and isinstance(earlier, features.Explanation):
+        if declared is not None and isinstance(earlier, RawRows):
             found: Explanation = replace(earlier, feature=declared)
         else:
             found = self.features.explain(
@@ -168,6 +169,8 @@ class Values:
         )
         said |= {"rows": value.n_rows, **facts}
         kept = rows if self.max_rows is None else rows.slice(0, self.max_rows)
+        if rows.num_columns == 0:  # pyarrow slices a table without columns into one with rows
+            kept = None
         return TraceNode(
             f"{value.feature} = {shown(stored)}", "feature", None, said, rows=kept, feature=value
         )

@@ -14,12 +14,17 @@ class MetricStore(ABC):
     """Metrics, params and tags of runs. Every write is one transaction; any number of writers."""
 
     @abstractmethod
-    def put_run(self, info: RunInfo) -> None:
-        """Make a run known, or bring what is known of it up to date."""
+    def put_runs(self, infos: Sequence[RunInfo]) -> None:
+        """Make runs known, or bring what is known of them up to date; all of them or none."""
 
     @abstractmethod
-    def write(self, uid: str, batch: Batch) -> None:
+    def write(self, uid: str, batch: Batch, *, info: RunInfo | None = None) -> None:
         """Write a batch, atomically.
+
+        Args:
+            uid: The run.
+            batch: Metrics, params, tags.
+            info: What is known of the run, put in the same transaction.
 
         The latest value of a metric is that of the largest (step, time); of equals, the one logged last.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedIOBase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from whence._base.crash import crash_point, register
@@ -392,11 +393,22 @@ class Run:
 
     # -- for its maker -------------------------------------------------------------------------
 
-    def attach(self, params: Mapping[str, ParamValue], tags: Mapping[str, str | None]) -> None:
-        """`Runs` begins it: what it was started with counts as logged."""
+    def attach(
+        self,
+        params: Mapping[str, ParamValue],
+        tags: Mapping[str, str | None],
+        known: Mapping[str, ParamValue] = MappingProxyType({}),
+    ) -> None:
+        """`Runs` begins it: what it was started with counts as logged; `known` was logged before."""
         with self._lock:
-            self._known_params = {**self._metrics.params([self.uid]).get(self.uid, {}), **params}
-            self._waiting_params, self._waiting_tags = dict(params), dict(tags)
+            self._known_params = {**known, **params}
+            crash_point(FLUSHING)
+            self._metrics.write(self.uid, Batch((), params, tags), info=self.info)
+            crash_point(FLUSHED)
+
+    def write(self) -> None:
+        """`Runs` writes what waits; the closing transaction of the graph follows."""
+        with self._lock:
             self._write()
 
     def end(self) -> None:

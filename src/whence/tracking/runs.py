@@ -122,7 +122,7 @@ class Runs:
                         yield run
             finally:
                 if run is not None:
-                    self._close(run)
+                    run.end()
 
     def current(self) -> Run | None:
         """The execution around the caller, as a run to log onto; None outside of any.
@@ -136,12 +136,12 @@ class Runs:
         run = self._open_runs.get(recording.uid)
         if run is None or not run.is_open:
             run = self._open(recording, buffer_n=0)
-            run.attach(_searchable(recording.execution, self._metrics), {})
+            known = self._metrics.params([recording.uid]).get(recording.uid, {})
+            run.attach(_searchable(recording.execution, known), {}, known)
         return run
 
     def _open(self, recording: Recording, *, buffer_n: int) -> Run:
         info = _info(recording.execution, recording.contexts)
-        self._metrics.put_run(info)
         run = Run(
             recording.execution, info, self.recorder.store, self._metrics, self._blobs,
             recording=recording, buffer_n=buffer_n, buffer_s=self._buffer_s,
@@ -150,12 +150,6 @@ class Runs:
             self._open_runs = {uid: other for uid, other in self._open_runs.items() if other.is_open}
             self._open_runs[run.uid] = run
         return run
-
-    def _close(self, run: Run) -> None:
-        run.end()
-        crash_point(ENDED)
-        run.info = dataclasses.replace(run.info, state=run.execution.state)
-        self._metrics.put_run(run.info)
 
     # -- finding -------------------------------------------------------------------------------
 
@@ -238,10 +232,12 @@ class Runs:
     def _refresh(self) -> None:
         """Bring the states of open runs up to date from the graph, which is the truth."""
         known = {info.uid: info for info in self._metrics.get_runs(self._metrics.list_open())}
+        changed = []
         for node in self.recorder.store.get_nodes("execution", uids=list(known)):
             assert isinstance(node, Execution)
             if node.state != known[node.uid].state:
-                self._metrics.put_run(dataclasses.replace(known[node.uid], state=node.state))
+                changed.append(dataclasses.replace(known[node.uid], state=node.state))
+        self._metrics.put_runs(changed)
 
     def _load(self, uids: Sequence[str]) -> RunList:
         infos = {info.uid: info for info in self._metrics.get_runs(uids)}
@@ -265,11 +261,11 @@ def _flushed(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         try:
-            run.flush()
+            run.write()
         except WhenceError as second:
             error.add_note(f"whence could not write the last metrics of {run.ref}: {second}")
         raise
-    run.flush()
+    run.write()
 
 
 def _info(execution: Execution, contexts: Sequence[Context]) -> RunInfo:
@@ -292,12 +288,11 @@ def _started(execution: Execution) -> datetime:
     return execution.created_at or datetime.now(UTC)
 
 
-def _searchable(execution: Execution, metrics: MetricStore) -> dict[str, ParamValue]:
+def _searchable(execution: Execution, known: Mapping[str, ParamValue]) -> dict[str, ParamValue]:
     """The execution's own params that the metric store does not know yet and can hold."""
     given = execution.get("params")
     if not isinstance(given, Mapping):
         return {}
-    known = metrics.params([execution.uid]).get(execution.uid, {})
     found: dict[str, ParamValue] = {}
     for key, value in given.items():
         with suppress(UsageError):  # too long to search; the graph has it in full

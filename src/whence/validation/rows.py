@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from whence.compute import Engine
 from whence.errors import UsageError, WhenceError
 from whence.validation.anomalies import parse_float, parse_int
-from whence.validation.features import feature_type, is_utf8, jsonable
+from whence.validation.features import feature_type, jsonable
 from whence.validation.schema import Schema
+from whence.validation.states import is_utf8
 from whence.validation.types import (
     AnomalyType,
     BoolDomain,

@@ -32,4 +32,3 @@ def lake(root: Path, recorder: Recorder, engine: Engine) -> Iterator[Lake]:
     lake = open_lake(root, recorder=recorder, engine=engine, locks=root.parent / "locks")
     yield lake
     lake.close()
-

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
@@ -26,6 +24,7 @@ from whence.errors import (
 )
 from whence.lake import Lake, Table, open_backend, open_lake
 from whence.lake.backends import delta
+from whence.lake.backends.delta_facts import CHECKPOINT_INTERVAL
 from whence.lake.types import CommitFacts
 from whence.metadata import Execution, Recorder, open_store
 from whence.testing.lake import FEED, SCHEMA, check_digest, feed, ids_of, rows
@@ -115,9 +114,12 @@ def test_a_write_on_an_old_snapshot_is_refused(root: Path, flights: Table) -> No
     assert ids_of(flights.arrow()) == [1, 2, 3]
 
 
-def test_a_lost_race_begins_again(lake: Lake, flights: Table, root: Path, engine: Engine, monkeypatch: Any) -> None:
+def test_a_lost_race_begins_again(
+    lake: Lake, flights: Table, root: Path, engine: Engine, monkeypatch: Any
+) -> None:
     rival = open_lake(root, recorder=Recorder(open_store("memory://")), engine=engine).table("flights")
-    write, lost = delta.write_deltalake, []
+    write = write_deltalake
+    lost: list[bool] = []
 
     def late(*args: Any, **options: Any) -> None:
         if not lost:
@@ -135,9 +137,12 @@ def test_a_lost_race_begins_again(lake: Lake, flights: Table, root: Path, engine
     check_digest(flights.at(2))
 
 
-def test_a_creation_that_lost_the_race_appends(lake: Lake, root: Path, engine: Engine, monkeypatch: Any) -> None:
+def test_a_creation_that_lost_the_race_appends(
+    lake: Lake, root: Path, engine: Engine, monkeypatch: Any
+) -> None:
     rival = open_lake(root, recorder=Recorder(open_store("memory://")), engine=engine).table("t")
-    write, lost = delta.write_deltalake, []
+    write = write_deltalake
+    lost: list[bool] = []
 
     def late(*args: Any, **options: Any) -> None:
         if not lost:
@@ -157,13 +162,13 @@ def test_the_handle_is_fresh_after_each_checkpoint(lake: Lake, flights: Table) -
     backend = lake._core.backend
     assert isinstance(backend, delta.DeltaBackend)
     opened = set()
-    for i in range(2 * delta.CHECKPOINT_INTERVAL):
+    for i in range(2 * CHECKPOINT_INTERVAL):
         flights.append(rows(100 + i))
         current = backend._handles.get("flights")
         opened.add(None if current is None else current.opened_at)
-    assert opened >= {None, 0, delta.CHECKPOINT_INTERVAL}
+    assert opened >= {None, 0, CHECKPOINT_INTERVAL}
     check_digest(flights.head())
-    assert flights.head().n_rows == 2 + 2 * delta.CHECKPOINT_INTERVAL
+    assert flights.head().n_rows == 2 + 2 * CHECKPOINT_INTERVAL
 
 
 # --- foreign writers ------------------------------------------------------------------------------
@@ -193,7 +198,9 @@ def test_foreign_compaction_and_vacuum_do_not_break_the_chain(lake: Lake, flight
     check_digest(flights.head())
 
 
-def test_a_foreign_commit_enters_the_graph(lake: Lake, flights: Table, root: Path, recorder: Recorder) -> None:
+def test_a_foreign_commit_enters_the_graph(
+    lake: Lake, flights: Table, root: Path, recorder: Recorder
+) -> None:
     write_deltalake(handle(root), rows(3), mode="append")
     assert [c.type for c in lake.reconcile().commits] == ["foreign"]
     assert lake.reconcile().commits == []
@@ -250,7 +257,9 @@ def test_a_condition_that_means_two_things_is_refused(lake: Lake, monkeypatch: A
     "failure",
     [
         OSError(errno.ENOSPC, "No space left on device"),
-        DeltaError("Generic LocalFileSystem error: Unable to write: Os { code: 28, message: No space left on device }"),
+        DeltaError(
+            "Generic LocalFileSystem error: Unable to write: Os { code: 28, message: No space left on device }"
+        ),
     ],
 )
 def test_a_full_disk_leaves_nothing_half_done(
@@ -261,20 +270,25 @@ def test_a_full_disk_leaves_nothing_half_done(
 
     with monkeypatch.context() as patch:
         patch.setattr(delta, "write_deltalake", full)
-        for write in (
+        writes: list[Callable[[], object]] = [
             lambda: flights.append(rows(3), transaction=("feed", 1)),
             lambda: flights.overwrite(rows(3)),
             lambda: lake.table("new").append(rows(3)),
-        ):
+        ]
+        for write in writes:
             with pytest.raises(BackendError) as caught:
                 write()
             assert caught.value.code == "store-full"
             assert caught.value.retryable
             assert caught.value.__cause__ is failure
-    states = [n.state for n in recorder.store.find_nodes("artifact", type_="TableVersion").nodes if hasattr(n, "state")]
+    states = [
+        n.state
+        for n in recorder.store.find_nodes("artifact", type_="TableVersion").nodes
+        if hasattr(n, "state")
+    ]
     assert states.count("PENDING") == 0
     assert states.count("ABANDONED") == 3
-    assert not [n for n in recorder.store.find_nodes("execution", state="RUNNING").nodes]
+    assert not recorder.store.find_nodes("execution", state="RUNNING").nodes
     assert lake.list() == ["flights"]
     assert not flights.append(rows(3), transaction=("feed", 1)).duplicate
     assert ids_of(flights.arrow()) == [1, 2, 3]
@@ -326,7 +340,9 @@ def test_a_log_folder_without_a_commit_is_no_table(lake: Lake, root: Path) -> No
         lake.table("t").arrow()
 
 
-def test_a_table_folder_that_is_replaced_is_another_table(lake: Lake, flights: Table, root: Path, engine: Engine) -> None:
+def test_a_table_folder_that_is_replaced_is_another_table(
+    lake: Lake, flights: Table, root: Path, engine: Engine
+) -> None:
     import shutil
 
     before = flights.head()
@@ -343,7 +359,7 @@ def test_folders_that_cannot_be_written_are_a_backend_error(lake: Lake, root: Pa
     with pytest.raises(BackendError) as caught:
         lake.table("t").append(rows(1))
     assert caught.value.code == "lake-failed"
-    assert os.path.isfile(root)
+    assert root.is_file()
 
 
 def test_urls() -> None:

@@ -170,7 +170,7 @@ def questions(store: MetadataStore) -> list[object]:
 
 
 @given(st.lists(changes, min_size=1, max_size=8))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_memory_and_sql_give_the_same_answers(history: list[Change]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         memory, sql = (

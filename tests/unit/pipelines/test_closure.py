@@ -276,3 +276,25 @@ def test_comments_never_count(comment: str) -> None:
     plain = ast.parse("def f(x):\n    return x\n")
     noted = ast.parse(f"def f(x):\n    # {comment}\n    return x  # {comment}\n")
     assert normalised(plain) == normalised(noted)
+
+
+def test_a_decorator_of_the_user_is_code_of_the_step(project: Any) -> None:
+    text = """
+        import functools
+        from whence.pipelines.step import step
+        def loud(f):
+            @functools.wraps(f)
+            def inner(x):
+                return f(x) + {n}
+            return inner
+
+        @step
+        @loud
+        def train(rows): return rows
+    """
+    project.write(steps=text.format(n=1))
+    before = code_of(project.load("steps").train.function)
+    project.write(steps=text.format(n=2))
+    after = code_of(project.load("steps").train.function)
+    label = f"function {project.prefix}.steps.loud"
+    assert before.parts[label] != after.parts[label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 
 from whence.errors import NotFoundError, UsageError
 from whence.pipelines import PipelineRun, Verdict
+from whence.pipelines.child import RESULT, write_job
 from whence.pipelines.compare import compare_metrics, compare_tables
 from whence.pipelines.environment import differences, package_differences
-from whence.testing.pipelines import HandBuiltRooms
+from whence.pipelines.reproduce import Reproducer
+from whence.testing.pipelines import HandBuiltRooms, run_elsewhere
 
 STEPS = """
     from typing import Annotated, Any
@@ -78,6 +81,24 @@ def rooms(tmp_path: Path) -> Iterator[HandBuiltRooms]:
     rooms.close()
 
 
+@pytest.fixture(autouse=True)
+def quick_child(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """The other process is forked from one that has everything imported, unless the test is about the process."""
+    if "real_child" in request.fixturenames:
+        return
+
+    def child(self: Reproducer, job: Any, folder: Path) -> Any:
+        run_elsewhere("whence.testing.pipelines:do_job", str(write_job(folder, job)))
+        return json.loads((folder / RESULT).read_text())
+
+    monkeypatch.setattr(Reproducer, "_child", child)
+
+
+@pytest.fixture
+def real_child() -> None:
+    """Asks for a process of its own, as users have it."""
+
+
 @pytest.fixture
 def shop(project: Any) -> Any:
     project.write(steps=STEPS, rates=RATES)
@@ -97,7 +118,9 @@ def nothing_was_written(rooms: HandBuiltRooms) -> None:
     assert len(steps) == 3
 
 
-def test_identical_whichever_way_it_is_named(rooms: HandBuiltRooms, project: Any, run: PipelineRun) -> None:
+def test_identical_whichever_way_it_is_named(
+    real_child: None, rooms: HandBuiltRooms, project: Any, run: PipelineRun
+) -> None:
     project.write(steps="raise SystemExit('the files of now must not be read')")
     verdict = rooms.pipelines.reproduce("model:late@1")
     assert (verdict.verdict, verdict.first_difference, verdict.steps) == ("identical", None, ("fit",))

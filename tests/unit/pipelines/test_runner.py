@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +11,7 @@ import pytest
 from whence._base.crash import VARIABLE
 from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
 from whence.metadata import Execution
-from whence.testing.pipelines import HandBuiltRooms
+from whence.testing.pipelines import HandBuiltRooms, run_elsewhere
 
 STEPS = """
     from typing import Annotated, Any
@@ -26,11 +22,9 @@ STEPS = """
     from whence.tracking import log_metric
     from SHOP import consts
 
-    RAN = []
-
     @w.step
     def make(labels: Annotated[Any, w.Table("labels")], factor: int = 2) -> Annotated[Any, w.Table("train.late")]:
-        RAN.append("make")
+        w.current().notes.append("make")
         rows = labels.arrow().sort_by("x")
         return rows.set_column(0, "x", scaled(rows["x"], factor))
 
@@ -39,7 +33,7 @@ STEPS = """
 
     @w.step
     def fit(rows: Annotated[Any, w.Table("train.late")], depth: int = 6) -> tuple[Annotated[Any, w.Model("late")], w.Metrics]:
-        RAN.append("fit")
+        w.current().notes.append("fit")
         table = rows.arrow()
         x = [[float(v) + consts.SHIFT] for v in table["x"].to_pylist()]
         model = LogisticRegression().fit(x, table["y"].to_pylist())
@@ -48,7 +42,7 @@ STEPS = """
 
     @w.step
     def show(model: Annotated[Any, w.Model("late")], metrics: w.Metrics) -> w.Report:
-        RAN.append("show")
+        w.current().notes.append("show")
         if consts.BROKEN:
             raise ValueError("no ink")
         return w.Report(f"{model.name} {metrics['auc']:.2f}", media_type="text/plain")
@@ -117,7 +111,7 @@ def test_the_same_again_is_cached_and_recorded(rooms: HandBuiltRooms, shop: Any)
     first = rooms.pipelines.run(shop.retrain)
     again = rooms.pipelines.run(shop.retrain)
     assert states(again) == {"make": "CACHED", "fit": "CACHED", "show": "CACHED"}
-    assert shop.RAN == ["make", "fit", "show"]
+    assert rooms.notes == ["make", "fit", "show"]
     assert again.outputs == first.outputs
     uid = again.step("fit").execution.removeprefix("execution:")
     [node] = rooms.recorder.store.get_nodes("execution", uids=[uid])
@@ -179,7 +173,7 @@ def test_a_param_and_an_input_are_named(rooms: HandBuiltRooms, shop: Any) -> Non
 
 def test_comments_cost_nothing(rooms: HandBuiltRooms, project: Any, shop: Any) -> None:
     rooms.pipelines.run(shop.retrain)
-    other = changed(project, 'RAN.append("fit")', 'RAN.append("fit")  # a note')
+    other = changed(project, 'w.current().notes.append("fit")', 'w.current().notes.append("fit")  # a note')
     assert set(states(rooms.pipelines.run(other.retrain)).values()) == {"CACHED"}
 
 
@@ -304,12 +298,12 @@ def test_resume_goes_on_where_it_failed(rooms: HandBuiltRooms, project: Any) -> 
     project.write(consts=CONSTS)
     mended = project.load("steps")
     run = rooms.pipelines.run(mended.retrain, key="april")
-    assert mended.RAN == ["show"]
+    assert rooms.notes == ["make", "fit", "show", "show"]
     assert set(states(run).values()) == {"COMPLETE"}
     assert run.pins == {"labels": 0}
     assert [v.version for v in rooms.models.versions("late")] == [1]
     again = rooms.pipelines.run(mended.retrain, key="april")
-    assert (again.outputs, mended.RAN) == (run.outputs, ["show"])
+    assert (again.outputs, len(rooms.notes)) == (run.outputs, 4)
 
 
 def test_a_key_is_one_run(rooms: HandBuiltRooms, shop: Any) -> None:
@@ -395,7 +389,7 @@ def test_plan_tells_without_running(rooms: HandBuiltRooms, shop: Any) -> None:
     assert [(d.step, d.outcome) for d in rooms.pipelines.plan(shop.retrain)] == [
         ("make", "hit"), ("fit", "hit"), ("show", "hit"),
     ]  # fmt: skip
-    assert shop.RAN == ["make", "fit", "show"]
+    assert rooms.notes == ["make", "fit", "show"]
 
 
 def test_each_step_is_a_command(rooms: HandBuiltRooms, shop: Any) -> None:
@@ -406,7 +400,7 @@ def test_each_step_is_a_command(rooms: HandBuiltRooms, shop: Any) -> None:
     assert rooms.pipelines.exec_step(f"{entry}:make", "air-1", depth=4).outputs == ("table:train.late@0",)
     assert rooms.pipelines.exec_step(f"{entry}:fit", "air-1").outputs[0] == "model:late@1"
     assert rooms.pipelines.exec_step(f"{entry}:fit", "air-1").outputs[0] == "model:late@1"
-    assert shop.RAN == ["make", "fit"]
+    assert rooms.notes == ["make", "fit"]
     assert rooms.pipelines.run(shop.retrain, key="air-1", depth=4).step("show").state == "COMPLETE"
 
 
@@ -442,39 +436,39 @@ POINTS = [
     "pipelines.between-steps",
 ]
 SCRIPT = """
-    import sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
-    import importlib
     from whence.testing.pipelines import HandBuiltRooms
-    rooms = HandBuiltRooms(Path(sys.argv[2]))
-    rooms.lake.reconcile()
-    rooms.recorder.recover()
-    rooms.pipelines.run(importlib.import_module(sys.argv[3]).retrain, key="april")
-    print([n.type for n in rooms.recorder.store.find_nodes("execution", state="RUNNING").nodes])
-    print(rooms.lake.table("train.late").arrow().to_pydict(), [v.digest for v in rooms.models.versions("late")])
-    rooms.close()
+    from SHOP.steps import retrain
+
+    def go(folder):
+        HandBuiltRooms(Path(folder)).pipelines.run(retrain, key="april")
 """
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_and_started_again(
-    rooms: HandBuiltRooms, shop: Any, project: Any, tmp_path: Path, point: str
+    rooms: HandBuiltRooms, project: Any, shop: Any, tmp_path: Path, point: str
 ) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    arguments = [sys.executable, str(script), str(project.folder), str(tmp_path / "ws"), shop.__name__]
-    clean = {k: v for k, v in os.environ.items() if k != VARIABLE}
-    killed = subprocess.run(
-        arguments, env={**clean, VARIABLE: point}, capture_output=True, text=True, check=False
-    )
-    assert killed.returncode == -9, killed.stderr
-    done = subprocess.run(arguments, env=clean, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    rooms.close()
+    project.write(script=SCRIPT)
+    folder = tmp_path / "ws"
+    entry = project.name("script") + ":go"
+    assert run_elsewhere(entry, str(folder), paths=[str(project.folder)], environment={VARIABLE: point}) == -9
+    again = HandBuiltRooms(folder)
+    again.lake.reconcile()
+    again.recorder.recover()
+    again.pipelines.run(shop.retrain, key="april")
+    assert again.recorder.store.find_nodes("execution", state="RUNNING").nodes == []
     undisturbed = HandBuiltRooms()
     undisturbed.lake.table("labels").append({"x": [1, 2, 3, 4], "y": [0, 0, 1, 1]})
     undisturbed.pipelines.run(shop.retrain)
-    rows = undisturbed.lake.table("train.late").arrow().to_pydict()
-    models = [v.digest for v in undisturbed.models.versions("late")]
-    assert done.stdout.splitlines() == ["[]", f"{rows} {models}"]
+    for one in (again, undisturbed):
+        assert one.lake.table("train.late").arrow().to_pydict() == {"x": [2, 4, 6, 8], "y": [0, 0, 1, 1]}
+        [step] = [r for r in one.runs.list() if r.name == "fit"]
+        assert step.metrics == {"auc": 0.56, "depth_used": 6.0}
+    versions = again.models.versions("late")
+    assert [(v.ref, v.digest) for v in versions] == [
+        (v.ref, v.digest) for v in undisturbed.models.versions("late")
+    ]
+    again.close()
     undisturbed.close()

@@ -15,9 +15,10 @@ import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from tests.unit.registry.sample_models import make, rows
+from tests.unit.registry.sample_models import labels, make, rows
 from whence.errors import DeniedError, IntegrityError, UsageError, WhenceError
 from whence.registry.backends import archive as archives
 from whence.registry.backends.archive import check_npy, read_archive
@@ -181,7 +182,8 @@ def attribute(name: str, value: Any) -> Callable[[Any], None]:
         ("boosting", attribute("n_features_in_", 2)),
         ("boosting", attribute("n_trees_per_iteration_", 7)),
         ("boosting", lambda model: setattr(model, "estimators_", model.estimators_.ravel())),
-        ("isolation", attribute("_max_features", 2)),
+        ("isolation", attribute("estimators_features_", [np.arange(2)] * 5)),
+        ("isolation", lambda model: vars(model).update(_max_features=2, n_features_in_=2)),
         ("isolation", attribute("estimators_features_", [])),
         ("histogram", attribute("n_features_in_", 2)),
         ("histogram", lambda model: setattr(model._bin_mapper, "is_categorical_", np.zeros(2, np.uint8))),
@@ -308,7 +310,9 @@ def test_arrays_that_lie(data: bytes) -> None:
     assert caught.value.code == "model-malformed"
 
 
-_HONEST = canonical_skops(make("histogram"))
+_HONEST = canonical_skops(
+    HistGradientBoostingClassifier(max_iter=1, max_leaf_nodes=4).fit(rows(), labels(rows()))
+)
 
 
 @given(st.integers(0, len(_HONEST) - 1), st.integers(1, 255))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,18 +28,16 @@ def journey(story: Story) -> Journey:
     return tell(story)
 
 
-@pytest.fixture
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """In memory, unless a test asks for ``folder``."""
-    folder = getattr(request, "param", "memory") == "folder"
-    store = open_store(f"sqlite:///{tmp_path / 'whence.db'}" if folder else "memory://")
-    blobs = open_blobs(tmp_path / "blobs" if folder else "memory://")
+@contextmanager
+def rooms(folder: Path | None) -> Iterator[World]:
+    """The rooms in a folder, or in memory."""
+    store = open_store("memory://" if folder is None else f"sqlite:///{folder / 'whence.db'}")
+    blobs = open_blobs("memory://" if folder is None else folder / "blobs")
     recorder = Recorder(store, blobs=blobs)
     engine = open_engine()
     clock = ReplayClock(hour(100))
-    lake = open_lake(
-        tmp_path / "lake" if folder else "memory://", recorder=recorder, engine=engine, clock=clock
-    )
+    url = "memory://" if folder is None else folder / "lake"
+    lake = open_lake(url, recorder=recorder, engine=engine, clock=clock)
     features = Features(recorder, lake, engine)
     models = Models(recorder, blobs)
     scoring = Scoring(recorder, lake, features, models, clock=clock)
@@ -47,8 +46,25 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     store.close()
 
 
+@pytest.fixture(scope="module")
+def played() -> Iterator[World]:
+    """The journey played, in memory: for tests that only look."""
+    with rooms(None) as world:
+        play(world)
+        yield world
+
+
 @pytest.fixture
-def scored(world: World) -> World:
-    """The journey played: a model trained on the first day, predictions of the second."""
-    play(world)
-    return world
+def in_folder(tmp_path: Path) -> Iterator[World]:
+    """The journey played in a folder, with SQLite and Delta."""
+    with rooms(tmp_path) as world:
+        play(world)
+        yield world
+
+
+@pytest.fixture
+def scored() -> Iterator[World]:
+    """The journey played, in memory: for a test that changes something."""
+    with rooms(None) as world:
+        play(world)
+        yield world

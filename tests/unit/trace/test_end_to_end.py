@@ -29,11 +29,14 @@ def kinds(trace: Trace, kind: str) -> list[str | None]:
     return [node.ref for node in trace.tree.walk() if node.kind == kind]
 
 
-@pytest.mark.parametrize("world", ["memory", "folder"], indirect=True)
 @pytest.mark.parametrize("flight", ["Z1", "Z2"])
-def test_the_rows_of_a_prediction_recompute_every_value_exactly(scored: World, flight: str) -> None:
-    trace = scored.tracer.trace(f"prediction:late_scores/{flight}")
-    stored = scored.lake.table("late_scores").arrow(where=f"flight = '{flight}'").to_pylist()[0]
+@pytest.mark.parametrize("where", ["played", "in_folder"])
+def test_the_rows_of_a_prediction_recompute_every_value_exactly(
+    request: pytest.FixtureRequest, where: str, flight: str
+) -> None:
+    world: World = request.getfixturevalue(where)
+    trace = world.tracer.trace(f"prediction:late_scores/{flight}")
+    stored = world.lake.table("late_scores").arrow(where=f"flight = '{flight}'").to_pylist()[0]
     assert list(trace.values()) == FEATURES
     assert [f.agreement for f in trace.features()] == ["exact"] * len(FEATURES)
     assert trace.mismatches() == []
@@ -45,8 +48,8 @@ def test_the_rows_of_a_prediction_recompute_every_value_exactly(scored: World, f
         )
 
 
-def test_the_values_are_those_a_person_would_compute(scored: World) -> None:
-    trace = scored.tracer.trace("prediction:late_scores/Z1")
+def test_the_values_are_those_a_person_would_compute(played: World) -> None:
+    trace = played.tracer.trace("prediction:late_scores/Z1")
     # B6 landings known before 02:00 of the second day: A3 as corrected, A5 to A19, and A21.
     delays = [500, *(10 * i - 7 for i in range(5, 20, 2)), 100]
     assert trace.values()["delays__mean_delay_1d"] == {
@@ -58,8 +61,8 @@ def test_the_values_are_those_a_person_would_compute(scored: World) -> None:
     assert trace.values()["calendar__hour"]["value"] == 22
 
 
-def test_a_prediction_leads_to_everything_it_came_from(scored: World) -> None:
-    trace = scored.tracer.trace("prediction:late_scores/Z1")
+def test_a_prediction_leads_to_everything_it_came_from(played: World) -> None:
+    trace = played.tracer.trace("prediction:late_scores/Z1")
     assert trace.tree.children[0].kind == "execution"
     assert kinds(trace, "model") == ["model:late@1"]
     assert len(kinds(trace, "run")) == 2
@@ -71,8 +74,8 @@ def test_a_prediction_leads_to_everything_it_came_from(scored: World) -> None:
     assert trace.notes == ()
 
 
-def test_raw_rows_come_with_their_reference_view_and_columns(scored: World) -> None:
-    trace = scored.tracer.trace("prediction:late_scores/Z1")
+def test_raw_rows_come_with_their_reference_view_and_columns(played: World) -> None:
+    trace = played.tracer.trace("prediction:late_scores/Z1")
     rows = trace.rows()
     assert rows.column_names == ["view", "feature", "table", "row", "columns"]
     first = rows.slice(0, 1).to_pylist()[0]
@@ -89,22 +92,22 @@ def test_raw_rows_come_with_their_reference_view_and_columns(scored: World) -> N
     assert tables["table:arrivals@2"].schema.field("delay").type == pa.int64()
 
 
-def test_every_row_named_by_a_trace_can_be_asked_about(scored: World) -> None:
-    rows = scored.tracer.trace("prediction:late_scores/Z1").rows()
+def test_every_row_named_by_a_trace_can_be_asked_about(played: World) -> None:
+    rows = played.tracer.trace("prediction:late_scores/Z1").rows()
     for ref in sorted({r for r in rows.column("row").to_pylist() if r}):
-        assert scored.tracer.trace(ref).ref == ref
+        assert played.tracer.trace(ref).ref == ref
 
 
-def test_the_json_of_a_trace_has_no_nan_and_says_the_features(scored: World) -> None:
-    told = scored.tracer.trace("prediction:late_scores/Z2").to_dict(max_rows=1)
+def test_the_json_of_a_trace_has_no_nan_and_says_the_features(played: World) -> None:
+    told = played.tracer.trace("prediction:late_scores/Z2").to_dict(max_rows=1)
     text = json.dumps(told, allow_nan=False)
     assert json.loads(text) == told
     assert list(told["features"]) == FEATURES  # type: ignore[arg-type]
     assert (told["ref"], told["mismatches"]) == ("prediction:late_scores/Z2", [])
 
 
-def test_rows_beyond_the_bound_are_counted_and_still_recompute(scored: World) -> None:
-    trace = scored.tracer.trace("prediction:late_scores/Z1", max_rows=2)
+def test_rows_beyond_the_bound_are_counted_and_still_recompute(played: World) -> None:
+    trace = played.tracer.trace("prediction:late_scores/Z1", max_rows=2)
     assert trace.values()["delays__count_1d"] == {"value": 10, "recomputed": 10, "rows": 10}
     kept = [n.rows.num_rows for n in trace.tree.walk() if n.rows is not None]
     assert kept == [2, 2, 2, 2, 1, 1, 1, 1]
@@ -113,8 +116,8 @@ def test_rows_beyond_the_bound_are_counted_and_still_recompute(scored: World) ->
     assert "… and 8 more rows" in trace.html()
 
 
-def test_a_stored_value_that_its_rows_do_not_give_is_shown(scored: World) -> None:
-    real = scored.features
+def test_a_stored_value_that_its_rows_do_not_give_is_shown(played: World) -> None:
+    real = played.features
 
     class Lying:
         def __getattr__(self, name: str) -> Any:
@@ -123,7 +126,7 @@ def test_a_stored_value_that_its_rows_do_not_give_is_shown(scored: World) -> Non
         def recompute(self, explanation: Any) -> object:
             return -1 if explanation.feature.op == "count" else real.recompute(explanation)
 
-    tracer = Tracer(scored.store, scored.lake, Lying(), scored.scoring)
+    tracer = Tracer(played.store, played.lake, Lying(), played.scoring)
     trace = tracer.trace("prediction:late_scores/Z1")
     assert [f.name for f in trace.mismatches()] == ["delays__count_1d"]
     assert trace.values()["delays__count_1d"] == {"value": 10, "recomputed": -1, "rows": 10}
@@ -171,20 +174,20 @@ def test_a_prediction_of_rows_given_by_hand_says_what_it_cannot_know(scored: Wor
 
 
 def test_a_prediction_that_the_graph_does_not_know_yet_still_shows_its_rows(
-    scored: World, journey: Any
+    played: World, journey: Any
 ) -> None:
-    tracer = Tracer(journey.story.store, scored.lake, scored.features, scored.scoring)
+    tracer = Tracer(journey.story.store, played.lake, played.features, played.scoring)
     trace = tracer.trace("prediction:late_scores/Z1")
     assert trace.tree.children[0].facts["missing"] == "the graph has no such execution"
     assert trace.values()["calendar__hour"]["recomputed"] == 22
 
 
-def test_a_row_leads_to_the_commit_that_wrote_it(scored: World) -> None:
-    trace = scored.tracer.trace("row:arrivals/A5")
+def test_a_row_leads_to_the_commit_that_wrote_it(played: World) -> None:
+    trace = played.tracer.trace("row:arrivals/A5")
     assert trace.ref == "row:arrivals@2/A5"
     assert trace.tree.facts["delay"] == 43
     assert [n.ref for n in trace.tree.walk() if n.kind == "commit"] == ["table:arrivals@1"]
-    corrected = scored.tracer.trace("row:arrivals@2/A3")
+    corrected = played.tracer.trace("row:arrivals@2/A3")
     assert corrected.notes == ("2 rows have this key: later ones correct earlier ones",)
     assert kinds(corrected, "commit") == ["table:arrivals@2"]
 
@@ -234,13 +237,13 @@ def test_rows_that_are_not_there_are_refused(
     assert getattr(caught.value, "code", None) == code
 
 
-def test_where_a_row_went(scored: World) -> None:
-    impact = scored.tracer.impact("row:arrivals@2/A5")
+def test_where_a_row_went(played: World) -> None:
+    impact = played.tracer.impact("row:arrivals@2/A5")
     assert impact.refs("training sets") == ["table:train.late@0"]
     assert impact.refs("models") == ["model:late@1"]
     assert impact.refs("aliases") == ["model:late@champion"]
     assert impact.refs("predictions") == ["table:late_scores@1"]
-    later = scored.tracer.impact("row:arrivals@2/A21")
+    later = played.tracer.impact("row:arrivals@2/A21")
     assert sorted(later.groups) == ["predictions"]
 
 
@@ -263,8 +266,8 @@ def test_two_models_differ_by_their_training_sets_source(scored: World) -> None:
     assert (diff.first.a, diff.first.b) == ("table:arrivals@1", "table:arrivals@2")
 
 
-def test_no_value_is_nan_in_the_json_though_it_is_in_the_table(scored: World) -> None:
-    trace = scored.tracer.trace("prediction:late_scores/Z2")
+def test_no_value_is_nan_in_the_json_though_it_is_in_the_table(played: World) -> None:
+    trace = played.tracer.trace("prediction:late_scores/Z2")
     assert not any(
         isinstance(v, float) and math.isnan(v) for f in trace.values().values() for v in f.values()
     )
@@ -275,3 +278,48 @@ def test_a_corrupt_predictions_row_is_an_error_not_a_tree(scored: World) -> None
     with pytest.raises(IntegrityError) as caught:
         scored.tracer.trace("prediction:late_scores/Z1")
     assert caught.value.code == "prediction-twice"
+
+
+@pytest.mark.parametrize(
+    ("ref", "n_reached"),
+    [
+        ("row:arrivals@2/A5", 1),  # B6, in the window of Z1
+        ("row:arrivals@2/A6", 1),  # UA, in the window of Z2
+        ("row:arrivals@2/A1", 0),  # B6, a day and a half hour before Z1
+        ("row:arrivals@2/A30", 1),
+        ('row:weather@2/["JFK","2013-07-01T22:00:00+00:00"]', 0),  # older than the ttl for both
+        (
+            'row:weather@2/["JFK","2013-07-01T23:00:00+00:00"]',
+            1,
+        ),  # young enough for Z1, though a newer one stood nearer
+        ("row:schedule@2/Z1", 1),  # the scored row itself
+        ("row:schedule@2/A5", 0),  # not among the scored ones
+    ],
+)
+def test_how_many_predictions_a_row_can_have_entered(played: World, ref: str, n_reached: int) -> None:
+    impact = played.tracer.impact(ref)
+    facts = impact.groups["predictions"][0].facts
+    assert (facts["n_reached"], facts["n_predictions"]) == (n_reached, 2)
+    assert impact.notes[0].startswith(
+        "n_reached counts the predictions of the same keys whose windows contain"
+    )
+
+
+def test_no_row_that_was_used_is_beyond_the_reach(played: World) -> None:
+    used: dict[str, set[str]] = {}
+    for flight in ("Z1", "Z2"):
+        for ref in played.tracer.trace(f"prediction:late_scores/{flight}").rows().column("row").to_pylist():
+            used.setdefault(ref, set()).add(flight)
+    for ref, flights in used.items():
+        facts = played.tracer.impact(ref).groups["predictions"][0].facts
+        n_reached = facts["n_reached"]
+        assert isinstance(n_reached, int)
+        assert n_reached >= len(flights)
+
+
+def test_where_the_reach_cannot_be_told_the_note_says_so(scored: World) -> None:
+    spine = scored.lake.table("schedule").arrow(where="flight = 'Z1'")
+    scored.scoring.score("late@1", spine, views=scored.views, at="features_at", into="by_hand", key="flight")
+    impact = scored.tracer.impact("row:arrivals@2/A5")
+    assert "given by hand" in impact.notes[0]
+    assert all("n_reached" not in item.facts for item in impact.groups["predictions"])

@@ -1,5 +1,8 @@
 """Tracing what the graph alone knows."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,3 +166,30 @@ def test_any_graph_ends_and_draws_each_node_once(edges: list[tuple[int, int, boo
     drawn = [n.ref for n in tree.walk() if n.kind in ("table", "run")]
     assert len(drawn) == len(set(drawn))
     assert len(list(tree.walk())) <= 12 + 2 * len(edges) + 6
+
+
+def test_a_cached_step_made_nothing(journey: Journey) -> None:
+    journey.story.execution("step", step="train", outputs=[journey.model], state="CACHED")
+    trace = Tracer(journey.story.store).trace("model:late@1")
+    assert refs(trace, "run")[0] == f"run:{journey.train.uid}"
+    assert len(refs(trace, "run")) == 2
+
+
+def test_a_run_is_found_by_its_name_and_shows_its_metrics(journey: Journey) -> None:
+    class Tracked:
+        uid = journey.train.uid
+        metrics: Mapping[str, float] = MappingProxyType({"auc": 0.75})
+
+    class Tracking:
+        def get(self, ref: str) -> Tracked:
+            if ref not in ("boosting", f"run:{journey.train.uid}"):
+                raise NotFoundError("run", ref)
+            return Tracked()
+
+    tracer = Tracer(journey.story.store, runs=Tracking())
+    trace = tracer.trace("run:boosting")
+    assert (trace.ref, trace.tree.facts["metrics"]) == (f"run:{journey.train.uid}", {"auc": 0.75})
+    assert "metrics" not in tracer.trace(f"run:{journey.join.uid}").tree.facts
+    with pytest.raises(NotFoundError) as caught:
+        tracer.trace("run:nobody")
+    assert caught.value.code == "run-not-found"

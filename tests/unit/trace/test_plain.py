@@ -22,7 +22,9 @@ SCALARS = st.one_of(
     st.decimals(),
     st.datetimes(),
 )
-VALUES = st.recursive(SCALARS, lambda v: st.lists(v) | st.dictionaries(st.text(), v) | st.sets(st.integers()))
+VALUES = st.recursive(
+    SCALARS, lambda v: st.lists(v) | st.dictionaries(st.text(), v) | st.sets(st.integers()), max_leaves=10
+)
 
 
 @given(VALUES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,9 +49,16 @@ def test_a_run_is_an_execution(runs: Runs) -> None:
 
 
 def test_a_run_that_raises_failed_and_keeps_its_metrics(runs: Runs) -> None:
-    with pytest.raises(ZeroDivisionError), runs.start() as run:
-        run.log_metric("auc", 0.5)
-        raise ZeroDivisionError
+    def work() -> None:
+        with runs.start() as run:
+            run.log_metric("auc", 0.5)
+            uids.append(run.uid)
+            raise ZeroDivisionError
+
+    uids: list[str] = []
+    with pytest.raises(ZeroDivisionError):
+        work()
+    run = runs.get(uids[0])
     found = runs.get(run.uid)
     assert (found.state, found.metrics) == ("FAILED", {"auc": 0.5})
     assert found.execution.get("error_type") == "ZeroDivisionError"
@@ -233,18 +241,21 @@ def test_what_a_run_read(runs: Runs) -> None:
 
 
 def test_logging_inside_a_step_goes_to_the_step(runs: Runs) -> None:
-    with runs.recorder.within(Context(type="Experiment", name="nightly")):
-        with runs.recorder.execution("step", properties={"step": "train"}, params={"depth": 6}) as step:
-            log_metric("auc", 0.75)
-            log_metrics({"loss": 0.5}, step=2)
-            log_param("rate", 0.1)
-            set_tag("team", "ops")
-            log_artifact(b"x", "x.bin")
-            assert current_run() is not None
-            # Written at each call: another process sees it already.
-            assert runs.get(step.uid).metrics == {"auc": 0.75, "loss": 0.5}
-            with pytest.raises(ConflictError):
-                log_param("depth", 7)
+    nightly = Context(type="Experiment", name="nightly")
+    with (
+        runs.recorder.within(nightly),
+        runs.recorder.execution("step", properties={"step": "train"}, params={"depth": 6}) as step,
+    ):
+        log_metric("auc", 0.75)
+        log_metrics({"loss": 0.5}, step=2)
+        log_param("rate", 0.1)
+        set_tag("team", "ops")
+        log_artifact(b"x", "x.bin")
+        assert current_run() is not None
+        # Written at each call: another process sees it already.
+        assert runs.get(step.uid).metrics == {"auc": 0.75, "loss": 0.5}
+        with pytest.raises(ConflictError):
+            log_param("depth", 7)
     (found,) = runs.search("metrics.auc > 0.5")
     assert (found.uid, found.type, found.name, found.experiment) == (step.uid, "step", "train", "nightly")
     assert found.params == {"depth": 6, "rate": 0.1}
@@ -344,8 +355,6 @@ def test_an_open_run_that_died_is_seen_as_what_it_became(runs: Runs) -> None:
         uid = run.uid
     with runs.start() as open_run:
         # Recovery in another process settles it in the graph alone.
-        import dataclasses
-
         failed = dataclasses.replace(open_run.execution, state="FAILED", properties={}, custom={})
         runs.recorder.store.write(Change([Put(failed, "update")]))
         assert [r.uid for r in runs.search("state = 'FAILED'")] == [open_run.uid]

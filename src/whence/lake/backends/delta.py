@@ -5,35 +5,28 @@ writes over a newer version from a stale handle (every write names its snapshot)
 many commits gets slow (it is opened anew); it deletes expired log files at checkpoints (switched off).
 """
 
+# ruff: noqa: ARG002  # the arguments are the port's; each backend uses those it needs
+
 from __future__ import annotations
 
-import errno
-import json
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Final
 
-import numpy as np
 import pyarrow as pa
 from deltalake import (
-    CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
     QueryBuilder,
-    Transaction,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from whence._base.arrow import normalise, normalise_schema
-from whence._base.rows import row_digests
+from whence._base.arrow import normalise
 from whence.compute.base import Files, Relation
 from whence.errors import (
     BackendError,
@@ -41,29 +34,30 @@ from whence.errors import (
     IntegrityError,
     NotFoundError,
     UnsupportedError,
-    UsageError,
     WhenceError,
 )
+from whence.lake.backends.delta_errors import as_whence_errors
+from whence.lake.backends.delta_facts import (
+    CHECKPOINT_INTERVAL,
+    INDIRECT,
+    KEEP_LOG,
+    arrow_schema,
+    configuration,
+    log_entry,
+    needing,
+    properties,
+    read_indirectly,
+)
 from whence.lake.base import LakeBackend, Snapshot
-from whence.lake.types import CommitFacts, LogEntry, TableDeclaration
+from whence.lake.types import CommitFacts, LogEntry
 
 LOG_FOLDER: Final = "_delta_log"
-# A commit costs the more the longer the log since the last checkpoint, and a handle remembers that log: with
-# delta-rs 1.6.6 a commit of 1000 rows costs 7 ms of CPU at first and 24 ms as the 100th; with a checkpoint and
-# a fresh handle every 20 commits it stays at 9 ms.
-CHECKPOINT_INTERVAL: Final = 20
 VERSIONS_KEPT: Final = 128
-KEEP_LOG: Final = {"delta.enableExpiredLogCleanup": "false"}
 _HOOKS: Final = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-# Reading the Parquet files directly is wrong with these: the files hold rows or names that are not the table's.
-_INDIRECT: Final = frozenset({"deletionVectors", "columnMapping"})
 _WRITABLE: Final = frozenset(
     {"appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed"}
 )
 _WRITER_VERSIONS: Final = range(1, 5)
-_NO_ROWS_CHANGED: Final = frozenset(
-    {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "ADD FEATURE"}
-)
 
 
 @dataclass(slots=True)
@@ -115,7 +109,7 @@ class DeltaBackend(LakeBackend):
         handle = self._handle(table)
         if handle is None:
             return None
-        with handle.lock, _as_whence_errors(table):
+        with handle.lock, as_whence_errors(table):
             self._catch_up(handle)
             if version is None or version == handle.snapshot.version:
                 return handle.snapshot
@@ -133,7 +127,7 @@ class DeltaBackend(LakeBackend):
                 return None
             if handle is None:
                 try:
-                    with _as_whence_errors(table):
+                    with as_whence_errors(table):
                         opened = DeltaTable(folder)
                         handle = _Handle(opened, self._snapshot(table, opened), opened.version())
                 except NotFoundError:
@@ -162,7 +156,7 @@ class DeltaBackend(LakeBackend):
         return Snapshot(
             table=table,
             version=opened.version(),
-            schema=_arrow_schema(opened),
+            schema=arrow_schema(opened),
             table_id=str(facts.id),
             uri=self._folder(table).absolute().as_uri(),
             declaration=facts.description,
@@ -178,7 +172,7 @@ class DeltaBackend(LakeBackend):
                 return self._versions[key]
         if not 0 <= version <= newest.version:
             raise _no_version(table, version, f"the newest is {newest.version}")
-        with _as_whence_errors(table):
+        with as_whence_errors(table):
             opened = DeltaTable(self._folder(table), version=version)
             found = self._snapshot(table, opened), opened
         with self._lock:
@@ -196,7 +190,7 @@ class DeltaBackend(LakeBackend):
         if (folder / LOG_FOLDER).is_dir():
             raise ConflictError(f"table {table!r} exists", code="table-exists")
         try:
-            with _as_whence_errors(table):
+            with as_whence_errors(table):
                 folder.mkdir(parents=True, exist_ok=True)
                 write_deltalake(
                     folder,
@@ -204,8 +198,8 @@ class DeltaBackend(LakeBackend):
                     mode="error",
                     partition_by=list(partition_by) or None,
                     description=declaration,
-                    configuration=_configuration(declaration),
-                    commit_properties=_properties(facts),
+                    configuration=configuration(declaration),
+                    commit_properties=properties(facts),
                     post_commithook_properties=_HOOKS,
                 )
         except (BackendError, ConflictError) as error:
@@ -223,7 +217,7 @@ class DeltaBackend(LakeBackend):
                 data,
                 mode="append",
                 schema_mode="merge" if evolve else None,
-                commit_properties=_properties(facts),
+                commit_properties=properties(facts),
                 post_commithook_properties=_HOOKS,
             )
 
@@ -246,7 +240,7 @@ class DeltaBackend(LakeBackend):
                 mode="overwrite",
                 predicate=where,
                 schema_mode="merge" if evolve else None,
-                commit_properties=_properties(facts),
+                commit_properties=properties(facts),
                 post_commithook_properties=_HOOKS,
             )
 
@@ -259,7 +253,7 @@ class DeltaBackend(LakeBackend):
             base,
             facts,
             lambda table: table.delete(
-                where, commit_properties=_properties(facts), post_commithook_properties=_HOOKS
+                where, commit_properties=properties(facts), post_commithook_properties=_HOOKS
             ),
         )
 
@@ -280,7 +274,7 @@ class DeltaBackend(LakeBackend):
                 predicate,
                 source_alias="s",
                 target_alias="t",
-                commit_properties=_properties(facts),
+                commit_properties=properties(facts),
                 post_commithook_properties=_HOOKS,
             )
             merger.when_matched_update_all().when_not_matched_insert_all().execute()
@@ -295,7 +289,7 @@ class DeltaBackend(LakeBackend):
             if handle.snapshot.version != base.version:
                 raise _moved_on(base, handle.snapshot.version)
             try:
-                with _as_whence_errors(base.table):
+                with as_whence_errors(base.table):
                     write(handle.table)
             except BaseException:
                 # what the handle believes after a failed write is not worth finding out
@@ -317,8 +311,9 @@ class DeltaBackend(LakeBackend):
         handle = self._handle(base.table)
         if handle is not None and handle.writable and handle.snapshot.version == base.version:
             return
-        opened = self._opened(base)
-        protocol = opened.protocol()
+        with self._opened(base) as opened:
+            protocol = opened.protocol()
+            configuration = opened.metadata().configuration
         features = frozenset(protocol.writer_features or ()) | frozenset(protocol.reader_features or ())
         unknown = sorted(features - _WRITABLE)
         if unknown or protocol.min_writer_version not in (*_WRITER_VERSIONS, 7):
@@ -327,7 +322,7 @@ class DeltaBackend(LakeBackend):
                 code="table-features",
                 hint="write it with the engine that made it",
             )
-        if opened.metadata().configuration.get("delta.enableExpiredLogCleanup") != "false":
+        if configuration.get("delta.enableExpiredLogCleanup") != "false":
             raise ConflictError(
                 f"the log of table {base.table!r} is cleaned up by itself, versions would be lost",
                 code="log-cleanup",
@@ -337,27 +332,27 @@ class DeltaBackend(LakeBackend):
             handle.writable = True
 
     def attach(self, base: Snapshot, *, facts: CommitFacts) -> Snapshot:
-        if self._opened(base).metadata().configuration.get("delta.enableExpiredLogCleanup") == "false":
-            return base
+        with self._opened(base) as opened:
+            if opened.metadata().configuration.get("delta.enableExpiredLogCleanup") == "false":
+                return base
         return self._write(
             base,
             facts,
             lambda table: table.alter.set_table_properties(
-                KEEP_LOG, commit_properties=_properties(facts), post_commithook_properties=_HOOKS
+                KEEP_LOG, commit_properties=properties(facts), post_commithook_properties=_HOOKS
             ),
         )
 
     # --- reading
 
     def relation(self, snapshot: Snapshot) -> Relation:
-        opened = self._opened(snapshot)
-        protocol = opened.protocol()
-        direct = protocol.min_reader_version == 1 or (
-            protocol.min_reader_version == 3 and not _INDIRECT & frozenset(protocol.reader_features or ())
-        )
-        if not direct:
-            return self._read_indirectly(snapshot, opened)
-        with _as_whence_errors(snapshot.table):
+        with self._opened(snapshot) as opened:
+            protocol = opened.protocol()
+            direct = protocol.min_reader_version == 1 or (
+                protocol.min_reader_version == 3 and not INDIRECT & frozenset(protocol.reader_features or ())
+            )
+            if not direct:
+                return read_indirectly(opened)
             paths = tuple(sorted(opened.file_uris()))
         for path in paths:
             if not os.path.exists(path):  # noqa: PTH110  # a Path for each of thousands of files costs more
@@ -372,36 +367,34 @@ class DeltaBackend(LakeBackend):
             )
         return _no_version(snapshot.table, snapshot.version, "its files were vacuumed")
 
-    def _read_indirectly(self, snapshot: Snapshot, opened: DeltaTable) -> pa.Table:
-        """Through delta-rs, which knows deletion vectors and mapped names; rows in the order of their digests."""
-        with _as_whence_errors(snapshot.table):
-            builder = QueryBuilder().register("t", opened)
-            table = normalise(pa.table(builder.execute("SELECT * FROM t").read_all()))
-        digests = row_digests(table)
-        return table.take(pa.array(np.lexsort((digests[:, 1], digests[:, 0]))))
-
     def matching(self, base: Snapshot, where: str) -> pa.Table | None:
-        with _as_whence_errors(base.table):
-            builder = QueryBuilder().register("t", self._opened(base))
+        with self._opened(base) as opened:
+            builder = QueryBuilder().register("t", opened)
             found = builder.execute(f"SELECT * FROM t WHERE {where}").read_all()
             return normalise(pa.table(found)).select(base.schema.names)
 
-    def _opened(self, snapshot: Snapshot) -> DeltaTable:
-        """The table at exactly this version."""
+    @contextmanager
+    def _opened(self, snapshot: Snapshot) -> Iterator[DeltaTable]:
+        """The table at exactly this version; while it is used, its handle does not move on."""
         handle = self._handle(snapshot.table)
         if handle is None:
             raise NotFoundError("table", snapshot.table)
-        if handle.snapshot.version == snapshot.version:
-            return handle.table
-        return self._at(snapshot.table, snapshot.version, handle.snapshot)[1]
+        with handle.lock, as_whence_errors(snapshot.table):
+            if handle.snapshot.version == snapshot.version:
+                yield handle.table
+                return
+            newest = handle.snapshot
+        opened = self._at(snapshot.table, snapshot.version, newest)[1]
+        with as_whence_errors(snapshot.table):
+            yield opened
 
     def transaction_version(self, base: Snapshot, application: str) -> int | None:
         handle = self._handle(base.table)
         newest = handle is not None and handle.snapshot.version == base.version
         if handle is not None and newest and application in handle.transactions:
             return handle.transactions[application]
-        with _as_whence_errors(base.table):
-            found = self._opened(base).transaction_version(application)
+        with self._opened(base) as opened:
+            found = opened.transaction_version(application)
         version = None if found is None else int(found)
         if handle is not None and newest:
             handle.transactions[application] = version
@@ -411,10 +404,10 @@ class DeltaBackend(LakeBackend):
         handle = self._handle(table)
         if handle is None or after >= upto:
             return []
-        with handle.lock, _as_whence_errors(table):
+        with handle.lock, as_whence_errors(table):
             self._catch_up(handle)
             entries = handle.table.history(limit=handle.snapshot.version - after)
-        return [_log_entry(e) for e in reversed(entries) if after < e["version"] <= upto]
+        return [log_entry(e) for e in reversed(entries) if after < e["version"] <= upto]
 
     # --- keeping house
 
@@ -423,7 +416,7 @@ class DeltaBackend(LakeBackend):
             base,
             facts,
             lambda table: table.optimize.compact(
-                commit_properties=_properties(facts), post_commithook_properties=_HOOKS
+                commit_properties=properties(facts), post_commithook_properties=_HOOKS
             ),
         )
 
@@ -447,76 +440,19 @@ class DeltaBackend(LakeBackend):
                     enforce_retention_duration=False,
                     keep_versions=list(keep_versions) or None,
                     full=full,
-                    commit_properties=_properties(facts),
+                    commit_properties=properties(facts),
                     post_commithook_properties=_HOOKS,
                 )
             )
 
         self._write(base, facts, write)
-        files = sorted(unquote(path) for path in gone)
-        return files, self._ended(base, frozenset(files))
-
-    def _ended(self, base: Snapshot, gone: frozenset[str]) -> Sequence[int]:
-        """The versions below `base` that need one of these files."""
-        live: set[str] = set()
-        ended = []
-        for version in range(base.version + 1):
-            path = self._folder(base.table) / LOG_FOLDER / f"{version:020}.json"
-            for line in path.read_text().splitlines():
-                action = json.loads(line)
-                if "add" in action:
-                    live.add(unquote(action["add"]["path"]))
-                elif "remove" in action:
-                    live.discard(unquote(action["remove"]["path"]))
-            if live & gone:
-                ended.append(version)
-        return ended
+        log = self._folder(base.table) / LOG_FOLDER
+        return sorted(gone), needing(log, base.version, frozenset(gone))
 
     def close(self) -> None:
         with self._lock:
             self._handles.clear()
             self._versions.clear()
-
-
-# --- small translations -------------------------------------------------------------------------
-
-
-def _properties(facts: CommitFacts) -> CommitProperties:
-    return CommitProperties(
-        custom_metadata=dict(facts.metadata),
-        app_transactions=[Transaction(name, version) for name, version in facts.transactions],
-    )
-
-
-def _configuration(declaration: str) -> dict[str, str]:
-    """Properties of a new table.
-
-    Reading goes through the files' own statistics; those in the log cost every commit and show values of the
-    data, so only times are kept there.
-    """
-    said = TableDeclaration.from_json(declaration)
-    times = [c for c in (said.event_time, said.known_at) if c is not None and c.isidentifier()]
-    skipping = (
-        {"delta.dataSkippingStatsColumns": ",".join(dict.fromkeys(times))}
-        if times
-        else {"delta.dataSkippingNumIndexedCols": "0"}
-    )
-    return {**KEEP_LOG, "delta.checkpointInterval": str(CHECKPOINT_INTERVAL), **skipping}
-
-
-def _arrow_schema(opened: DeltaTable) -> pa.Schema:
-    return normalise_schema(pa.schema(opened.schema().to_arrow()))
-
-
-def _log_entry(entry: dict[str, Any]) -> LogEntry:
-    # Any: the log's own JSON
-    return LogEntry(
-        version=entry["version"],
-        at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
-        operation=entry["operation"],
-        changes_rows=entry["operation"] not in _NO_ROWS_CHANGED,
-        metadata={k: str(v) for k, v in entry.items() if k.startswith("whence.")},
-    )
 
 
 def _quoted(name: str) -> str:
@@ -531,42 +467,3 @@ def _moved_on(base: Snapshot, version: int) -> ConflictError:
     return ConflictError(
         f"table {base.table!r} is at version {version}, not {base.version}", code="commit-conflict"
     )
-
-
-@contextmanager
-def _as_whence_errors(table: str) -> Iterator[None]:
-    try:
-        yield
-    except (DeltaError, OSError) as error:
-        raise _translated(table, error) from error
-    except ValueError as error:  # delta-rs reports unreadable JSON and bad arguments this way
-        raise BackendError(f"delta-rs refuses table {table!r}: {error}", code="lake-failed") from error
-
-
-def _translated(table: str, error: DeltaError | OSError) -> WhenceError:
-    text = " ".join(str(error).split())
-    lowered = text.lower()
-    if (
-        getattr(error, "errno", None) == errno.ENOSPC
-        or "no space left" in lowered
-        or "os error 28" in lowered
-    ):
-        return BackendError(
-            f"no space is left for table {table!r}; nothing was committed",
-            code="store-full",
-            retryable=True,
-            hint="free some space, then retry",
-        )
-    if isinstance(error, CommitFailedError):
-        return ConflictError(f"another writer changed table {table!r}: {text}", code="commit-conflict")
-    if isinstance(error, TableNotFoundError):
-        return NotFoundError("table", table)
-    if "no field named" in lowered or "sql" in lowered and "parser" in lowered:
-        return UsageError(f"the condition does not fit table {table!r}: {text}", code="bad-sql")
-    if "parquet error" in lowered and any(
-        s in lowered for s in ("corrupt", "footer", "magic", "eof", "invalid")
-    ):
-        return IntegrityError(f"a file of table {table!r} cannot be read: {text}", code="file-corrupted")
-    if "json" in lowered and isinstance(error, DeltaError):
-        return IntegrityError(f"the log of table {table!r} cannot be read: {text}", code="log-corrupted")
-    return BackendError(f"delta-rs failed on table {table!r}: {text}", code="lake-failed")

@@ -45,21 +45,26 @@ class MemoryMetrics(MetricStore):
         self._runs: dict[str, _Run] = {}
         self._lock = threading.RLock()
 
-    def put_run(self, info: RunInfo) -> None:
+    def put_runs(self, infos: Sequence[RunInfo]) -> None:
         with self._lock:
-            if info.uid in self._runs:
-                self._runs[info.uid].info = info
-            else:
-                self._runs[info.uid] = _Run(info)
+            for info in infos:
+                if info.uid in self._runs:
+                    self._runs[info.uid].info = info
+                else:
+                    self._runs[info.uid] = _Run(info)
 
-    def write(self, uid: str, batch: Batch) -> None:
+    def write(self, uid: str, batch: Batch, *, info: RunInfo | None = None) -> None:
         with self._lock:
             run = self._runs.get(uid)
             if run is None:
-                raise unknown_run(uid)
+                if info is None:
+                    raise unknown_run(uid)
+                run = _Run(info)
             for key, value in batch.params.items():
                 if key in run.params and param_text(run.params[key]) != param_text(value):
                     raise param_changed(uid, key, run.params[key], value)
+            self._runs[uid] = run
+            run.info = info or run.info
             run.params.update(batch.params)
             for metric in batch.metrics:
                 run.metrics.setdefault(metric.key, []).append(metric)

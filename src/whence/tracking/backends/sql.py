@@ -8,9 +8,9 @@ import threading
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Dialect, Row, Select, bindparam, delete, insert, select, update
 
-from whence.database import Database
+from whence.database import Database, Prepared
 from whence.tracking.backends.search import find_statement
 from whence.tracking.backends.tables import COMPONENT, KEY, LATEST, METRIC, MIGRATIONS, PARAM, RUN, TAG
 from whence.tracking.base import MetricStore, param_changed, unknown_run
@@ -19,6 +19,44 @@ from whence.tracking.types import Batch, Metric, ParamValue, RunInfo, from_us, p
 
 # Statements with a bound list are built once: SQLAlchemy compiles each shape once.
 _OF_RUNS = "uids"
+_RUN_COLUMNS = ("type", "name", "experiment", "state", "started_us", "is_open")
+
+
+class _Statements:
+    """What a write runs, compiled once: a run must cost what its commits cost."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        run, key, uid = bindparam("run_"), bindparam("key_"), bindparam("uid_")
+        # FOR UPDATE locks the run's row where several may write at once; SQLite has one writer anyhow.
+        self.find_run = Prepared(
+            dialect, select(RUN.c.id, RUN.c.n_logged).where(RUN.c.uid == uid).with_for_update()
+        )
+        self.add_run = Prepared(
+            dialect, insert(RUN), [column.name for column in RUN.c if column.name != "id"]
+        )
+        self.update_run = Prepared(
+            dialect, update(RUN).where(RUN.c.id == run).values({n: bindparam(f"{n}_") for n in _RUN_COLUMNS})
+        )
+        self.count = Prepared(
+            dialect, update(RUN).where(RUN.c.id == run).values(n_logged=bindparam("n_logged_"))
+        )
+        self.find_params = Prepared(
+            dialect, select(PARAM.c.key, PARAM.c.text, PARAM.c.is_text).where(PARAM.c.run == run)
+        )
+        self.add_param = Prepared(dialect, insert(PARAM))
+        self.add_metric = Prepared(dialect, insert(METRIC))
+        self.find_latest = Prepared(
+            dialect, select(LATEST.c.key, LATEST.c.step, LATEST.c.at_us).where(LATEST.c.run == run)
+        )
+        self.add_latest = Prepared(dialect, insert(LATEST))
+        self.update_latest = Prepared(
+            dialect,
+            update(LATEST)
+            .where(LATEST.c.run == run, LATEST.c.key == key)
+            .values(step=bindparam("step_"), at_us=bindparam("at_us_"), value=bindparam("value_")),
+        )
+        self.drop_tag = Prepared(dialect, delete(TAG).where(TAG.c.run == run, TAG.c.key == key))
+        self.add_tag = Prepared(dialect, insert(TAG))
 
 
 class SqlMetrics(MetricStore):
@@ -34,39 +72,48 @@ class SqlMetrics(MetricStore):
         self._owned = owned
         self._keys: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._do = _Statements(database.engine.dialect)
         database.migrate(COMPONENT, MIGRATIONS)
 
     # -- writing -------------------------------------------------------------------------------
 
-    def put_run(self, info: RunInfo) -> None:
-        values = _run_values(info)
-        with self._database.transaction() as connection:
-            known = connection.execute(update(RUN).where(RUN.c.uid == info.uid).values(values))
-            if known.rowcount == 0:
-                connection.execute(insert(RUN).values(uid=info.uid, n_logged=0, **values))
+    def put_runs(self, infos: Sequence[RunInfo]) -> None:
+        if infos:
+            with self._database.transaction() as connection:
+                for info in infos:
+                    self._put_run(connection, info)
 
-    def write(self, uid: str, batch: Batch) -> None:
+    def _put_run(self, connection: Connection, info: RunInfo) -> None:
+        values = _run_values(info)
+        found = self._do.find_run.rows(connection, {"uid_": info.uid})
+        if found:
+            told = {f"{name}_": value for name, value in values.items()}
+            self._do.update_run.run(connection, [{**told, "run_": found[0][0]}])
+        else:
+            self._do.add_run.run(connection, [{"uid": info.uid, "n_logged": 0, **values}])
+
+    def write(self, uid: str, batch: Batch, *, info: RunInfo | None = None) -> None:
         fresh: dict[str, int] = {}
         with self._database.transaction() as connection:
-            # The update locks the run's row where several may write at once.
-            connection.execute(
-                update(RUN).where(RUN.c.uid == uid).values(n_logged=RUN.c.n_logged + len(batch.metrics))
-            )
-            row = connection.execute(select(RUN.c.id, RUN.c.n_logged).where(RUN.c.uid == uid)).one_or_none()
-            if row is None:
+            if info is not None:
+                self._put_run(connection, info)
+            found = self._do.find_run.rows(connection, {"uid_": uid})
+            if not found:
                 raise unknown_run(uid)
+            run, n_logged = found[0]
             wanted = [*(m.key for m in batch.metrics), *batch.params, *batch.tags]
             keys = self._key_ids(connection, wanted, fresh)
-            self._write_params(connection, uid, row.id, keys, batch)
-            _write_metrics(connection, row.id, row.n_logged - len(batch.metrics), keys, batch.metrics)
-            _write_tags(connection, row.id, keys, batch)
+            self._write_params(connection, uid, run, keys, batch)
+            self._write_metrics(connection, run, n_logged, keys, batch.metrics)
+            self._write_tags(connection, run, keys, batch)
         with self._lock:
             self._keys |= fresh  # known to all only now that they are committed
 
     def _key_ids(self, connection: Connection, keys: Iterable[str], fresh: dict[str, int]) -> dict[str, int]:
+        wanted = set(keys)
         with self._lock:
-            ids = {key: self._keys[key] for key in keys if key in self._keys}
-        missing = sorted(set(keys) - ids.keys())
+            ids = {key: self._keys[key] for key in wanted if key in self._keys}
+        missing = sorted(wanted - ids.keys())
         if missing:
             connection.execute(self._database.insert_new(KEY), [{"key": key} for key in missing])
             among = self._database.among(KEY.c.key, "keys")
@@ -81,18 +128,56 @@ class SqlMetrics(MetricStore):
     ) -> None:
         if not batch.params:
             return
-        stored = connection.execute(
-            select(PARAM.c.key, PARAM.c.text, PARAM.c.is_text).where(PARAM.c.run == run)
-        )
-        have = {row.key: _param(row) for row in stored}
+        stored = self._do.find_params.rows(connection, {"run_": run})
+        have = {key: _param(text, is_text) for key, text, is_text in stored}
         new = []
         for key, value in batch.params.items():
             if keys[key] not in have:
                 new.append(_param_values(run, keys[key], value))
             elif param_text(have[keys[key]]) != param_text(value):
                 raise param_changed(uid, key, have[keys[key]], value)
-        if new:
-            connection.execute(insert(PARAM), new)
+        self._do.add_param.run(connection, new)
+
+    def _write_metrics(
+        self, connection: Connection, run: int, n_logged: int, keys: dict[str, int], metrics: Sequence[Metric]
+    ) -> None:
+        if not metrics:
+            return
+        rows: list[dict[str, Any]] = [
+            {
+                "run": run,
+                "key": keys[m.key],
+                "step": m.step,
+                "at_us": to_us(m.at),
+                "number": n,
+                "value": _stored(m.value),
+            }
+            for n, m in enumerate(metrics, start=n_logged)
+        ]
+        self._do.add_metric.run(connection, rows)
+        self._do.count.run(connection, [{"run_": run, "n_logged_": n_logged + len(rows)}])
+        newest: dict[int, dict[str, Any]] = {}
+        for row in rows:
+            other = newest.get(row["key"])
+            if other is None or (row["step"], row["at_us"]) >= (other["step"], other["at_us"]):
+                newest[row["key"]] = row
+        self._write_latest(connection, run, newest)
+
+    def _write_latest(self, connection: Connection, run: int, newest: dict[int, dict[str, Any]]) -> None:
+        stored = self._do.find_latest.rows(connection, {"run_": run})
+        have = {key: (step, at_us) for key, step, at_us in stored}
+        self._do.add_latest.run(connection, [row for key, row in newest.items() if key not in have])
+        later = [
+            row for key, row in newest.items() if key in have and (row["step"], row["at_us"]) >= have[key]
+        ]
+        self._do.update_latest.run(connection, [{f"{name}_": row[name] for name in row} for row in later])
+
+    def _write_tags(self, connection: Connection, run: int, keys: dict[str, int], batch: Batch) -> None:
+        if not batch.tags:
+            return
+        self._do.drop_tag.run(connection, [{"run_": run, "key_": keys[key]} for key in batch.tags])
+        kept = [(key, text) for key, text in batch.tags.items() if text is not None]
+        self._do.add_tag.run(connection, [{"run": run, "key": keys[key], "text": text} for key, text in kept])
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -112,7 +197,7 @@ class SqlMetrics(MetricStore):
     def params(self, uids: Collection[str]) -> dict[str, dict[str, ParamValue]]:
         found: dict[str, dict[str, ParamValue]] = {uid: {} for uid in uids}
         for row in self._of_runs(select(RUN.c.uid, KEY.c.key, PARAM.c.text, PARAM.c.is_text), PARAM, uids):
-            found[row.uid][row.key] = _param(row)
+            found[row.uid][row.key] = _param(row.text, row.is_text)
         return found
 
     def tags(self, uids: Collection[str]) -> dict[str, dict[str, str]]:
@@ -167,67 +252,6 @@ class SqlMetrics(MetricStore):
             self._database.close()
 
 
-def _write_metrics(
-    connection: Connection, run: int, number: int, keys: dict[str, int], metrics: Sequence[Metric]
-) -> None:
-    if not metrics:
-        return
-    rows: list[dict[str, Any]] = [
-        {
-            "run": run,
-            "key": keys[m.key],
-            "step": m.step,
-            "at_us": to_us(m.at),
-            "number": n,
-            "value": _stored(m.value),
-        }
-        for n, m in enumerate(metrics, start=number)
-    ]
-    connection.execute(insert(METRIC), rows)
-    newest: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        other = newest.get(row["key"])
-        if other is None or (row["step"], row["at_us"]) >= (other["step"], other["at_us"]):
-            newest[row["key"]] = row
-    _write_latest(connection, run, newest)
-
-
-def _write_latest(connection: Connection, run: int, newest: dict[int, dict[str, Any]]) -> None:
-    stored = connection.execute(
-        select(LATEST.c.key, LATEST.c.step, LATEST.c.at_us).where(LATEST.c.run == run)
-    )
-    have = {row.key: (row.step, row.at_us) for row in stored if row.key in newest}
-    new, later = [], []
-    for key, row in newest.items():
-        if key not in have:
-            new.append({name: row[name] for name in ("run", "key", "step", "at_us", "value")})
-        elif (row["step"], row["at_us"]) >= have[key]:
-            later.append({f"{name}_": row[name] for name in ("run", "key", "step", "at_us", "value")})
-    if new:
-        connection.execute(insert(LATEST), new)
-    if later:
-        connection.execute(_UPDATE_LATEST, later)
-
-
-_UPDATE_LATEST = (
-    update(LATEST)
-    .where(LATEST.c.run == bindparam("run_"), LATEST.c.key == bindparam("key_"))
-    .values(step=bindparam("step_"), at_us=bindparam("at_us_"), value=bindparam("value_"))
-)
-
-
-def _write_tags(connection: Connection, run: int, keys: dict[str, int], batch: Batch) -> None:
-    if not batch.tags:
-        return
-    for key in batch.tags:
-        connection.execute(delete(TAG).where(TAG.c.run == run, TAG.c.key == keys[key]))
-    rows = [
-        {"run": run, "key": keys[key], "text": text} for key, text in batch.tags.items() if text is not None
-    ]
-    if rows:
-        connection.execute(insert(TAG), rows)
-
-
 def _run_values(info: RunInfo) -> dict[str, Any]:
     return {
         "type": info.type,
@@ -254,8 +278,8 @@ def _param_values(run: int, key: int, value: ParamValue) -> dict[str, Any]:
     }
 
 
-def _param(row: Any) -> ParamValue:  # a row of SQLAlchemy
-    value: ParamValue = row.text if row.is_text else json.loads(row.text)
+def _param(text: str, is_text: object) -> ParamValue:
+    value: ParamValue = text if is_text else json.loads(text)
     return value
 
 

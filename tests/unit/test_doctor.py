@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+import whence
+from whence import doctor
+from whence._base.locks import Life
+from whence.doctor import Check, examine
+
+
+def found(target: Path) -> dict[str, Check]:
+    return {c.name: c for c in examine(target)}
+
+
+def test_a_sound_workspace_has_nothing_to_do(workspace: whence.Workspace) -> None:
+    workspace.table("flights").append([{"n": 1}])
+    checks = found(workspace.folder)
+    assert {c.status for c in checks.values()} == {"ok"}
+    assert checks["lake"].found == "file:./lake, 1 tables"
+    assert checks["compute"].found == "duckdb says 1 + 1 = 2"
+    assert [c.remedy for c in checks.values() if c.remedy and not c.name.startswith("extra")] == []
+
+
+def test_a_missing_or_old_package_is_named_with_the_way_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = importlib.metadata.version
+
+    def pretend(name: str) -> str:
+        if name == "skops":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.9.9" if name == "duckdb" else version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", pretend)
+    checks = {c.name: c for c in examine(Path("nowhere.whence"))}
+    assert (checks["skops"].status, checks["skops"].remedy) == ("fail", "pip install 'skops>=0.16'")
+    assert (checks["duckdb"].status, checks["duckdb"].found) == ("fail", "1.9.9 is older than 2.0")
+
+
+def test_processes_that_left_without_closing_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "SETTLED_S", -1.0)
+    locks = tmp_path / "locks"
+    life = Life(locks)
+    (locks / "00000000000000000000000000.life").write_text("1")
+    checks = found(tmp_path)
+    assert checks["processes"].status == "warn"
+    assert checks["processes"].found == "1 processes use the workspace, 1 ended without closing it"
+    assert life.is_alive(life.uid)
+    life.close()
+
+
+def test_a_full_disk_and_a_damaged_graph_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024  as shutil returns it
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 9, 1 << 20))
+    (tmp_path / "whence.db").write_bytes(b"this is no database" * 100)
+    checks = found(tmp_path)
+    assert (checks["disk"].status, checks["disk"].remedy) == ("warn", "make room before long work")
+    assert checks["metadata"].status == "fail"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    checks = found(tmp_path)
+    assert (checks["disk"].status, checks["disk"].remedy) == ("fail", f"chmod u+w {tmp_path}")
+
+
+def test_a_wrong_setting_is_reported_and_not_raised(tmp_path: Path) -> None:
+    (tmp_path / "whence.toml").write_text("[lak]\nurl = 'x:'\n")
+    checks = found(tmp_path)
+    assert checks["workspace"].status == "fail"
+    assert "which is not a setting" in checks["workspace"].found
