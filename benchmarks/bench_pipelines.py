@@ -35,6 +35,11 @@ def number(n: int) -> w.Metrics:
 
 
 @w.step
+def nothing(n: int) -> None:
+    """A step with nothing to do and nothing to give."""
+
+
+@w.step
 def size(rows: Annotated[Any, w.Table("rows")], n: int) -> w.Metrics:
     """A step with an input."""
     return {"n": n + rows.n_rows}
@@ -45,6 +50,13 @@ def numbers(first: int) -> None:
     """Many of them."""
     for n in range(N_STEPS):
         number(first + n)
+
+
+@w.pipeline
+def nothings(first: int) -> None:
+    """Many of those."""
+    for n in range(N_STEPS):
+        nothing(first + n)
 
 
 @w.pipeline
@@ -95,7 +107,10 @@ def main() -> int:
         for n in range(repeats):
             first = n * N_STEPS
             found.setdefault("floor: call + 2 inserts", []).append(spent(raw))
-            found.setdefault("step, nothing cached", []).append(
+            found.setdefault("step without outputs", []).append(
+                spent(lambda f=first: rooms.pipelines.run(nothings, first=f))
+            )
+            found.setdefault("step with metrics", []).append(
                 spent(lambda f=first: rooms.pipelines.run(numbers, first=f))
             )
             found.setdefault("step, cached", []).append(

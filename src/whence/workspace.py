@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # rooms with heavy clients are imported when they are first u
     from whence.serving import Scoring
     from whence.trace import Impact, Trace, Tracer
     from whence.tracking import Runs
-    from whence.validation import Schema, Validation
+    from whence.validation import SchemaHandle, Validation
 
 log = logging.getLogger(__name__)
 
@@ -199,13 +199,16 @@ class Workspace:
         """Versioned tables."""
         from whence.lake import open_lake
 
-        return open_lake(
+        lake = open_lake(
             self.config.text("lake.url"),
             recorder=self.recorder,
             engine=self.engine,
             clock=self.clock,
             locks=self.folder / _LOCKS,
         )
+        lake.guard_by(lambda table: self.validation.find_guard(table))
+        lake.describer = _Describer(self)
+        return lake
 
     @cached_property
     def validation(self) -> Validation:
@@ -270,9 +273,9 @@ class Workspace:
         """Rows of a query over tables and views; ``FROM flights VERSION AS OF 11`` travels in time."""
         return self.lake.sql(query, parameters=parameters)
 
-    def schema(self, name: str, version: int | None = None) -> Schema:
-        """The stored schema of a table."""
-        return self.validation.get_schema(name, version)
+    def schema(self, name: str) -> SchemaHandle:
+        """The kept schema of a table, all its versions, and what can be done with it."""
+        return self.validation.schema(name)
 
     def apply(self, *views: AnyView) -> None:
         """Store feature views; an equal definition is a no-op."""
@@ -310,14 +313,24 @@ class Workspace:
         if self.database is None:
             return
         with file_lock(self.folder / _LOCKS / "settle.lock", what="opening the workspace", timeout_s=60):
-            self.lake.reconcile()
-            _ = self.models
+            _ = (self.lake, self.models, self.serving)  # each tells the recorder how to find its outputs
             recovered = self.recorder.recover()
+            self.lake.reconcile()
         if recovered.rolled_forward or recovered.failed:
             log.info(
                 "settled dead executions",
                 extra={"rolled_forward": len(recovered.rolled_forward), "failed": len(recovered.failed)},
             )
+
+
+class _Describer:
+    """Statistics for the lake, from validation when they are first wanted."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def statistics(self, version: object, /) -> object:
+        return self._workspace.validation.statistics(version)
 
 
 __all__ = ["Workspace", "connect", "init"]

@@ -57,6 +57,17 @@ def error_codes() -> dict[str, str]:
     return codes
 
 
+def error_kinds() -> dict[str, set[str]]:
+    """The classes each code is raised with, where the source names them."""
+    kinds: dict[str, set[str]] = {}
+    for _, _, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and _name(node.func).endswith("Error"):
+                for code in _codes(node):
+                    kinds.setdefault(code, set()).add(_name(node.func))
+    return kinds
+
+
 def _codes(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call):
         for keyword in node.keywords:

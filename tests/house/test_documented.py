@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import typer
 
-from tests.house.source import ROOT, error_codes, modules
+from tests.house.source import ROOT, error_codes, error_kinds, modules
 from whence.cli.app import app
 from whence.config import SETTINGS
 from whence.errors import WhenceError
@@ -30,6 +30,14 @@ def test_every_error_code_has_a_section() -> None:
     assert {c: where for c, where in codes.items() if c not in sections} == {}, "codes without a section"
     assert [s for s in sections if s not in codes] == [], "sections no code leads to"
     assert sections == sorted(sections)
+
+
+def test_every_section_names_the_kind_of_its_error() -> None:
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r"^### ([a-z0-9-]+)\n\n\*(\w+)\.\*", page, re.MULTILINE))
+    kinds = error_kinds()
+    wrong = {c: (kind, sorted(kinds[c])) for c, kind in said.items() if c in kinds and kind not in kinds[c]}
+    assert wrong == {}
 
 
 def test_every_section_of_an_error_says_something() -> None:

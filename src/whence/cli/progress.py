@@ -21,11 +21,15 @@ class _Bar:
     total: int | None
     started_s: float
     said_s: float
+    inner: bool
     done: int = 0
 
 
 class LineReporter:
-    """One line when work begins, one when it ends, and one now and then in between."""
+    """One line when work begins, one when it ends, and one now and then in between.
+
+    Work inside other work speaks only when it takes long.
+    """
 
     def __init__(self) -> None:
         self._bars: dict[int, _Bar] = {}
@@ -35,8 +39,10 @@ class LineReporter:
         """Say that `title` begins."""
         number = next(self._numbers)
         now_s = time.monotonic()
-        self._bars[number] = _Bar(title, total, now_s, now_s)
-        self._say(f"{title} …")
+        inner = bool(self._bars)
+        self._bars[number] = _Bar(title, total, now_s, now_s, inner)
+        if not inner:
+            self._say(f"{title} …")
         return number
 
     def advance(self, bar: int, n: int, note: str | None) -> None:
@@ -51,6 +57,8 @@ class LineReporter:
     def end(self, bar: int) -> None:
         """Say how much was done and how long it took."""
         b = self._bars.pop(bar)
+        if b.inner and b.said_s == b.started_s:
+            return
         self._say(f"{b.title}: {self._count(b)}, {time.monotonic() - b.started_s:.1f} s")
 
     @staticmethod
@@ -64,7 +72,7 @@ class LineReporter:
 
 
 class BarReporter:
-    """Bars of rich, one for each piece of work that goes on."""
+    """Bars of rich, one for each piece of work that goes on; inner ones vanish when they end."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -78,11 +86,14 @@ class BarReporter:
             TextColumn("{task.fields[note]}", style="dim"),
             console=Console(stderr=True),
         )
+        self._open: list[int] = []
 
     def start(self, title: str, total: int | None) -> int:
         """Draw a bar."""
         self._progress.start()
-        return self._progress.add_task(title, total=total, note="")
+        bar = self._progress.add_task(title, total=total, note="")
+        self._open.append(bar)
+        return bar
 
     def advance(self, bar: int, n: int, note: str | None) -> None:
         """Move the bar."""
@@ -97,6 +108,10 @@ class BarReporter:
         """Leave the bar as it stands."""
         from rich.progress import TaskID
 
+        self._open.remove(bar)
+        if self._open:
+            self._progress.remove_task(TaskID(bar))
+            return
         self._progress.update(TaskID(bar), note="")
         self._progress.stop_task(TaskID(bar))
 

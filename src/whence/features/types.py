@@ -111,7 +111,11 @@ class Aggregation:
         if self.where is not None:
             object.__setattr__(self, "where", self.where.strip())
             parse_where(self.where)
-        object.__setattr__(self, "name", check_name(self.name or self._default_name(), "feature"))
+        if self.name:
+            check_name(self.name, "feature")
+        else:
+            # made from a column that need not be a name: the view refuses it unless it is `named`
+            object.__setattr__(self, "name", self._default_name())
 
     def _check_op(self) -> None:
         if self.op not in OPS:
@@ -248,7 +252,7 @@ class FeatureView:
                     code="bad-view",
                     hint="count, sum, mean, std, min, max, first, last",
                 )
-        names = [f.name for f in self.features]
+        names = [check_name(f.name, "feature") for f in self.features]
         for twice in sorted({n for n in names if names.count(n) > 1}):
             raise UsageError(
                 f"feature view {self.name!r} has two features {twice!r}",

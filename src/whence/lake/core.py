@@ -94,12 +94,18 @@ class Core:
         self.clock = clock
         self.locks = TableLocks(locks)
         self.row_checks: dict[str, RowCheck] = {}
+        self.find_guard: Callable[[str], RowCheck | None] | None = None
         self.describer: Describer | None = None
         self.providers: list[TableProvider] = []
         self.view_names: Callable[[], list[str]] = list
         self._chains: dict[str, Chain] = {}
         self._digests: dict[tuple[str, int], RowsDigest] = {}
         declare_types(recorder.store, TYPES)
+
+    def row_check(self, table: str) -> RowCheck | None:
+        """What decides whether rows may enter `table`: set by hand, else found by the handed-in guard."""
+        check = self.row_checks.get(table)
+        return check if check is not None or self.find_guard is None else self.find_guard(table)
 
     def find(self, table: str, version: int | None = None) -> Snapshot | None:
         """A version of a table; None when there is no such table."""

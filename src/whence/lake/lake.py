@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class Lake:
     def row_checks(self) -> MutableMapping[str, RowCheck]:
         """By table: what decides row by row whether it may enter."""
         return self._core.row_checks
+
+    def guard_by(self, find: Callable[[str], RowCheck | None]) -> None:
+        """Ask `find` for the row check of a table that has none set by hand."""
+        self._core.find_guard = find
 
     @property
     def describer(self) -> Describer | None:

@@ -137,7 +137,7 @@ class _RowsOperation(Operation):
                     code="empty-partition",
                     hint="use a word for it, or null",
                 )
-        check = self.core.row_checks.get(self.table)
+        check = self.core.row_check(self.table)
         if check is not None and data.num_rows:
             mask, reasons = check(data)
             refuse_rows(self.table, mask, reasons)

@@ -23,14 +23,15 @@ from whence._base.digest import canonical_json, sha256_bytes, spec_digest
 from whence._base.refs import Ref
 from whence._base.rows import rows_digest
 from whence.blobs import BlobStore
-from whence.errors import WhenceError
+from whence.errors import DeniedError, WhenceError
 from whence.lake import Lake, pinned
 from whence.metadata.ambient import surrounding
+from whence.metadata.base import MetadataStore
 from whence.metadata.ledger import Intent, Ledger
 from whence.metadata.open import open_store
 from whence.metadata.recorder import Recorder
 from whence.metadata.recording import Recording
-from whence.metadata.types import NONE, Artifact, Execution, Value, Written
+from whence.metadata.types import NONE, Artifact, Change, Execution, Value, Written
 from whence.pipelines.ambient import working_in
 from whence.pipelines.closure import code_of
 from whence.pipelines.constants import decode_param
@@ -42,7 +43,7 @@ from whence.pipelines.sources import unpack
 from whence.pipelines.step import Step
 from whence.pipelines.types import ModelOutput, Report
 from whence.registry import Models
-from whence.tracking import Runs
+from whence.tracking import Runs, open_metrics
 
 log = logging.getLogger(__name__)
 
@@ -161,15 +162,48 @@ def _reading(job: Mapping[str, Any], workspace: Workspace, folder: Path) -> Iter
     core = workspace.lake._core  # noqa: SLF001  # the lake has no other seam for rows that are not committed
     below = core.backend
     core.backend = OverlayBackend(below, rows)
-    recorded_by = workspace.runs.recorder
-    # What the step logs belongs to no run here: a recorder that nothing surrounds.
-    workspace.runs.recorder = Recorder(open_store("memory://"), environment=dict)
     try:
-        with surrounding(workspace.recorder, Unrecorded()), pinned(job["pins"]), working_in(workspace):
+        with (
+            _logging_nowhere(workspace.runs),
+            _refusing_writes(workspace.recorder.store),
+            surrounding(workspace.recorder, Unrecorded()),
+            pinned(job["pins"]),
+            working_in(workspace),
+        ):
             yield
     finally:
         core.backend = below
-        workspace.runs.recorder = recorded_by
+
+
+@contextmanager
+def _logging_nowhere(runs: Runs) -> Iterator[None]:
+    """What the step logs belongs to no run here: it goes to a graph and a metric store in memory."""
+    kept = runs.recorder, runs._metrics  # noqa: SLF001  # a room cannot be told otherwise after it was built
+    runs.recorder = Recorder(open_store("memory://"), environment=dict)
+    runs._metrics = open_metrics()  # noqa: SLF001
+    try:
+        yield
+    finally:
+        runs.recorder, runs._metrics = kept  # noqa: SLF001
+
+
+@contextmanager
+def _refusing_writes(store: MetadataStore) -> Iterator[None]:
+    """The graph is read only; types may be declared, they are there already."""
+
+    def refuse(change: Change) -> Written:  # noqa: ARG001  # whatever was to be written
+        raise DeniedError(
+            "a step that is made again may not write into the graph",
+            code="reproduce-read-only",
+            hint="return what the step makes as an output, so that it can be compared",
+        )
+
+    write = store.write
+    store.write = refuse  # type: ignore[method-assign]  # for the one step this process runs
+    try:
+        yield
+    finally:
+        store.write = write  # type: ignore[method-assign]
 
 
 def _arguments(job: Mapping[str, Any], workspace: Workspace, folder: Path) -> dict[str, object]:

@@ -302,7 +302,7 @@ class Reproducer:
             "pins": pins,
             "tables": tables,
             "packages": list(_mapping(execution.get("packages"))),
-            "sys_path": [p for p in sys.path if p],
+            "sys_path": _search_path(),
         }
 
     def _job_input(
@@ -383,7 +383,7 @@ class Reproducer:
                 "entry": list(str(execution.get("entry")).split(":")),
                 "code": None,
                 "packages": [],
-                "sys_path": [p for p in sys.path if p],
+                "sys_path": _search_path(),
             }
             answer = self._child(job, place)
             if "failed" in answer:
@@ -403,7 +403,6 @@ class Reproducer:
             text=True,
             check=False,
             env=environment,
-            cwd=folder,
         )
         answer = folder / RESULT
         if not answer.is_file():
@@ -556,6 +555,11 @@ def _outputs(store: Any, execution: Execution) -> list[Artifact]:
     events = [e for e in store.list_events(executions=[execution.uid]) if e.kind == "OUTPUT"]
     nodes = store.get_nodes("artifact", uids=list(dict.fromkeys(e.artifact for e in events)))
     return [n for n in nodes if isinstance(n, Artifact)]
+
+
+def _search_path() -> list[Value]:
+    """Where modules are looked for, in a form that another folder does not change."""
+    return [str(Path(p).absolute()) for p in sys.path]
 
 
 def _describe(value: Substitute) -> str:

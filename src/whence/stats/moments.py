@@ -26,7 +26,8 @@ class Moments:
         mean  = mean_a + delta * n_b / n
         M2    = M2_a + M2_b + delta**2 * n_a * n_b / n
 
-    Any order and any split agree to 1e-12 of the largest magnitude.
+    Any order and any split agree to 1e-12 of the largest magnitude. The mean of finite values is
+    finite; M2 is infinite where it is beyond the largest double.
 
     Source:
         Chan, Golub, LeVeque 1979; Pébay, "Formulas for Robust, One-Pass Parallel Computation of
@@ -69,7 +70,7 @@ class Moments:
         if not len(array):
             return self
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(array.mean())
+            mean = _mean(array)
             away = array - mean
             m2 = float(np.dot(away, away))
         return self.merge(Moments(len(array), mean, m2))
@@ -82,9 +83,11 @@ class Moments:
             return self
         n = self.n + other.n
         delta = other.center - self.center
-        # The weighted form keeps the mean between the two means when n_a and n_b are alike.
         center = self.center + delta * (other.n / n)
-        return Moments(n, center, self.m2 + other.m2 + delta * delta * (self.n * other.n / n))
+        if not math.isfinite(delta):  # the means are finite, their difference is not
+            center = self.center * (self.n / n) + other.center * (other.n / n)
+        between = delta * (self.n * other.n / n) * delta
+        return Moments(n, center, self.m2 + other.m2 + between)
 
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON."""
@@ -94,6 +97,16 @@ class Moments:
     def from_dict(cls, data: Mapping[str, Any]) -> Moments:
         """The state that `to_dict` wrote."""
         return cls(data["n"], decode(data["mean"]), decode(data["m2"]))
+
+
+def _mean(array: Array) -> float:
+    """The mean, also where the sum is beyond the largest double."""
+    mean = float(array.mean())
+    if not math.isfinite(mean):
+        scale = 2.0 ** (len(array).bit_length() + 1)
+        mean = float((array / scale).mean()) * scale
+        mean = min(max(mean, float(array.min())), float(array.max()))
+    return mean
 
 
 @dataclass(frozen=True, slots=True)

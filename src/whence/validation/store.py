@@ -41,6 +41,7 @@ TYPES: Final = (
             "blob": "STRING",
             "n_features": "INT",
             "changes": "STRUCT",
+            "enforced": "BOOLEAN",
         },
         description="a version of a schema; the bytes are a blob",
     ),
@@ -92,6 +93,7 @@ class Validation:
         self._blobs = blobs
         self._lake = lake
         self._engine = engine
+        self._guards: dict[str, tuple[str, RowCheck]] = {}
         declare_types(recorder.store, TYPES)
 
     # --- statistics
@@ -190,8 +192,14 @@ class Validation:
             statistics, max_string_domain_size=max_string_domain_size, robust_ranges=robust_ranges
         )
 
-    def put_schema(self, name: str, schema: Schema) -> Artifact:
+    def put_schema(self, name: str, schema: Schema, *, enforce: bool | None = None) -> Artifact:
         """Keep a schema as the next version of `name`; the same schema as the newest is kept once.
+
+        Args:
+            name: The table's name, or any other.
+            schema: The schema.
+            enforce: Whether rows that break it are refused entry to the table of that name from now
+                on, by whatever process; None leaves it as it was.
 
         Raises:
             UsageError: The name is empty or holds ``@`` or ``/`` (``bad-name``).
@@ -205,10 +213,12 @@ class Validation:
             raise UsageError(f"{name!r} cannot name a schema", code="bad-name", hint="use the table's name")
         for attempt in range(_TRIES):
             newest = self._newest(name)
-            if newest is not None and newest.get("digest") == schema.digest:
+            before = newest is not None and newest.get("enforced") is True
+            enforced = before if enforce is None else enforce
+            if newest is not None and newest.get("digest") == schema.digest and enforced == before:
                 return newest
             try:
-                return self._put_schema(name, schema, newest)
+                return self._put_schema(name, schema, newest, enforced=enforced)
             except ConflictError as error:
                 if error.code not in ("execution-running", "execution-complete"):
                     raise
@@ -217,7 +227,9 @@ class Validation:
             f"schema {name!r} is being changed by others", code="schema-contested", hint="retry"
         )
 
-    def _put_schema(self, name: str, schema: Schema, newest: Artifact | None) -> Artifact:
+    def _put_schema(
+        self, name: str, schema: Schema, newest: Artifact | None, *, enforced: bool
+    ) -> Artifact:
         source = self._find("Statistics", schema.source) if schema.source else None
         version = 1 if newest is None else _version(newest) + 1
         inputs = [(a, (p,)) for a, p in ((source, "statistics"), (newest, "before")) if a is not None]
@@ -231,6 +243,7 @@ class Validation:
                 "digest": schema.digest,
                 "blob": blob,
                 "n_features": len(schema),
+                "enforced": enforced,
             }
             if newest is not None:
                 facts["changes"] = [str(c) for c in self._schema(newest).diff(schema)]
@@ -398,6 +411,17 @@ class Validation:
         rules = self.get_schema(schema) if isinstance(schema, str) else schema
         return RowCheck(rules, environment, engine=self._engine)
 
+    def find_guard(self, table: str) -> RowCheck | None:
+        """The row check of the newest schema of `table`, when that schema is enforced."""
+        newest = self._newest(table)
+        if newest is None or newest.get("enforced") is not True:
+            return None
+        known = self._guards.get(table)
+        if known is None or known[0] != newest.uid:
+            known = newest.uid, self.row_check(self._schema(newest))
+            self._guards[table] = known
+        return known[1]
+
     # --- the graph
 
     def _find(self, type_: str, name: str) -> Artifact | None:
@@ -438,9 +462,9 @@ class SchemaHandle:
         """The schema; another version of it when given."""
         return self._validation.get_schema(self.name, self.version if version is None else version)
 
-    def put(self, schema: Schema) -> Artifact:
+    def put(self, schema: Schema, *, enforce: bool | None = None) -> Artifact:
         """Keep a schema as the next version."""
-        return self._validation.put_schema(self.name, schema)
+        return self._validation.put_schema(self.name, schema, enforce=enforce)
 
     def versions(self) -> list[Artifact]:
         """All versions, oldest first."""

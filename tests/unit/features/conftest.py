@@ -32,7 +32,7 @@ def hour() -> Callable[[float], datetime]:
     return lambda hours: datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def join(engine: Engine) -> Join:
     """Join features of one source onto moments of keys; gives the features' columns.
 
@@ -53,12 +53,20 @@ def join(engine: Engine) -> Join:
         **settings: Any,
     ) -> dict[str, list[Any]]:
         types = {"k": pa.string(), "e": TS, "at": TS, "v": pa.int64(), **(schema or {})}
-        types = {name: types[name] for name in types if schema is None or name in schema or name in ("k", "e", "at")}
+        types = {
+            name: types[name]
+            for name in types
+            if schema is None or name in schema or name in ("k", "e", "at")
+        }
         filled = [{"at": row.get("e"), **row} for row in rows]
         table = pa.Table.from_pylist(filled, schema=pa.schema(types))
         source = Source.of("s", table, key=key, known_at=known_at)
-        view = FeatureView("f", entity=w.Entity("k", ["k"]), source="s", timestamp=timestamp, features=features, **settings)
-        spine = pa.table({"k": pa.array([k for k, _ in asks], types["k"]), "q": pa.array([q for _, q in asks], TS)})
+        view = FeatureView(
+            "f", entity=w.Entity("k", ["k"]), source="s", timestamp=timestamp, features=features, **settings
+        )
+        spine = pa.table(
+            {"k": pa.array([k for k, _ in asks], types["k"]), "q": pa.array([q for _, q in asks], TS)}
+        )
         views: list[AnyView] = [view]
         joined = w.join_features(spine, views, {"s": source}, engine, at="q", known=known)  # type: ignore[arg-type]
         assert joined.table.select(["k", "q"]).equals(spine)

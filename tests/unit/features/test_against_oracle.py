@@ -29,7 +29,15 @@ T0 = EPOCH - timedelta(hours=2)  # so that moments before 1970 are met
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SCHEMA = pa.schema(
-    {"id": pa.string(), "k": pa.string(), "n": pa.int64(), "x": pa.float64(), "b": pa.bool_(), "e": TS, "at": TS}
+    {
+        "id": pa.string(),
+        "k": pa.string(),
+        "n": pa.int64(),
+        "x": pa.float64(),
+        "b": pa.bool_(),
+        "e": TS,
+        "at": TS,
+    }
 )
 ENTITY = w.Entity("k", ["k"])
 
@@ -64,7 +72,9 @@ def state(rows: Rows, q: datetime, *, strict: bool, known: Known, keyed: bool) -
     return kept
 
 
-def naive(view: FeatureView, f: Aggregation, rows: Rows, k: str | None, q: datetime, known: Known, *, keyed: bool) -> Any:
+def naive(
+    view: FeatureView, f: Aggregation, rows: Rows, k: str | None, q: datetime, known: Known, *, keyed: bool
+) -> Any:
     found = state(rows, q, strict=f.over is not None, known=known, keyed=keyed)
     found = [row for row in found if k is not None and row["k"] == k and row["e"] is not None]
     if f.where is not None:
@@ -95,7 +105,10 @@ def aggregate(f: Aggregation, rows: Rows) -> Any:
     if f.op in ("min", "max"):
         return (min if f.op == "min" else max)(values)
     scaled = f.scale is not None and isinstance(values[0], float)
-    exact = [Fraction(half_away(v * 10**f.scale), 10**f.scale) if scaled and f.scale else Fraction(v) for v in values]
+    exact = [
+        Fraction(half_away(v * 10**f.scale), 10**f.scale) if scaled and f.scale else Fraction(v)
+        for v in values
+    ]
     total, n = sum(exact, Fraction(0)), len(exact)
     if f.op == "sum":
         return float(total) if f.column == "x" else int(total)
@@ -186,8 +199,12 @@ def test_every_feature_equals_the_naive_loop(
     hop = hop if any(f.over for f in chosen) else None
     view = FeatureView("v", entity=ENTITY, source="s", timestamp="e", ttl=ttl, hop=hop, features=chosen)
     rows, moments = made(raw), [(k, T0 + m * MINUTE) for k, m in asks]
-    source = Source.of("s", pa.Table.from_pylist(rows, schema=SCHEMA), key=["id"] if keyed else [], known_at="at")
-    spine = pa.table({"k": pa.array([k for k, _ in moments], pa.string()), "q": pa.array([q for _, q in moments], TS)})
+    source = Source.of(
+        "s", pa.Table.from_pylist(rows, schema=SCHEMA), key=["id"] if keyed else [], known_at="at"
+    )
+    spine = pa.table(
+        {"k": pa.array([k for k, _ in moments], pa.string()), "q": pa.array([q for _, q in moments], TS)}
+    )
 
     joined = w.join_features(spine, [view], {"s": source}, engine, at="q", known=known).table
 
@@ -221,7 +238,9 @@ def test_threads_and_row_order_change_nothing(engine: Engine) -> None:
     ]  # fmt: skip
     view = FeatureView("v", entity=ENTITY, source="s", timestamp="e", ttl="1h", features=FEATURES)
     asks = [(i % 3, i) for i in range(0, 600, 7)]
-    spine = pa.table({"k": ["KLM"[a] for a, _ in asks], "q": pa.array([T0 + m * MINUTE for _, m in asks], TS)})
+    spine = pa.table(
+        {"k": ["KLM"[a] for a, _ in asks], "q": pa.array([T0 + m * MINUTE for _, m in asks], TS)}
+    )
     found = []
     for threads, order in ((1, rows), (2, rows[::-1]), (2, sorted(rows, key=lambda r: r["n"]))):
         source = Source.of("s", pa.Table.from_pylist(order, schema=SCHEMA), key=["id"], known_at="at")
@@ -230,5 +249,7 @@ def test_threads_and_row_order_change_nothing(engine: Engine) -> None:
         one.close()
     assert found[0].equals(found[1])
     assert found[0].equals(found[2])
-    back = w.join_features(spine.take(list(range(len(asks)))[::-1]), [view], {"s": source}, engine, at="q").table
+    back = w.join_features(
+        spine.take(list(range(len(asks)))[::-1]), [view], {"s": source}, engine, at="q"
+    ).table
     assert back.take(list(range(len(asks)))[::-1]).equals(found[0])

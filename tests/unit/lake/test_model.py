@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,23 @@ def test_any_history_equals_a_list(kind: str, steps: list[tuple[str, Any, Any]],
             assert found.digest() == rows_digest(found.arrow()).text
         added = sum(i.added.n - i.removed.n for i in table.history() if i.added and i.removed)
         assert added == len(model)
+
+
+@pytest.mark.parametrize("kind", ["memory", "delta", "delta without locks"])
+def test_threads_share_a_lake(kind: str, engine: Engine, tmp_path: Path) -> None:
+    url = "memory://" if kind == "memory" else tmp_path / "lake"
+    locks = tmp_path / "locks" if kind == "delta" else None
+    lake = open_lake(url, recorder=Recorder(open_store("memory://")), engine=engine, locks=locks)
+    table = lake.table("t")
+
+    def work(worker: int) -> None:
+        for i in range(4):
+            table.append(rows(worker * 10 + i), transaction=(f"worker {worker}", i))
+            head = table.head()
+            assert head.verify() == head.digest()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert sorted(table.arrow()["id"].to_pylist()) == [w * 10 + i for w in range(4) for i in range(4)]
+    assert table.versions() == list(range(16))
+    assert lake.reconcile().commits == []

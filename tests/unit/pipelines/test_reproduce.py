@@ -56,6 +56,13 @@ STEPS = """
         w.current().lake.table("log").append({"n": [labels.n_rows]})
         return {"n": 1}
 
+    @w.step
+    def register(labels: Annotated[Any, w.Table("labels")]) -> w.Metrics:
+        with w.current().runs.start("inner") as run:
+            run.log_metric("a", 1.0)
+        w.current().models.register("own", LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
+        return {"n": 1}
+
     @w.pipeline
     def retrain():
         rows = make(None)
@@ -203,6 +210,10 @@ def test_impossible_says_why(rooms: HandBuiltRooms, shop: Any, run: PipelineRun,
     impossible(rooms.pipelines.reproduce(f"execution:{appended}"), "is of type append: only steps")
     writes = rooms.pipelines.run(shop.write).steps[0].execution
     impossible(rooms.pipelines.reproduce(writes), "writes to the workspace itself")
+    registers = rooms.pipelines.run(shop.register).steps[0].execution
+    impossible(rooms.pipelines.reproduce(registers), "may not write into the graph")
+    assert len(rooms.models.versions("own")) == 1
+    assert [r.name for r in rooms.runs.list() if r.name == "inner"] == ["inner"]
     for file in (tmp_path / "ws" / "lake" / "labels").glob("*.parquet"):
         file.unlink()
     impossible(rooms.pipelines.reproduce(run.step("make").execution), "input")

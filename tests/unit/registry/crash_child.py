@@ -13,9 +13,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from sample_models import fit
-
-from conftest import open_models
+from tests.unit.registry.conftest import open_models
+from tests.unit.registry.sample_models import fit
 from whence.registry.formats import canonical_skops
 
 _MODELS = {"logistic": fit("logistic"), "tree": fit("tree")}

@@ -182,8 +182,11 @@ def attribute(name: str, value: Any) -> Callable[[Any], None]:
         ("boosting", attribute("n_features_in_", 2)),
         ("boosting", attribute("n_trees_per_iteration_", 7)),
         ("boosting", lambda model: setattr(model, "estimators_", model.estimators_.ravel())),
-        ("isolation", attribute("estimators_features_", [np.arange(2)] * 5)),
-        ("isolation", lambda model: vars(model).update(_max_features=2, n_features_in_=2)),
+        (
+            "isolation",
+            lambda model: model.__dict__.update(_max_features=2, estimators_features_=[np.arange(2)] * 5),
+        ),
+        ("isolation", lambda model: model.__dict__.update(_max_features=2, n_features_in_=2)),
         ("isolation", attribute("estimators_features_", [])),
         ("histogram", attribute("n_features_in_", 2)),
         ("histogram", lambda model: setattr(model._bin_mapper, "is_categorical_", np.zeros(2, np.uint8))),

@@ -37,7 +37,7 @@ from whence.registry.formats import (
     type_names,
 )
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[3]
 
 
 def answers(model: Any) -> np.ndarray[Any, Any]:
@@ -71,7 +71,7 @@ def test_another_process_thread_count_and_hash_seed_give_the_same_digests() -> N
     code = (
         "from whence._base.digest import sha256_bytes\n"
         "from whence.registry.formats import canonical_skops\n"
-        "from sample_models import fit\n"
+        "from tests.unit.registry.sample_models import fit\n"
         f"for kind in {kinds}: print(kind, sha256_bytes(canonical_skops(fit(kind))))\n"
     )
     here = {kind: sha256_bytes(canonical_skops(fit(kind))) for kind in kinds}
@@ -79,7 +79,7 @@ def test_another_process_thread_count_and_hash_seed_give_the_same_digests() -> N
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
     environment["OMP_WAIT_POLICY"] = "PASSIVE"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=HERE, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     assert dict(line.split() for line in done.stdout.splitlines()) == here
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import skops.io
 from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
 
 from tests.unit.registry.conftest import open_models
 from tests.unit.registry.sample_models import make, rows
 from whence.errors import ConflictError, DeniedError, IntegrityError, NotFoundError, UsageError
-from whence.metadata import Context
+from whence.metadata import Context, Execution
 from whence.registry import (
     Column,
     Models,
@@ -77,6 +79,7 @@ def test_what_is_recorded(models: Models) -> None:
     events = [e for e in graph.list_events(artifacts=[node.uid]) if e.kind == "OUTPUT"]
     assert [e.path for e in events] == [("model", "late")]
     execution = graph.get_nodes("execution", uids=[events[0].execution])[0]
+    assert isinstance(execution, Execution)
     assert (execution.type, execution.state, execution.get("model")) == ("register", "COMPLETE", "late")
     assert version.execution == f"execution:{execution.uid}"
     contexts = {c.type: c.name for c in graph.list_contexts(artifact=node.uid)}
@@ -138,8 +141,6 @@ def test_trust_is_asked_for_again_at_load(models: Models) -> None:
 
 
 def test_a_file_of_a_model_may_be_registered(models: Models, tmp_path: Path) -> None:
-    import skops.io
-
     model = make("forest")
     skops.io.dump(model, tmp_path / "model.skops", compression=8)
     version = models.register("late", tmp_path / "model.skops", sample=sample())
@@ -210,6 +211,7 @@ def test_an_alias_moves_and_its_history_stays(models: Models) -> None:
     assert [m.reason for m in models.alias_history("late", "champion")] == ["first", "better"]
     graph = models.recorder.store
     execution = graph.get_nodes("execution", uids=[second.execution])[0]
+    assert isinstance(execution, Execution)
     assert (execution.type, execution.state) == ("set_alias", "COMPLETE")
     inputs = [e for e in graph.list_events(executions=[second.execution]) if e.kind == "INPUT"]
     named = {n.uid: n.name for n in graph.get_nodes("artifact", uids=[e.artifact for e in inputs])}
@@ -306,8 +308,6 @@ def test_a_signature_is_inferred_from_a_sample(models: Models) -> None:
 
 
 def test_three_classes_have_three_scores() -> None:
-    from sklearn.linear_model import LogisticRegression
-
     x = rows()
     model = LogisticRegression().fit(x, np.arange(len(x)) % 3)
     assert [c.name for c in infer_signature(model, sample()).outputs] == ["score_0", "score_1", "score_2"]

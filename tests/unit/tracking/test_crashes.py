@@ -18,7 +18,7 @@ from whence.tracking.runs import STARTED
 CHILD = """
 import sys
 from pathlib import Path
-from conftest import open_runs
+from tests.unit.tracking.conftest import open_runs
 runs = open_runs(Path(sys.argv[1]))
 with runs.start("r", params={"depth": 6}, flush_each=sys.argv[2] == "each") as run:
     for step in range(10):
@@ -30,7 +30,7 @@ with runs.start("r", params={"depth": 6}, flush_each=sys.argv[2] == "each") as r
 def killed_at(folder: Path, point: str, mode: str = "batch") -> None:
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder), mode],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "WHENCE_CRASH_AT": point},
         capture_output=True,
         text=True,
@@ -81,7 +81,7 @@ def test_processes_logging_at_once_lose_nothing(tmp_path: Path) -> None:
     open_runs(tmp_path)
     code = CHILD.replace("range(10)", "range(50)")
     children = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), "each"], cwd=Path(__file__).parent)
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), "each"], cwd=Path(__file__).parents[3])
         for _ in range(3)
     ]
     assert [child.wait() for child in children] == [0, 0, 0]

@@ -115,7 +115,7 @@ def test_nan_and_infinities_are_kept(runs: Runs, value: float) -> None:
 
 def test_numbers_of_numpy(runs: Runs) -> None:
     with runs.start(params={"n": np.int64(3), "grid": (1, np.float32(0.5))}) as run:  # type: ignore[dict-item]
-        run.log_metric("a", np.float32(0.5))
+        run.log_metric("a", np.float32(0.5))  # type: ignore[arg-type]
         run.log_metric("b", np.int64(7), step=np.int32(3))  # type: ignore[arg-type]
         run.log_metric("c", np.array(1.5))  # type: ignore[arg-type]
     found = runs.get(run.uid)
@@ -142,7 +142,7 @@ def test_what_is_no_key(runs: Runs, key: object) -> None:
     with runs.start() as run:
         for call in (run.log_metric, run.log_param, run.set_tag):
             with pytest.raises(UsageError) as caught:
-                call(key, 1)  # type: ignore[arg-type, operator]
+                call(key, 1)  # type: ignore[arg-type]
             assert caught.value.code == "bad-key"
 
 

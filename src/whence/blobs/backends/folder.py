@@ -33,7 +33,7 @@ from whence.blobs.base import (
     pieces,
     plain_file,
 )
-from whence.errors import BackendError, UsageError
+from whence.errors import BackendError
 
 WRITTEN: Final = register("blobs.written", "between a blob's bytes on the disk and its name")
 RENAMED: Final = register("blobs.renamed", "between a blob's name and the folder on the disk")

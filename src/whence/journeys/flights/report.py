@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from whence.drawing import Bin, Section, Series, calibration_plot, fact_list, html_table, line_chart, page, text_table
@@ -55,6 +56,7 @@ def not_beaten(outcome: Outcome) -> list[str]:
     return [name for name, m in outcome.metrics.items() if not m.beaten]
 
 
+_CHAIN = ("model", "run", "execution", "table")
 _HEAD = ("month", "labels", "coverage", "late", "mean score", "AUC baseline", "AUC champion", "log loss baseline", "log loss champion")
 
 
@@ -64,6 +66,25 @@ def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
         + tuple(f"{v:.3f}" for v in (m.baseline_auc, m.champion_auc, m.baseline_log_loss, m.champion_log_loss))
         for name, m in outcome.metrics.items()
     ]
+
+
+def _features(outcome: Outcome) -> list[tuple[str, ...]]:
+    return [
+        (name, str(v["value"]), str(v["recomputed"]), f"{v['rows']:,}")
+        for name, v in outcome.trace.values().items()
+    ]
+
+
+def _chain(outcome: Outcome) -> str:
+    """The way from the prediction to its training data, one line a step."""
+    lines, node = [outcome.trace.ref], outcome.trace.tree
+    while node is not None:
+        following = next((c for kind in _CHAIN for c in node.children if c.kind == kind), None)
+        if following is None:
+            break
+        lines.append(f"{'  ' * len(lines)}← {following.label}")
+        node = following
+    return "\n".join(lines)
 
 
 def _verdict_line(outcome: Outcome) -> str:
@@ -85,8 +106,10 @@ def to_text(outcome: Outcome, *, seconds: float, page_path: str) -> str:
         text_table(_HEAD, _rows(outcome)),
         _verdict_line(outcome),
         "Whence did one late flight's score come?",
-        outcome.trace.text(max_rows=1),
-        f"Every feature value recomputed from its raw rows: {len(outcome.trace.mismatches())} differ.",
+        _chain(outcome),
+        text_table(("feature", "value", "recomputed from raw rows", "rows"), _features(outcome)),
+        f"Every feature value recomputed from its raw rows: {len(outcome.trace.mismatches())} differ. "
+        f"All of it: whence trace {outcome.trace.ref} --workspace {Path(page_path).parent}",
         f"Reproducing {outcome.verdict.ref}: {outcome.verdict.verdict}.",
         f"Cells of the training set that know the future: {outcome.n_leaks}.",
         f"Report: {page_path}   ({seconds:.0f} s)",
@@ -116,8 +139,6 @@ def to_page(outcome: Outcome, bins: Sequence[CalibrationBin], *, calibration_mon
         for report in outcome.reports
         for a in report.anomalies
     ]
-    values = outcome.trace.values()
-    features = [(name, str(v["value"]), str(v["recomputed"]), v["rows"]) for name, v in values.items()]
     landed = [(name, n, outcome.versions[name]) for name, n in outcome.rows.items()]
     sections = [
         Section("What landed", [html_table(["table", "rows", "version"], landed)]),
@@ -138,7 +159,7 @@ def to_page(outcome: Outcome, bins: Sequence[CalibrationBin], *, calibration_mon
             "One late flight, down to its rows",
             [
                 f"{outcome.trace.ref}; every value below was recomputed from its raw rows in plain Python.",
-                html_table(["feature", "value", "recomputed", "rows"], features),
+                html_table(["feature", "value", "recomputed", "rows"], _features(outcome)),
             ],
         ),
         Section(

@@ -9,17 +9,19 @@ TRAINING, SERVING = "TRAINING", "SERVING"
 
 
 def reviewed_arrivals(inferred: Schema) -> Schema:
-    """What a landed flight must be. An arrival before its departure is no arrival."""
-    return inferred.required("flight_id", "carrier", "origin", "dest", "dep_at", "arr_at").rule(
+    """What a landed flight must be. An arrival before its departure is no arrival.
+
+    The destinations of one quarter are not those of the year, so they are no domain.
+    """
+    return inferred.edit("dest", domain=None).required("flight_id", "carrier", "origin", "dest", "dep_at", "arr_at").rule(
         "arrival after departure", "arr_at > dep_at"
     )
 
 
 def reviewed_schedule(inferred: Schema) -> Schema:
     """What a planned flight must be. Null tail numbers mark cancelled flights: never a feature."""
-    return inferred.required("flight_id", "carrier", "origin", "dest", "sched_dep_at", "features_at").optional(
-        "tailnum"
-    )
+    required = ("flight_id", "carrier", "origin", "dest", "sched_dep_at", "features_at")
+    return inferred.edit("dest", domain=None).required(*required).optional("tailnum")
 
 
 def reviewed_weather(inferred: Schema) -> Schema:
@@ -29,18 +31,21 @@ def reviewed_weather(inferred: Schema) -> Schema:
 
 def reviewed_spine(inferred: Schema) -> Schema:
     """A flight to learn from or to score: the label exists in training, not in serving."""
-    return inferred.environments(TRAINING, SERVING).not_in_environment(SERVING, "late")
+    return inferred.edit("dest", domain=None).environments(TRAINING, SERVING).not_in_environment(SERVING, "late")
 
 
 _REVIEWS = {"arrivals": reviewed_arrivals, "schedule": reviewed_schedule, "weather": reviewed_weather}
 
 
 def learn_schemas(ws: Workspace) -> None:
-    """Statistics of the first quarter, schemas from them, reviewed and stored."""
+    """Statistics of the first quarter, schemas from them, reviewed and stored.
+
+    The schema of arrivals is enforced: from now on a row that breaks it is refused.
+    """
     for name, review in _REVIEWS.items():
         statistics = ws.validation.statistics(ws.table(name).head())
         inferred = ws.validation.infer_schema(statistics, robust_ranges=name == "weather")
-        ws.validation.put_schema(name, review(inferred))
+        ws.validation.put_schema(name, review(inferred), enforce=name == "arrivals")
 
 
 def learn_spine_schema(ws: Workspace) -> None:
@@ -50,5 +55,8 @@ def learn_spine_schema(ws: Workspace) -> None:
 
 
 def validate_feeds(ws: Workspace) -> list[Report]:
-    """Each feed's newest version against its schema."""
-    return [ws.validation.validate(ws.table(name).head(), name) for name in _REVIEWS]
+    """Each feed against its schema; the spine with its label in training, without it in serving."""
+    feeds = [ws.validation.validate(ws.table(name).head(), name) for name in _REVIEWS]
+    labelled = ws.validation.validate(ws.table("train.labels").head(), "spine", environment=TRAINING)
+    unlabelled = ws.validation.validate(ws.table("schedule").head(), "spine", environment=SERVING)
+    return [*feeds, labelled, unlabelled]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
 import numpy as np
@@ -23,7 +23,7 @@ from whence.lake import TableVersion
 from whence.pipelines import Metrics, Model, ModelOutput, Table, current, latest, model, pipeline, step
 from whence.stats import auc, log_loss
 
-HOLDOUT_DAYS: Final = 17
+HOLDOUT_SHARE: Final = 0.2
 TRUSTED: Final = ("whence.journeys.flights.models.RateTable",)
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -45,9 +45,9 @@ def target(rows: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def held_out(rows: pa.Table) -> npt.NDArray[np.bool_]:
-    """The last days of the rows: what a learner is judged by before it learns from all of them."""
+    """The last fifth of the time covered: what a learner is judged by before it learns from all rows."""
     at = rows[SPINE_TIME].cast(pa.int64()).to_numpy()
-    return np.asarray(at >= at.max() - timedelta(days=HOLDOUT_DAYS) // timedelta(microseconds=1))
+    return np.asarray(at >= at.max() - (at.max() - at.min()) * HOLDOUT_SHARE)
 
 
 def judged(y: npt.NDArray[np.int64], score: Floats) -> dict[str, float]:

@@ -55,10 +55,17 @@ class Outcome:
 
 def tell(ws: Workspace, clock: ReplayClock, *, last: date = LAST_DAY) -> Outcome:
     """Run the journey, or what is left of it, with flights scored from April up to `last`."""
+    return look(ws, make(ws, clock, last=last))
+
+
+def make(
+    ws: Workspace, clock: ReplayClock, *, first: date = FIRST_DAY, last: date = LAST_DAY
+) -> PipelineRun:
+    """The part that writes: ingest from `first`, learn up to the end of March, score up to `last`."""
     feeds = load_feeds()
-    prepare(ws)
-    with progress("January to March arrive", total=90) as step:
-        for day in days(FIRST_DAY, FIRST_SCORED - timedelta(days=1)):
+    prepare(ws, feeds)
+    with progress("January to March arrive", total=(FIRST_SCORED - first).days) as step:
+        for day in days(first, FIRST_SCORED - timedelta(days=1)):
             land(ws, clock, feeds, day)
             step()
     learn_schemas(ws)
@@ -66,13 +73,18 @@ def tell(ws: Workspace, clock: ReplayClock, *, last: date = LAST_DAY) -> Outcome
     learned = train(ws)
     learn_spine_schema(ws)
     with progress("April onwards arrives and is scored", total=(last - FIRST_SCORED).days + 1) as step:
-        for first, end in pieces(ws, last):
-            for day in days(first, end):
+        for begin, end in pieces(ws, last):
+            for day in days(begin, end):
                 land(ws, clock, feeds, day)
                 step()
-            score(ws, first, end)
-    land_arrivals(ws, feeds["arrivals"], last + timedelta(days=1))
-    with progress("evaluation, trace, reproduction", total=5) as step:
+            score(ws, begin, end)
+    _land_feed(ws, feeds["arrivals"], last + timedelta(days=1))  # who was in the air at midnight
+    return learned
+
+
+def look(ws: Workspace, learned: PipelineRun) -> Outcome:
+    """The part that looks: validate, evaluate, trace, reproduce, search for leaks."""
+    with progress("validation, evaluation, trace, reproduction, leaks", total=5) as step:
         reports = validate_feeds(ws)
         step()
         metrics = evaluate(ws)
@@ -83,7 +95,7 @@ def tell(ws: Workspace, clock: ReplayClock, *, last: date = LAST_DAY) -> Outcome
         step()
         leaks = ws.features.leaks(ws.table("train.late").head()).n_cells
         step()
-    counts = _counts(ws)
+    n_predictions, n_labels = _counts(ws)
     return Outcome(
         rows={name: ws.table(name).head().n_rows for name in TABLES},
         versions={name: ws.table(name).head().version for name in ws.lake.list()},
@@ -91,8 +103,8 @@ def tell(ws: Workspace, clock: ReplayClock, *, last: date = LAST_DAY) -> Outcome
         learned=learned,
         champion=ws.models.get("late@champion").ref,
         baseline=ws.models.get("late@baseline").ref,
-        n_predictions=counts[0],
-        n_labels=counts[1],
+        n_predictions=n_predictions,
+        n_labels=n_labels,
         metrics=metrics,
         trace=trace,
         verdict=verdict,
@@ -105,10 +117,10 @@ def days(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(days=n) for n in range((last - first).days + 1))
 
 
-def prepare(ws: Workspace) -> None:
+def prepare(ws: Workspace, feeds: dict[str, Feed]) -> None:
     """Declare the tables, and land the registers that are known before the year begins."""
     registers = load_registers()
-    samples = {**registers, **{name: feed.rows for name, feed in load_feeds().items()}}
+    samples = {**registers, **{name: feed.rows for name, feed in feeds.items()}}
     for name, spec in TABLES.items():
         ws.lake.create(
             name,
@@ -128,11 +140,6 @@ def land(ws: Workspace, clock: ReplayClock, feeds: dict[str, Feed], day: date) -
     for feed in feeds.values():
         _land_feed(ws, feed, day)
     crash_point(AFTER_DAY)
-
-
-def land_arrivals(ws: Workspace, feed: Feed, day: date) -> None:
-    """The landings of the day after the last one scored: flights that were in the air at midnight."""
-    _land_feed(ws, feed, day)
 
 
 def _land_feed(ws: Workspace, feed: Feed, day: date) -> None:

@@ -12,7 +12,7 @@ import skops
 from skops.io import dumps, get_untrusted_types, loads
 from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
-from whence.errors import DeniedError, UsageError, WhenceError
+from whence.errors import DeniedError, UsageError
 from whence.registry.backends.archive import SCHEMA, malformed, read_archive
 from whence.registry.backends.canonical import canonical_archive
 from whence.registry.backends.reviewed import REVIEWED, check_contents
@@ -41,8 +41,7 @@ class SkopsFormat(ModelFormat):
 
     def save(self, model: object, *, trust: Trust = ()) -> bytes:
         data = _dump(model)
-        self._require_trusted(data, trust, "saved")
-        again = _dump(self.load(data, trust=trust))
+        again = _dump(_construct(data, type_names(trust), "saved"))
         if again != data:
             raise UsageError(
                 f"a {type(model).__name__} like this does not come back from a skops file as it was",
@@ -53,33 +52,37 @@ class SkopsFormat(ModelFormat):
 
     def load(self, data: bytes, *, trust: Trust = ()) -> object:
         read_archive(data)
-        self._require_trusted(data, trust, "loaded")
-        try:
-            model = loads(data, trusted=sorted(REVIEWED | type_names(trust)))
-        except UntrustedTypesFoundException as error:
-            raise malformed("its types are other than those it declares") from error
-        except WhenceError:
-            raise
-        except Exception as error:  # any failure of construction is the file's
-            raise malformed(f"it cannot be put together ({type(error).__name__}: {error})") from error
-        check_contents(model)
-        return model
+        return _construct(data, type_names(trust), "loaded")
 
     def canonical(self, data: bytes) -> bytes:
         return canonical_archive(read_archive(data))
 
     def untrusted(self, data: bytes, *, trust: Trust = ()) -> list[str]:
         read_archive(data)
-        try:
-            found = get_untrusted_types(data=data)
-        except Exception as error:  # any failure of reading is the file's
-            raise malformed(f"its types cannot be listed ({type(error).__name__}: {error})") from error
-        return sorted(set(found) - REVIEWED - type_names(trust))
+        return _list_untrusted(data, type_names(trust))
 
-    def _require_trusted(self, data: bytes, trust: Trust, done: str) -> None:
-        unknown = self.untrusted(data, trust=trust)
-        if unknown:
-            raise untrusted_types(unknown, done)
+
+def _construct(data: bytes, trust: frozenset[str], done: str) -> object:
+    """The model in an archive that was checked."""
+    unknown = _list_untrusted(data, trust)
+    if unknown:
+        raise untrusted_types(unknown, done)
+    try:
+        model = loads(data, trusted=sorted(REVIEWED | trust))
+    except UntrustedTypesFoundException as error:
+        raise malformed("its types are other than those it declares") from error
+    except Exception as error:  # any failure of construction is the file's
+        raise malformed(f"it cannot be put together ({type(error).__name__}: {error})") from error
+    check_contents(model)
+    return model
+
+
+def _list_untrusted(data: bytes, trust: frozenset[str]) -> list[str]:
+    try:
+        found = get_untrusted_types(data=data)
+    except Exception as error:  # any failure of reading is the file's
+        raise malformed(f"its types cannot be listed ({type(error).__name__}: {error})") from error
+    return sorted(set(found) - REVIEWED - trust)
 
 
 def _dump(model: object) -> bytes:

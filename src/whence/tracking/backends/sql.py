@@ -8,7 +8,18 @@ import threading
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from whence.database import Database, Prepared
 from whence.tracking.backends.search import find_statement
@@ -26,7 +37,9 @@ class _Statements:
     """What a write runs, compiled once: a run must cost what its commits cost."""
 
     def __init__(self, dialect: Dialect) -> None:
-        run, key, uid = bindparam("run_"), bindparam("key_"), bindparam("uid_")
+        run: BindParameter[int] = bindparam("run_")
+        key: BindParameter[int] = bindparam("key_")
+        uid: BindParameter[str] = bindparam("uid_")
         # FOR UPDATE locks the run's row where several may write at once; SQLite has one writer anyhow.
         self.find_run = Prepared(
             dialect, select(RUN.c.id, RUN.c.n_logged).where(RUN.c.uid == uid).with_for_update()
