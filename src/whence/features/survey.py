@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
@@ -186,7 +187,7 @@ def _addend(i: int, column: str, scale: int | None, row: dict[str, Any], reading
         sql = f"CAST(replace(CAST({from_source(column)} AS VARCHAR), '.', '') AS {big})"
         if type_.precision + type_.scale <= 18:
             sql = f"CAST({from_source(column)} * {factor} AS {big})"
-        return _exact(column, scale, sql, factor, int(lo * factor), int(hi * factor), big)
+        return _exact(column, scale, sql, factor, int(Fraction(lo) * factor), int(Fraction(hi) * factor), big)
     whole = "INTEGER" if pa.types.is_boolean(type_) else "BIGINT"
     return _exact(
         column, scale, f"CAST(CAST({from_source(column)} AS {whole}) AS {big})", 1, int(lo), int(hi), big
@@ -194,7 +195,7 @@ def _addend(i: int, column: str, scale: int | None, row: dict[str, Any], reading
 
 
 def _float_addend(i: int, column: str, scale: int | None, row: dict[str, Any], reading: Reading) -> Addend:
-    lo, hi = row[f"lo{i}"] or 0.0, row[f"hi{i}"] or 0.0
+    least, most = Fraction(row[f"lo{i}"] or 0), Fraction(row[f"hi{i}"] or 0)
     value, big = f"CAST({from_source(column)} AS DOUBLE)", reading.dialect.big
     if scale is not None:
         if row[f"odd{i}"]:
@@ -207,13 +208,15 @@ def _float_addend(i: int, column: str, scale: int | None, row: dict[str, Any], r
         factor = 10**scale
         # `round` is half away from zero, as in C
         sql = f"CAST(round({value} * {float(factor)!r}) AS {big})"
-        return _exact(column, scale, sql, factor, math.floor(lo * factor), math.ceil(hi * factor), big)
+        lo, hi = math.floor(least * factor), math.ceil(most * factor)
+        return _exact(column, scale, sql, factor, lo, hi, big)
     shift = next((s for s in SHIFTS if row[f"whole{i}_{s}"] is not False), None)
     if shift is None or row[f"odd{i}"]:
         return Addend(column, scale, value, 1, 0, exact=False)
     factor = 1 << shift
     sql = f"CAST({value} * {float(factor)!r} AS {big})"
-    return replace(_exact(column, scale, sql, factor, int(lo * factor), int(hi * factor), big), binary=True)
+    lo, hi = int(least * factor), int(most * factor)
+    return replace(_exact(column, scale, sql, factor, lo, hi, big), binary=True)
 
 
 def _exact(column: str, scale: int | None, sql: str, unit: int, lo: int, hi: int, big: str) -> Addend:
@@ -232,12 +235,16 @@ def half_bits(addend: Addend) -> int:
 
 def halves_fit(addend: Addend, survey_: Survey) -> bool:
     """Whether the squares fit when the values are cut in two."""
-    return addend.exact and 2 * (half_bits(addend) + survey_.count_bits) + 2 <= MAX_BITS
+    return (
+        addend.exact
+        and addend.bits < MAX_BITS
+        and 2 * (half_bits(addend) + survey_.count_bits) + 2 <= MAX_BITS
+    )
 
 
 def fits(addend: Addend, survey_: Survey, *, squared: bool = False) -> bool:
     """Whether sums (or n Σv² - (Σv)²) of the addend stay within 128 bits."""
-    if not addend.exact:
+    if not addend.exact or addend.bits >= MAX_BITS:
         return False
     if squared:
         return 2 * (addend.spread_bits + survey_.count_bits) + 2 <= MAX_BITS

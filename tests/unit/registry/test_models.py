@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.unit.registry.conftest import open_models
 from tests.unit.registry.sample_models import make, rows
-from whence.errors import ConflictError, DeniedError, IntegrityError, NotFoundError, UsageError
-from whence.metadata import Context, Execution
+from whence.errors import BackendError, ConflictError, DeniedError, IntegrityError, NotFoundError, UsageError
+from whence.metadata import Artifact, Context, Execution
 from whence.registry import (
     Column,
     Models,
@@ -354,3 +354,21 @@ def test_contexts_around_the_caller_are_kept(models: Models) -> None:
         version = models.register("late", make("logistic"))
     contexts = {c.type: c.name for c in models.recorder.store.list_contexts(artifact=version.uid)}
     assert contexts["Experiment"] == "nightly"
+
+
+def test_a_full_disk_leaves_no_version(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(data: object) -> str:
+        raise BackendError("no space is left", code="store-full", retryable=True)
+
+    monkeypatch.setattr(models._blobs, "put", full)
+    with pytest.raises(BackendError) as caught:
+        models.register("late", make("logistic"))
+    assert caught.value.code == "store-full"
+    monkeypatch.undo()
+    assert models.versions("late") == []
+    graph = models.recorder.store
+    assert [
+        n.state for n in graph.find_nodes("artifact", type_="Model").nodes if isinstance(n, Artifact)
+    ] == ["ABANDONED"]
+    assert models.register("late", make("logistic")).version == 2
+    assert models.recorder.recover().n == 0

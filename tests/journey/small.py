@@ -1,0 +1,59 @@
+"""The journey made small: learn from the last days of March, score the first days of April.
+
+As a program (``python small.py FOLDER``) it runs the writing part in a process that tests may kill.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import whence
+from whence._base.clock import ReplayClock
+from whence._base.rows import rows_digest
+from whence.journeys.flights.feeds import midnight
+from whence.journeys.flights.story import make
+
+FIRST: Final = date(2013, 3, 27)
+LAST: Final = date(2013, 4, 2)
+#: Columns that tell when and by whom it was done, not what.
+WALL: Final = frozenset({"scored_at"})
+
+
+def run(folder: Path) -> None:
+    clock = ReplayClock(midnight(FIRST))
+    with whence.connect(folder, clock=clock, compute_threads=1) as ws:
+        make(ws, clock, first=FIRST, last=LAST)
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """What the workspace holds, as far as it does not tell when it was made."""
+    with whence.connect(folder, read_only=True) as ws:
+        tables = {}
+        for name in ws.lake.list():
+            head = ws.table(name).head()
+            tables[name] = rows_digest(head.arrow([c for c in head.schema.names if c not in WALL])).text
+        models = [(m.ref, m.digest) for m in ws.models.versions("late")]
+        return {"tables": tables, "models": models, "aliases": dict(ws.models.aliases("late"))}
+
+
+def unsettled(folder: Path) -> list[str]:
+    """What is wrong with the graph: running executions, pending outputs, live things without bytes."""
+    wrong = []
+    with whence.connect(folder, read_only=True) as ws:
+        wrong += [f"RUNNING {e.type} {e.uid}" for e in ws.graph.find_nodes("execution", state="RUNNING").nodes]
+        wrong += [f"PENDING {a.type} {a.name}" for a in ws.graph.find_nodes("artifact", state="PENDING").nodes]
+        for artifact in ws.graph.find_nodes("artifact", state="LIVE", type_="TableVersion").nodes:
+            version = artifact.get("version")
+            if version not in ws.table(str(artifact.get("table"))).versions():
+                wrong.append(f"LIVE without commit {artifact.name}")
+        for artifact in ws.graph.find_nodes("artifact", state="LIVE", type_="Model").nodes:
+            if not ws.blobs.exists(str(artifact.get("digest"))):
+                wrong.append(f"LIVE without blob {artifact.name}")
+    return wrong
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]))
