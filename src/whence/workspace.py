@@ -269,9 +269,15 @@ class Workspace:
         """A table by name; it need not exist yet."""
         return self.lake.table(name)
 
-    def sql(self, query: str, *, parameters: Mapping[str, object] | None = None) -> pa.Table:
-        """Rows of a query over tables and views; ``FROM flights VERSION AS OF 11`` travels in time."""
-        return self.lake.sql(query, parameters=parameters)
+    def sql(
+        self,
+        query: str,
+        *,
+        relations: Mapping[str, object] | None = None,
+        parameters: Mapping[str, object] | None = None,
+    ) -> pa.Table:
+        """Rows of a query over tables, views and given relations; ``FROM flights VERSION AS OF 11`` travels in time."""
+        return self.lake.sql(query, relations=relations, parameters=parameters)
 
     def schema(self, name: str) -> SchemaHandle:
         """The kept schema of a table, all its versions, and what can be done with it."""
@@ -313,7 +319,7 @@ class Workspace:
         if self.database is None:
             return
         with file_lock(self.folder / _LOCKS / "settle.lock", what="opening the workspace", timeout_s=60):
-            _ = (self.lake, self.models, self.serving)  # each tells the recorder how to find its outputs
+            _ = (self.lake, self.models)  # each tells the recorder how to find its outputs
             recovered = self.recorder.recover()
             self.lake.reconcile()
         if recovered.rolled_forward or recovered.failed:

@@ -16,7 +16,7 @@ from whence._base.rows import rows_digest
 from whence.journeys.flights.feeds import midnight
 from whence.journeys.flights.story import make
 
-FIRST: Final = date(2013, 3, 27)
+FIRST: Final = date(2013, 3, 17)
 LAST: Final = date(2013, 4, 2)
 #: Columns that tell when and by whom it was done, not what.
 WALL: Final = frozenset({"scored_at"})

@@ -287,9 +287,10 @@ def with_provenance(
 
 
 def provenance_of(table: pa.Table) -> dict[str, Any] | None:
-    """What `with_provenance` wrote; None when the table does not carry it."""
+    """What `with_provenance` wrote; None when the table does not carry it (a query's result carries other facts)."""
     text = (table.schema.metadata or {}).get(METADATA_KEY)
-    return None if text is None else json.loads(text)
+    found = None if text is None else json.loads(text)
+    return found if isinstance(found, dict) and "definitions" in found else None
 
 
 __all__ = ["METADATA_KEY", "Joined", "Reconciliation", "group_views", "join_features", "microseconds"]

@@ -117,16 +117,14 @@ class Runner:
         whole = as_pipeline(find_entry(module, name))
         graph = whole.trace(**{**self._params(whole.name, run_key), **params})
         call = graph.call(call_name)
+        if call.upstream and self._find_context(whole.name, run_key) is None:
+            raise _waits(call.name, run_key, min(call.upstream))  # a run is begun by a step that can run
         with self._exclusive(whole.name, f"{run_key}\n{call_name}"), ExitStack() as stack:
             state = self._begin(whole, graph, run_key, resume=True)
             stack.enter_context(self._recorder.within(state.context))
             for upstream in graph:
                 if upstream.name in call.upstream and self.executor.done(state, upstream) is None:
-                    raise ConflictError(
-                        f"step {call.name!r} of run {run_key!r} waits for {upstream.name!r}, which is not complete",
-                        code="step-upstream",
-                        hint=f"run {upstream.name!r} first",
-                    )
+                    raise _waits(call.name, run_key, upstream.name)
             return self.executor.done(state, call) or self.executor.run(state, call, cache=True)
 
     def get(self, pipeline: str, key: str) -> PipelineRun:
@@ -341,6 +339,14 @@ def find_entry(module: str, name: str) -> Any:
     if not hasattr(loaded, name):
         raise NotFoundError("pipeline", f"{module}:{name}", near=[f"{module}:{n}" for n in vars(loaded)])
     return getattr(loaded, name)
+
+
+def _waits(call: str, key: str, upstream: str) -> ConflictError:
+    return ConflictError(
+        f"step {call!r} of run {key!r} waits for {upstream!r}, which is not complete",
+        code="step-upstream",
+        hint=f"run {upstream!r} first",
+    )
 
 
 def _run_of(context: Context, steps: Sequence[StepRun]) -> PipelineRun:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
-from whence._base.digest import sha256_bytes, spec_digest
+from whence._base.digest import spec_digest
 from whence._base.refs import Ref
 from whence.errors import NotFoundError, UsageError
 from whence.lake import Table as TableHandle
@@ -35,6 +35,8 @@ class Given:
     digest: str
     artifact: Artifact | None = None
     inline: Value = None
+    version: TableVersion | ModelVersion | None = field(default=None, compare=False, repr=False)
+    """What the reference stood for when it was resolved."""
 
     def to_dict(self) -> dict[str, Value]:
         """The input as it is stored with the step."""
@@ -95,7 +97,7 @@ class Inputs:
             version = self._pinned(slot.name, pins)
         else:
             raise _misfit(step, param, slot, value)
-        return Given(param, slot, version.ref, version.digest(), version.artifact())
+        return Given(param, slot, version.ref, version.digest(), version.artifact(), version=version)
 
     def _pinned(self, name: str, pins: Mapping[str, int]) -> TableVersion:
         handle = self._rooms.lake.table(name)
@@ -116,7 +118,9 @@ class Inputs:
             version = self._rooms.models.get(slot.name) if "@" in slot.name else self._newest(slot.name)
         else:
             raise _misfit(step, param, slot, value)
-        return Given(param, slot, version.ref, version.digest, self._rooms.models.artifact(version))
+        return Given(
+            param, slot, version.ref, version.digest, self._rooms.models.artifact(version), version=version
+        )
 
     def _newest(self, name: str) -> ModelVersion:
         versions = self._rooms.models.versions(name)
@@ -128,11 +132,8 @@ class Inputs:
 
     def load(self, given: Given) -> object:
         """The value a step gets: a pinned `TableVersion`, a `ModelVersion`, metrics, or a `Report`."""
-        if given.slot.kind == "table":
-            ref = Ref.parse(given.ref)
-            return self._rooms.lake.table(ref.name).at(ref.number or 0)
-        if given.slot.kind == "model":
-            return self._rooms.models.get(given.ref)
+        if given.slot.kind in ("table", "model"):
+            return given.version
         if given.slot.kind == "report":
             facts = given.inline if isinstance(given.inline, Mapping) else {}
             data = self._rooms.blobs.get(given.digest)
@@ -140,18 +141,6 @@ class Inputs:
             return Report(data, str(facts.get("media_type", "text/plain")), str(name) if name else None)
         assert isinstance(given.inline, Mapping)
         return {str(k): float(v) for k, v in given.inline.items() if isinstance(v, int | float)}
-
-    def digest_of(self, given: Given) -> Given:
-        """The same input with its digest read again."""
-        if given.slot.kind == "table":
-            ref = Ref.parse(given.ref)
-            return replace(given, digest=self._rooms.lake.table(ref.name).at(ref.number or 0).digest())
-        return given
-
-
-def digest_of_report(report: Report) -> str:
-    """The digest of a report's bytes."""
-    return sha256_bytes(report.data)
 
 
 def _misfit(step: str, param: str, slot: Slot, value: object) -> UsageError:

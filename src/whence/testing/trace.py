@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whence._base.ids import derived_uid
-from whence.metadata.backends.memory import MemoryStore
+from whence.metadata import MetadataStore, open_store
 from whence.metadata.types import (
     Artifact,
     Change,
@@ -34,7 +34,7 @@ EXECUTIONS: Final = ("append", "overwrite", "delete", "point_in_time", "step", "
 class Story:
     """Writes nodes with names that are the same each time."""
 
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: MetadataStore = field(default_factory=lambda: open_store("memory://"))
     n: int = 0
 
     def __post_init__(self) -> None:

@@ -227,9 +227,7 @@ class Validation:
             f"schema {name!r} is being changed by others", code="schema-contested", hint="retry"
         )
 
-    def _put_schema(
-        self, name: str, schema: Schema, newest: Artifact | None, *, enforced: bool
-    ) -> Artifact:
+    def _put_schema(self, name: str, schema: Schema, newest: Artifact | None, *, enforced: bool) -> Artifact:
         source = self._find("Statistics", schema.source) if schema.source else None
         version = 1 if newest is None else _version(newest) + 1
         inputs = [(a, (p,)) for a, p in ((source, "statistics"), (newest, "before")) if a is not None]

@@ -197,7 +197,7 @@ def test_a_hit_needs_the_rows_as_they_were(rooms: HandBuiltRooms, shop: Any, tmp
     assert (reason.what, reason.name) == ("output", "table:train.late@0")
 
 
-def test_uncacheable_says_why_and_runs(rooms: HandBuiltRooms, project: Any) -> None:
+def test_uncacheable_says_why_and_runs(rooms: HandBuiltRooms, project: Any, shop: Any) -> None:
     module = changed(
         project, "return pc.multiply(column, factor)", "return getattr(pc, 'multi' + 'ply')(column, factor)"
     )

@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from whence._base.arrow import TS
 from whence._base.crash import VARIABLE
 from whence.errors import IntegrityError, NotFoundError, UnsupportedError, UsageError
-from whence.features import Entity, FeatureView, count, given, mean
+from whence.features import AnyView, Entity, FeatureView, count, given, mean
 from whence.metadata import Execution
 from whence.serving import ScoreResult, find_prediction
 from whence.serving.batch import check_keys
@@ -34,7 +34,7 @@ DELAYS = FeatureView(
     timestamp="arr_at",
     features=[mean("delay", over="7d"), count(over="7d")],
 )
-VIEWS = [DELAYS, given("distance")]
+VIEWS: list[AnyView] = [DELAYS, given("distance")]
 
 
 def schedule_rows(n: int) -> pa.Table:

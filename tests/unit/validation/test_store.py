@@ -187,6 +187,27 @@ class TestSchemas:
         assert not validation.schema("nothing").exists
         assert validation.schema("flights").exists
 
+    def test_enforcing_is_a_version_of_its_own_and_stays_until_taken_back(
+        self, validation: Validation
+    ) -> None:
+        assert validation.find_guard("flights") is None
+        validation.put_schema("flights", self.SCHEMA)
+        assert validation.find_guard("flights") is None
+        second = validation.put_schema("flights", self.SCHEMA, enforce=True)
+        assert (second.name, second.get("enforced"), second.get("changes")) == ("flights@2", True, [])
+        assert validation.put_schema("flights", self.SCHEMA).uid == second.uid
+        guard = validation.find_guard("flights")
+        assert guard is not None
+        assert guard is validation.find_guard("flights")
+        assert guard(pa.table({"dep": [1, None]})) == ([True, False], [None, "dep is missing"])
+        third = validation.put_schema("flights", self.SCHEMA.edit("dep", max=0))
+        assert third.get("enforced") is True
+        stricter = validation.find_guard("flights")
+        assert stricter is not None
+        assert stricter(pa.table({"dep": [1]})) == ([False], ["dep 1 is above 0"])
+        validation.schema("flights").put(self.SCHEMA, enforce=False)
+        assert validation.find_guard("flights") is None
+
     @pytest.mark.parametrize("name", ["", "a@b", "a/b", "a b"])
     def test_bad_names(self, validation: Validation, name: str) -> None:
         with pytest.raises(UsageError, match="bad-name"):
@@ -204,7 +225,7 @@ class TestSchemas:
     def test_endless_contention_is_a_conflict(
         self, validation: Validation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(*args: object) -> Artifact:
+        def refuse(*args: object, **options: object) -> Artifact:
             raise ConflictError("somebody runs it", code="execution-running")
 
         monkeypatch.setattr(validation, "_put_schema", refuse)

@@ -50,22 +50,25 @@ class FeedDay:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One feed: its whole year, with the New York day number on which each row becomes known."""
+    """One feed: its whole year in the order of the New York day on which each row becomes known."""
 
     name: str
     rows: pa.Table
     day: npt.NDArray[np.int32]
     last_day: date
 
+    @classmethod
+    def of(cls, name: str, rows: pa.Table, day: npt.NDArray[np.int32], last_day: date) -> Feed:
+        """A feed of rows in any order; rows of one day keep theirs."""
+        order = np.argsort(day, kind="stable")
+        return cls(name, rows.take(pa.array(order)).combine_chunks(), day[order], last_day)
+
     def days(self, first: date, last: date) -> Iterator[FeedDay]:
         """The days of the feed from `first` to `last`, both included, also the empty ones."""
-        order = np.argsort(self.day, kind="stable")
-        sorted_days = self.day[order]
-        by_day = self.rows.take(pa.array(order)).combine_chunks()
         day = first
         while day <= min(last, self.last_day):
-            lo, hi = np.searchsorted(sorted_days, [day.toordinal(), day.toordinal() + 1])
-            rows = by_day.slice(lo, hi - lo)
+            lo, hi = np.searchsorted(self.day, [day.toordinal(), day.toordinal() + 1])
+            rows = self.rows.slice(lo, hi - lo)
             yield FeedDay(self.name, day, rows, midnight(day + timedelta(days=1)) - timedelta(microseconds=1))
             day += timedelta(days=1)
 
@@ -150,7 +153,7 @@ def _schedule(flights: pa.Table) -> Feed:
     known = pa.array([midnight(d) for d in dates], TS).take(pa.array(which))
     columns = ["flight_id", "date", "carrier", "flight", "tailnum", "origin", "dest", "distance"]
     columns += ["sched_dep_at", "features_at"]
-    return Feed("schedule", flights.select(columns).append_column("known_at", known), days, LAST_DAY)
+    return Feed.of("schedule", flights.select(columns).append_column("known_at", known), days, LAST_DAY)
 
 
 def _arrivals(flights: pa.Table) -> Feed:
@@ -162,14 +165,14 @@ def _arrivals(flights: pa.Table) -> Feed:
     rows = landed.select(columns)
     for name, values in (("dep_at", departed), ("arr_at", arrived), ("known_at", arrived)):
         rows = rows.append_column(name, _instants(values))
-    return Feed("arrivals", rows, _new_york_day(arrived), date(2014, 1, 1))
+    return Feed.of("arrivals", rows, _new_york_day(arrived), date(2014, 1, 1))
 
 
 def _weather() -> Feed:
     raw = raw_weather()
     known = _micros(raw["time_hour"]) + _HOUR_US
     rows = raw.rename_columns(["observed_at" if c == "time_hour" else c for c in raw.column_names])
-    return Feed("weather", rows.append_column("known_at", _instants(known)), _new_york_day(known), LAST_DAY)
+    return Feed.of("weather", rows.append_column("known_at", _instants(known)), _new_york_day(known), LAST_DAY)
 
 
 def load_feeds() -> dict[str, Feed]:

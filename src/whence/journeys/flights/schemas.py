@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from whence.validation import Report, Schema
 from whence.workspace import Workspace
 
@@ -54,9 +56,14 @@ def learn_spine_schema(ws: Workspace) -> None:
     ws.validation.put_schema("spine", reviewed_spine(ws.validation.infer_schema(statistics)))
 
 
-def validate_feeds(ws: Workspace) -> list[Report]:
-    """Each feed against its schema; the spine with its label in training, without it in serving."""
-    feeds = [ws.validation.validate(ws.table(name).head(), name) for name in _REVIEWS]
+def validate_feeds(ws: Workspace, versions: Mapping[str, int]) -> list[Report]:
+    """Each feed as it was when the learners learned, against its schema; the spine with and without its label.
+
+    Args:
+        ws: The workspace.
+        versions: The versions the training was pinned to.
+    """
+    feeds = [ws.validation.validate(ws.table(name).at(versions[name]), name) for name in _REVIEWS]
     labelled = ws.validation.validate(ws.table("train.labels").head(), "spine", environment=TRAINING)
     unlabelled = ws.validation.validate(ws.table("schedule").head(), "spine", environment=SERVING)
     return [*feeds, labelled, unlabelled]

@@ -85,7 +85,7 @@ def make(
 def look(ws: Workspace, learned: PipelineRun) -> Outcome:
     """The part that looks: validate, evaluate, trace, reproduce, search for leaks."""
     with progress("validation, evaluation, trace, reproduction, leaks", total=5) as step:
-        reports = validate_feeds(ws)
+        reports = validate_feeds(ws, learned.pins)
         step()
         metrics = evaluate(ws)
         step()
