@@ -31,8 +31,34 @@ if TYPE_CHECKING:
         UsageError,
         WhenceError,
     )
-    from whence.features import Entity, FeatureView, calendar, category, count, first, given, last, max, mean, min, std, sum
-    from whence.pipelines import Metrics, Model, Report, Table, current, every, latest, model, on_alert, pipeline, step
+    from whence.features import (
+        Entity,
+        FeatureView,
+        calendar,
+        category,
+        count,
+        first,
+        given,
+        last,
+        max,  # noqa: A004 - the word of the field; used as w.max
+        mean,
+        min,  # noqa: A004
+        std,
+        sum,  # noqa: A004
+    )
+    from whence.pipelines import (
+        Metrics,
+        Model,
+        Report,
+        Table,
+        current,
+        every,
+        latest,
+        model,
+        on_alert,
+        pipeline,
+        step,
+    )
     from whence.tracking import log_metric, log_metrics, log_param, log_params
     from whence.workspace import Workspace, connect
 

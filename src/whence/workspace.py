@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # rooms with heavy clients are imported when they are first u
     from whence.features import AnyView, Features
     from whence.lake import Lake, Table, TableVersion
     from whence.pipelines import Pipelines, Verdict
+    from whence.pipelines.reproduce import CodeChoice
     from whence.registry import Models
     from whence.serving import Scoring
     from whence.trace import Impact, Trace, Tracer
@@ -71,10 +72,7 @@ def connect(
         ...     ws.table("flights").append([{"flight": 1, "late": False}]).version
         0
     """
-    if isinstance(target, Config):
-        config = target
-    else:
-        config = load_config(target, **settings)
+    config = target if isinstance(target, Config) else load_config(target, environment=None, **settings)
     if not read_only:
         _make_folder(config)
     return Workspace(config, clock=clock or WallClock(), read_only=read_only)
@@ -84,7 +82,9 @@ def _make_folder(config: Config) -> None:
     root = config.root
     if root.is_dir() and any(root.iterdir()) and not any((root / mark).exists() for mark in _MARKS):
         raise UsageError(
-            f"{str(root)!r} is not empty and holds no whence.toml", code="not-a-workspace", hint="name another folder"
+            f"{str(root)!r} is not empty and holds no whence.toml",
+            code="not-a-workspace",
+            hint="name another folder",
         )
     root.mkdir(parents=True, exist_ok=True)
 
@@ -206,7 +206,7 @@ class Workspace:
             clock=self.clock,
             locks=self.folder / _LOCKS,
         )
-        lake.guard_by(lambda table: self.validation.find_guard(table))
+        lake.guard_by(lambda table: self.validation.find_guard(table))  # noqa: PLW0108 - validation reads the lake: later
         lake.describer = _Describer(self)
         return lake
 
@@ -296,14 +296,23 @@ class Workspace:
         return self.tracer.impact(ref)
 
     def reproduce(
-        self, ref: str, *, inputs: Mapping[str, TableVersion | pa.Table | str | Path] | None = None, code: str = "stored"
+        self,
+        ref: str,
+        *,
+        inputs: Mapping[str, TableVersion | pa.Table | str | Path] | None = None,
+        code: CodeChoice = "stored",
     ) -> Verdict:
         """Do it again on pinned versions, and compare digests."""
         return self.pipelines.reproduce(ref, inputs=inputs or {}, code=code)
 
     @contextlib.contextmanager
     def execution(
-        self, type_: str, *, key: str | None = None, params: Properties = NONE, inputs: Sequence[TableVersion] = ()
+        self,
+        type_: str,
+        *,
+        key: str | None = None,
+        params: Properties = NONE,
+        inputs: Sequence[TableVersion] = (),
     ) -> Iterator[Recording]:
         """Record what happens in the block as one execution; tables read and written inside belong to it."""
         artifacts = [(version.artifact(), ()) for version in inputs]

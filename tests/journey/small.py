@@ -43,8 +43,12 @@ def unsettled(folder: Path) -> list[str]:
     """What is wrong with the graph: running executions, pending outputs, live things without bytes."""
     wrong = []
     with whence.connect(folder, read_only=True) as ws:
-        wrong += [f"RUNNING {e.type} {e.uid}" for e in ws.graph.find_nodes("execution", state="RUNNING").nodes]
-        wrong += [f"PENDING {a.type} {a.name}" for a in ws.graph.find_nodes("artifact", state="PENDING").nodes]
+        wrong += [
+            f"RUNNING {e.type} {e.uid}" for e in ws.graph.find_nodes("execution", state="RUNNING").nodes
+        ]
+        wrong += [
+            f"PENDING {a.type} {a.name}" for a in ws.graph.find_nodes("artifact", state="PENDING").nodes
+        ]
         for artifact in ws.graph.find_nodes("artifact", state="LIVE", type_="TableVersion").nodes:
             version = artifact.get("version")
             if version not in ws.table(str(artifact.get("table"))).versions():

@@ -47,7 +47,12 @@ POINTS = [
 def start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.journey.small", str(folder)]
     return subprocess.run(
-        command, env={**os.environ, **environment}, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -64,6 +64,8 @@ def spec_digest(value: object) -> str:
 
 def is_digest(text: str) -> bool:
     """Whether `text` is a sha256 digest in our form."""
-    return text.startswith(PREFIX) and len(text) == len(PREFIX) + 64 and all(
-        c in "0123456789abcdef" for c in text[len(PREFIX) :]
+    return (
+        text.startswith(PREFIX)
+        and len(text) == len(PREFIX) + 64
+        and all(c in "0123456789abcdef" for c in text[len(PREFIX) :])
     )

@@ -25,7 +25,7 @@ def new_uid() -> str:
         >>> len(a), a < b
         (26, True)
     """
-    global _last
+    global _last  # noqa: PLW0603 - the last uid is the process's, guarded by the lock
     with _lock:
         now_ms = time.time_ns() // 1_000_000
         last_ms, last_random = _last

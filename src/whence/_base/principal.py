@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 _current: ContextVar[str | None] = ContextVar("whence_principal", default=None)

@@ -41,6 +41,10 @@ def reporting(reporter: Reporter) -> Iterator[None]:
         _reporter.reset(token)
 
 
+def _nothing(n: int = 1, note: str | None = None) -> None:
+    """Nobody watches."""
+
+
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """Show that something long goes on.
@@ -55,7 +59,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[..., Non
     """
     reporter = _reporter.get()
     if reporter is None:
-        yield lambda n=1, note=None: None
+        yield _nothing
         return
     bar = reporter.start(title, total)
     try:

@@ -67,7 +67,9 @@ class Ref:
         if self.version is None:
             return None
         if not self.version.isdecimal():
-            raise UsageError(f"{self} names version {self.version!r}, which is not a number", code="bad-reference")
+            raise UsageError(
+                f"{self} names version {self.version!r}, which is not a number", code="bad-reference"
+            )
         return int(self.version)
 
     @classmethod

@@ -38,9 +38,7 @@ class DemoReport:
         return to_text(self.outcome, seconds=self.seconds, page_path=str(self.page))
 
 
-def run_demo(
-    name: str, *, folder: Path, n_days: int | None = None, force: bool = False
-) -> DemoReport:
+def run_demo(name: str, *, folder: Path, n_days: int | None = None, force: bool = False) -> DemoReport:
     """Make the journey `name` in `folder`, or go on where it was left.
 
     Args:

@@ -84,7 +84,7 @@ def test_the_rule_runs_as_sql(engine: Engine, source: Source, hour: Hour) -> Non
     one = view(hop="6h")
     found = explain_feature(
         one, "count_9h", {"k": "a"}, hour(30), Source.of("s", source.relation, known_at="at"), engine
-    )  # type: ignore[arg-type]
+    )
     got = engine.query(f"SELECT count(*) AS n FROM src WHERE {found.predicate}", {"src": source.relation})
     assert got["n"][0].as_py() == found.value == found.n_rows
 

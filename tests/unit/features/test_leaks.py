@@ -118,7 +118,7 @@ def test_a_column_of_the_source_that_was_not_known_is_found(
 ) -> None:
     rows = source.relation
     assert isinstance(rows, pa.Table)
-    later = pa.array([r for r in rows["v"].to_pylist()[: N - 20]], pa.int64())
+    later = pa.array(rows["v"].to_pylist()[: N - 20], pa.int64())
     report = check(engine, source, built.append_column("v", later))
     (found,) = report.columns
     assert found.name == "v"

@@ -94,7 +94,7 @@ def test_a_changed_owner_is_applied_too(features: w.Features, view: FeatureView)
 
 def test_an_unknown_view_names_its_neighbours(features: w.Features, view: FeatureView) -> None:
     features.apply(view, w.calendar("q", tz="UTC"))
-    with pytest.raises(NotFoundError, match="feature view 'calender' not found.*'calendar'"):
+    with pytest.raises(NotFoundError, match=r"feature view 'calender' not found.*'calendar'"):
         features.get("calender")
 
 

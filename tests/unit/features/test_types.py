@@ -107,7 +107,7 @@ def test_a_source_may_be_a_table() -> None:
         (lambda: w.calendar("at", tz="Mars/Olympus"), "bad-calendar"),
         (lambda: w.calendar("at", tz="UTC", parts=["era"]), "bad-calendar"),  # type: ignore[list-item]
         (lambda: w.calendar("at", tz="UTC", parts=[]), "bad-calendar"),
-        (lambda: w.given(), "bad-view"),
+        (w.given, "bad-view"),
         (lambda: w.feature_columns([view(), view()]), "duplicate-view"),
     ],
 )

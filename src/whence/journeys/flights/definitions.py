@@ -41,9 +41,15 @@ class TableSpec:
 
 
 TABLES: Final = {
-    "schedule": TableSpec(("flight_id",), event_time="sched_dep_at", description="Planned departures, known from midnight."),
-    "arrivals": TableSpec(("flight_id",), event_time="arr_at", description="Landed flights, known at landing."),
-    "weather": TableSpec(("origin", "observed_at"), event_time="observed_at", description="Readings, known an hour later."),
+    "schedule": TableSpec(
+        ("flight_id",), event_time="sched_dep_at", description="Planned departures, known from midnight."
+    ),
+    "arrivals": TableSpec(
+        ("flight_id",), event_time="arr_at", description="Landed flights, known at landing."
+    ),
+    "weather": TableSpec(
+        ("origin", "observed_at"), event_time="observed_at", description="Readings, known an hour later."
+    ),
     "planes": TableSpec(("tailnum",), description="Aircraft by tail number."),
     "airports": TableSpec(("faa",), description="Airports and their clocks."),
 }
@@ -67,7 +73,9 @@ weather_now = FeatureView(
     source="weather",
     timestamp="observed_at",
     ttl="4h",
-    features=[last(c) for c in ("temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")],
+    features=[
+        last(c) for c in ("temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+    ],
     owner="weather office",
     description="The newest reading at the airport of departure.",
 )

@@ -56,7 +56,9 @@ def evaluate(ws: Workspace) -> dict[str, Month]:
     with ws.execution("evaluate") as recording:
         months = _months(ws.sql(_PAIRS, parameters={"late": LATE_MINUTES}))
         facts = {name: asdict(month) for name, month in months.items()}
-        recording.output(Artifact(type="Metrics", name=f"late_quality@{recording.uid}", custom={"months": facts}))
+        recording.output(
+            Artifact(type="Metrics", name=f"late_quality@{recording.uid}", custom={"months": facts})
+        )
     return months
 
 
@@ -64,7 +66,7 @@ def _months(pairs: pa.Table) -> dict[str, Month]:
     name = np.array(pairs["month"].to_pylist())
     score, baseline = (pairs[c].to_numpy() for c in ("score", "baseline"))
     known = pairs["late"].is_valid().to_numpy()
-    late = pairs["late"].fill_null(False).cast(pa.int64()).to_numpy()  # noqa: FBT003 - Arrow's signature
+    late = pairs["late"].fill_null(False).cast(pa.int64()).to_numpy()
     out = {}
     for month in np.unique(name):
         asked = name == month
@@ -92,5 +94,8 @@ def _known(value: float | None) -> float:
 
 def calibration_of(ws: Workspace, month: str) -> list[CalibrationBin]:
     """Score against rate in ten bins, for one month."""
-    pairs = ws.sql(f"SELECT * FROM ({_PAIRS}) WHERE month = $month AND late IS NOT NULL", parameters={"late": LATE_MINUTES, "month": month})
+    pairs = ws.sql(
+        f"SELECT * FROM ({_PAIRS}) WHERE month = $month AND late IS NOT NULL",
+        parameters={"late": LATE_MINUTES, "month": month},
+    )
     return list(calibration(pairs["late"].cast(pa.int64()).to_numpy(), pairs["score"].to_numpy()))

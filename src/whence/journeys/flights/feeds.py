@@ -172,7 +172,9 @@ def _weather() -> Feed:
     raw = raw_weather()
     known = _micros(raw["time_hour"]) + _HOUR_US
     rows = raw.rename_columns(["observed_at" if c == "time_hour" else c for c in raw.column_names])
-    return Feed.of("weather", rows.append_column("known_at", _instants(known)), _new_york_day(known), LAST_DAY)
+    return Feed.of(
+        "weather", rows.append_column("known_at", _instants(known)), _new_york_day(known), LAST_DAY
+    )
 
 
 def load_feeds() -> dict[str, Feed]:

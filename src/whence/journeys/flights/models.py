@@ -11,7 +11,24 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 Floats = npt.NDArray[np.float64]
 
-CARRIERS: Final = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV")
+CARRIERS: Final = (
+    "9E",
+    "AA",
+    "AS",
+    "B6",
+    "DL",
+    "EV",
+    "F9",
+    "FL",
+    "HA",
+    "MQ",
+    "OO",
+    "UA",
+    "US",
+    "VX",
+    "WN",
+    "YV",
+)
 ORIGINS: Final = ("EWR", "JFK", "LGA")
 HOURS: Final = 24
 
@@ -55,7 +72,7 @@ class RateTable(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return carrier * HOURS + np.asarray(x)[:, 1].astype(np.int64)
 
     def predict_proba(self, x: Floats) -> Floats:
-        """n rows of (probability of on time, probability of late)."""
+        """N rows of (probability of on time, probability of late)."""
         late = self.rates_[self._cells(x)]
         return np.column_stack([1.0 - late, late])
 
@@ -64,7 +81,9 @@ class RateTable(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return (self.predict_proba(x)[:, 1] > 0.5).astype(np.int64)
 
 
-def boosting(categorical: list[bool], *, depth: int, rounds: int, learning_rate: float) -> HistGradientBoostingClassifier:
+def boosting(
+    categorical: list[bool], *, depth: int, rounds: int, learning_rate: float
+) -> HistGradientBoostingClassifier:
     """Histogram gradient boosting that fits to the same bytes on any number of threads.
 
     The seed is fixed and early stopping is off: with the defaults two fits differ by up to 0.31 in

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from whence.drawing import Bin, Section, Series, calibration_plot, fact_list, html_table, line_chart, page, text_table
+from whence.drawing import (
+    Bin,
+    Section,
+    Series,
+    calibration_plot,
+    fact_list,
+    html_table,
+    line_chart,
+    page,
+    text_table,
+)
 from whence.journeys.flights.story import Outcome
 from whence.stats import CalibrationBin
 
@@ -57,13 +67,29 @@ def not_beaten(outcome: Outcome) -> list[str]:
 
 
 _CHAIN = ("model", "run", "execution", "table")
-_HEAD = ("month", "labels", "coverage", "late", "mean score", "AUC baseline", "AUC champion", "log loss baseline", "log loss champion")
+_HEAD = (
+    "month",
+    "labels",
+    "coverage",
+    "late",
+    "mean score",
+    "AUC baseline",
+    "AUC champion",
+    "log loss baseline",
+    "log loss champion",
+)
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
     return [
-        (name, f"{m.n:,}", f"{m.coverage:.2%}", f"{m.rate:.3f}", f"{m.mean_score:.3f}")
-        + tuple(f"{v:.3f}" for v in (m.baseline_auc, m.champion_auc, m.baseline_log_loss, m.champion_log_loss))
+        (
+            name,
+            f"{m.n:,}",
+            f"{m.coverage:.2%}",
+            f"{m.rate:.3f}",
+            f"{m.mean_score:.3f}",
+            *(f"{v:.3f}" for v in (m.baseline_auc, m.champion_auc, m.baseline_log_loss, m.champion_log_loss)),
+        )
         for name, m in outcome.metrics.items()
     ]
 
@@ -108,7 +134,7 @@ def to_text(outcome: Outcome, *, seconds: float, page_path: str) -> str:
         "Whence did one late flight's score come?",
         _chain(outcome),
         text_table(("feature", "value", "recomputed from raw rows", "rows"), _features(outcome)),
-        f"Every feature value recomputed from its raw rows: {len(outcome.trace.mismatches())} differ. "
+        f"Every feature value recomputed from its raw rows: {len(outcome.trace.mismatches())} differ.",
         f"All of it: whence trace {outcome.trace.ref} --workspace {Path(page_path).parent}",
         f"Reproducing {outcome.verdict.ref}: {outcome.verdict.verdict}.",
         f"Cells of the training set that know the future: {outcome.n_leaks}.",
@@ -117,7 +143,9 @@ def to_text(outcome: Outcome, *, seconds: float, page_path: str) -> str:
     return "\n\n".join(parts)
 
 
-def to_page(outcome: Outcome, bins: Sequence[CalibrationBin], *, calibration_month: str, seconds: float) -> str:
+def to_page(
+    outcome: Outcome, bins: Sequence[CalibrationBin], *, calibration_month: str, seconds: float
+) -> str:
     """The journey as one self-contained HTML page."""
     x = list(outcome.metrics)
     m = list(outcome.metrics.values())
@@ -146,7 +174,9 @@ def to_page(outcome: Outcome, bins: Sequence[CalibrationBin], *, calibration_mon
             "What validation found",
             [html_table(["column", "anomaly", "rule", "observed", "allowed", "rows"], anomalies)],
         ),
-        Section("How good the predictions were", [_verdict_line(outcome), html_table(_HEAD, _rows(outcome)), auc]),
+        Section(
+            "How good the predictions were", [_verdict_line(outcome), html_table(_HEAD, _rows(outcome)), auc]
+        ),
         Section(
             "Calibration",
             [
@@ -177,5 +207,7 @@ def to_page(outcome: Outcome, bins: Sequence[CalibrationBin], *, calibration_mon
             ],
         ),
     ]
-    lead = "Will this flight arrive 30 minutes late or more? Asked at the full hour before scheduled departure."
+    lead = (
+        "Will this flight arrive 30 minutes late or more? Asked at the full hour before scheduled departure."
+    )
     return str(page("Flights out of New York, 2013", sections, lead=lead))

@@ -15,8 +15,10 @@ def reviewed_arrivals(inferred: Schema) -> Schema:
 
     The destinations of one quarter are not those of the year, so they are no domain.
     """
-    return inferred.edit("dest", domain=None).required("flight_id", "carrier", "origin", "dest", "dep_at", "arr_at").rule(
-        "arrival after departure", "arr_at > dep_at"
+    return (
+        inferred.edit("dest", domain=None)
+        .required("flight_id", "carrier", "origin", "dest", "dep_at", "arr_at")
+        .rule("arrival after departure", "arr_at > dep_at")
     )
 
 
@@ -33,7 +35,9 @@ def reviewed_weather(inferred: Schema) -> Schema:
 
 def reviewed_spine(inferred: Schema) -> Schema:
     """A flight to learn from or to score: the label exists in training, not in serving."""
-    return inferred.edit("dest", domain=None).environments(TRAINING, SERVING).not_in_environment(SERVING, "late")
+    return (
+        inferred.edit("dest", domain=None).environments(TRAINING, SERVING).not_in_environment(SERVING, "late")
+    )
 
 
 _REVIEWS = {"arrivals": reviewed_arrivals, "schedule": reviewed_schedule, "weather": reviewed_weather}

