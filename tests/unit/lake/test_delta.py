@@ -27,7 +27,7 @@ from whence.lake.backends import delta
 from whence.lake.backends.delta_facts import CHECKPOINT_INTERVAL
 from whence.lake.types import CommitFacts
 from whence.metadata import Execution, Recorder, open_store
-from whence.testing.lake import FEED, SCHEMA, check_digest, feed, ids_of, rows
+from whence.testing.lake_world import FEED, SCHEMA, check_digest, feed, ids_of, rows
 
 
 @pytest.fixture

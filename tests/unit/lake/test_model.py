@@ -15,7 +15,7 @@ from whence._base.rows import rows_digest
 from whence.compute import Engine
 from whence.lake import Table, open_lake
 from whence.metadata import Recorder, open_store
-from whence.testing.lake import SCHEMA, rows
+from whence.testing.lake_world import SCHEMA, rows
 
 Rows = list[dict[str, Any]]
 

@@ -14,7 +14,7 @@ from whence._base.locks import Life
 from whence.compute import Engine
 from whence.lake import Lake, open_lake
 from whence.metadata import Artifact, Recorder, open_store
-from whence.testing.lake import SCHEMA, check_digest, ids_of, rows
+from whence.testing.lake_world import SCHEMA, check_digest, ids_of, rows
 
 PRELUDE = """
 import sys
@@ -22,7 +22,7 @@ from pathlib import Path
 from whence._base.locks import Life
 from whence.lake import open_lake
 from whence.metadata import Recorder, open_store
-from whence.testing.lake import SCHEMA, rows
+from whence.testing.lake_world import SCHEMA, rows
 
 folder = Path(sys.argv[1])
 recorder = Recorder(open_store(f"sqlite:///{folder / 'whence.db'}"), life=Life(folder / "lives"))
