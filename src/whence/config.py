@@ -97,6 +97,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 OTHER_VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "WHENCE_WORKSPACE": "The workspace commands use when none is named with `--workspace`.",
+        "WHENCE_REPRODUCING": "Set in the process that makes a step again: nothing can be opened for writing there.",
         "WHENCE_CRASH_AT": "A crash point at which the process kills itself; for tests.",
     }
 )
@@ -104,6 +105,11 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
 TEST_PREFIX: Final = "WHENCE_TEST_"
 
 _BY_NAME: Final = {s.name: s for s in SETTINGS}
+
+
+def is_reproducing() -> bool:
+    """Whether this process makes a recorded step again, and so may change nothing."""
+    return bool(os.environ.get("WHENCE_REPRODUCING"))
 
 
 def get_setting(name: str) -> Setting:

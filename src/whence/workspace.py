@@ -19,7 +19,7 @@ import pyarrow as pa
 from whence._base.clock import Clock, WallClock
 from whence._base.locks import Life, file_lock
 from whence.blobs import BlobStore, open_blobs
-from whence.config import Config, load_config, settings_file
+from whence.config import Config, is_reproducing, load_config, settings_file
 from whence.database import Database
 from whence.errors import UsageError
 from whence.metadata import MetadataStore, Recorder, Recording, open_store
@@ -74,6 +74,12 @@ def connect(
     """
     config = target if isinstance(target, Config) else load_config(target, environment=None, **settings)
     if not read_only:
+        if is_reproducing():
+            raise UsageError(
+                "a step that is made again may not open a workspace for writing",
+                code="inside-reproduction",
+                hint="use whence.current() inside a step",
+            )
         _make_folder(config)
     return Workspace(config, clock=clock or WallClock(), read_only=read_only)
 

@@ -123,7 +123,7 @@ def _loaded(job: Mapping[str, Any], folder: Path) -> Iterator[Step[..., Any]]:
     with ExitStack() as stack:
         if job["code"] is not None:
             _, modules = unpack((folder / job["code"]).read_bytes())
-            stack.enter_context(serving(modules))
+            stack.enter_context(serving(modules, name))
         found = load_entry(module, name)
         yield found if isinstance(found, Step) else Step(found)  # type: ignore[arg-type]  # a function when the decorator is gone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from whence.errors import IntegrityError
+from whence.pipelines.script import definitions_only
 from whence.pipelines.sources import MAIN_ALIAS, served_name
 
 
@@ -20,10 +22,12 @@ class StoredModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     A package whose own ``__init__`` was not stored (a namespace package) is found with no folder.
 
     Args:
-        modules: Name → ``{"source": text, "package": bool}``, as `unpack` gives them.
+        modules: Name → ``{"source": text, "package": bool, "script": bool}``, as `unpack` gives them.
+        entry: The name in a script that is wanted; of scripts only what it needs is executed.
     """
 
-    def __init__(self, modules: Mapping[str, Mapping[str, object]]) -> None:
+    def __init__(self, modules: Mapping[str, Mapping[str, object]], entry: str) -> None:
+        self._entry = entry
         self._modules = {served_name(n): m for n, m in modules.items()}
         self._folders = {n.rpartition(".")[0] for n in self._modules if "." in n} - set(self._modules)
 
@@ -55,6 +59,13 @@ class StoredModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """The stored text, so that tracebacks and `inspect` show it."""
         return str(self._modules[fullname]["source"])
 
+    def get_code(self, fullname: str) -> types.CodeType:
+        """The module, compiled; a script without what it does."""
+        tree = ast.parse(self.get_source(fullname))
+        if self._modules[fullname].get("script"):
+            tree = definitions_only(tree, self._entry)
+        return compile(tree, f"<stored {fullname}>", "exec")
+
     @property
     def names(self) -> list[str]:
         """The names that are served."""
@@ -84,9 +95,9 @@ class _BareFolders(importlib.abc.MetaPathFinder):
 
 
 @contextmanager
-def serving(modules: Mapping[str, Mapping[str, object]]) -> Iterator[StoredModules]:
+def serving(modules: Mapping[str, Mapping[str, object]], entry: str) -> Iterator[StoredModules]:
     """Within the block imports see the stored modules first; afterwards nothing of them is left."""
-    finder = StoredModules(modules)
+    finder = StoredModules(modules, entry)
     last = _BareFolders(finder.bare_folders)
     hidden = {n: sys.modules.pop(n) for n in finder.names if n in sys.modules}
     sys.meta_path.insert(0, finder)

@@ -397,6 +397,7 @@ class Reproducer:
     def _child(self, job: Mapping[str, Value], folder: Path) -> dict[str, Any]:
         path = write_job(folder, job)
         environment = {k: v for k, v in os.environ.items() if k != "WHENCE_CRASH_AT"}
+        environment["WHENCE_REPRODUCING"] = "1"
         done = subprocess.run(  # noqa: S603  # the command is the workspace's own
             [*self._command, str(path)],
             capture_output=True,

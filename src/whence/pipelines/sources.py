@@ -155,10 +155,21 @@ def _prefixes(name: str) -> Iterator[str]:
         yield ".".join(parts[:n])
 
 
+def is_script(module: str) -> bool:
+    """Whether a module was run and not imported: importing it again would do again whatever it does."""
+    loaded = sys.modules.get(module)
+    return module == "__main__" or (loaded is not None and loaded.__spec__ is None)
+
+
 def pack(entry: tuple[str, str], sources: Mapping[str, Source]) -> bytes:
     """The stored form of code: canonical JSON of the entry and of every module's source."""
     modules = {
-        name: {"source": s.text, "package": s.path.name == "__init__.py", "file": s.path.name}
+        name: {
+            "source": s.text,
+            "package": s.path.name == "__init__.py",
+            "file": s.path.name,
+            "script": is_script(name),
+        }
         for name, s in sources.items()
     }
     return canonical_json({"format": FORMAT, "entry": list(entry), "modules": modules}).encode()
@@ -194,6 +205,7 @@ __all__ = [
     "Source",
     "absolute",
     "gather",
+    "is_script",
     "is_stale",
     "pack",
     "served_name",
