@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ from whence._base.locks import Life, file_lock
 from whence.blobs import BlobStore, open_blobs
 from whence.config import Config, is_reproducing, load_config, settings_file
 from whence.database import Database
-from whence.errors import UsageError
+from whence.errors import UnsupportedError, UsageError
 from whence.metadata import MetadataStore, Recorder, Recording, open_store
 from whence.metadata.types import NONE, Properties
 
@@ -288,6 +288,18 @@ class Workspace:
     def schema(self, name: str) -> SchemaHandle:
         """The kept schema of a table, all its versions, and what can be done with it."""
         return self.validation.schema(name)
+
+    def quarantine(self, name: str) -> NoReturn:
+        """The rows of a table that were set aside. Nothing is set aside yet: a batch is taken or refused whole.
+
+        Raises:
+            UnsupportedError: Always (``no-quarantine``).
+        """
+        raise UnsupportedError(
+            f"table {name!r} has no quarantine yet: a batch with bad rows is refused whole",
+            code="no-quarantine",
+            hint="the error names the rows; append the others",
+        )
 
     def apply(self, *views: AnyView) -> None:
         """Store feature views; an equal definition is a no-op."""

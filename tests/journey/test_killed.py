@@ -27,7 +27,7 @@ POINTS = [
     "pipelines.pinned",
     "pipelines.computed:2",
     "pipelines.written:2",
-    "pipelines.between-outputs:3",
+    "pipelines.between-outputs:2",
     "pipelines.between-steps:2",
     "blobs.written:3",
     "blobs.renamed:3",

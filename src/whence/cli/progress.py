@@ -13,6 +13,8 @@ from whence._base.progress import Reporter
 
 #: Seconds between two lines about the same work when standard error is a file.
 LINE_INTERVAL_S = 10.0
+#: Work that is over sooner has no closing line: the opening one said enough.
+SHORT_S = 1.0
 
 
 @dataclass(slots=True)
@@ -28,12 +30,14 @@ class _Bar:
 class LineReporter:
     """One line when work begins, one when it ends, and one now and then in between.
 
-    Work inside other work speaks only when it takes long.
+    Work inside other work speaks only when it takes long; work that begins again under the same title, or that
+    is over at once, says nothing more.
     """
 
     def __init__(self) -> None:
         self._bars: dict[int, _Bar] = {}
         self._numbers = itertools.count()
+        self._begun: set[str] = set()
 
     def start(self, title: str, total: int | None) -> int:
         """Say that `title` begins."""
@@ -41,7 +45,8 @@ class LineReporter:
         now_s = time.monotonic()
         inner = bool(self._bars)
         self._bars[number] = _Bar(title, total, now_s, now_s, inner)
-        if not inner:
+        if not inner and title not in self._begun:
+            self._begun.add(title)
             self._say(f"{title} …")
         return number
 
@@ -57,9 +62,10 @@ class LineReporter:
     def end(self, bar: int) -> None:
         """Say how much was done and how long it took."""
         b = self._bars.pop(bar)
-        if b.inner and b.said_s == b.started_s:
+        took_s = time.monotonic() - b.started_s
+        if b.said_s == b.started_s and (b.inner or took_s < SHORT_S):
             return
-        self._say(f"{b.title}: {self._count(b)}, {time.monotonic() - b.started_s:.1f} s")
+        self._say(f"{b.title}: {self._count(b)}, {took_s:.1f} s")
 
     @staticmethod
     def _count(bar: _Bar) -> str:

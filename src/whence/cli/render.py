@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 def decision_text(decision: Decision) -> str:
     """Why a step ran, or why its cached outputs were used."""
-    reasons = [f"  {r.what} {r.name}: {_shown(r.before)} → {_shown(r.now)}" for r in decision.reasons]
-    lines = [f"{decision.step}: {decision.outcome}", *reasons]
+    lines = [f"{decision.step}: {decision.outcome}", *(f"  {reason}" for reason in decision.reasons)]
     if decision.against:
         lines.append(f"  compared with {decision.against}")
     return "\n".join(lines)
@@ -40,11 +39,10 @@ def _verdict_lines(verdict: Verdict) -> Iterator[str]:
         error = f", largest error {output.largest_error:.3g}" if output.verdict == "equivalent" else ""
         yield f"  {output.output}: {output.verdict}{error}" + (f" ({output.note})" if output.note else "")
     if verdict.first_difference is not None:
-        first = verdict.first_difference
-        yield f"  first difference: {first.what} {first.name}: {_shown(first.recorded)} → {_shown(first.now)}"
+        yield f"  first difference: {verdict.first_difference}"
     for difference in verdict.differences:
         if difference != verdict.first_difference:
-            yield f"  also {difference.what} {difference.name}: {_shown(difference.recorded)} → {_shown(difference.now)}"
+            yield f"  also {difference}"
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -58,7 +56,3 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is None else str(value)

@@ -221,6 +221,9 @@ def find_leaks(
             if name in training_set.column_names:
                 check.compare(name, "feature", "differs from its value at the moment", values)
     _pass_over(check, views, labels, at)
+    for register in registers:
+        check.settled.update(register.key)
+    check.settled.update(row_key)
     if rebuild is not None:
         _rebuilt(check, training_set, cuts, rebuild, row_key, labels, moments)
     _registered(check, training_set, registers, engine)
@@ -266,7 +269,8 @@ def _registered(check: _Check, training_set: pa.Table, registers: Sequence[Sourc
         names = [
             c for c in training_set.column_names if c in register.schema.names and c not in check.settled
         ]
-        names = [c for c in names if c not in register.key]
+        if register.key and set(register.key) <= set(training_set.column_names):
+            check.settled.update(register.key)  # they name the row
         if not names or not register.key or not set(register.key) <= set(training_set.column_names):
             continue
         cut = CutSource(register, engine)

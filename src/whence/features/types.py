@@ -468,7 +468,7 @@ def definition_digest(view: AnyView) -> str:
     Example:
         >>> from whence.features import calendar
         >>> definition_digest(calendar("at", tz="UTC"))[:15]
-        'sha256:4c61e89c'
+        'sha256:07700d5a'
     """
     return view.digest
 

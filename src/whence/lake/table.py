@@ -190,6 +190,14 @@ class Table:
         fix_version(self.name, snapshot.version)
         return TableVersion(self._core, snapshot)
 
+    def digest(self) -> str:
+        """The ``rows-v1`` digest of the newest version.
+
+        Raises:
+            NotFoundError: The table does not exist.
+        """
+        return self.head().digest()
+
     def at(self, when: int | datetime | str) -> TableVersion:
         """A version by number, or the newest at a moment.
 

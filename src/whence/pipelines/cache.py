@@ -70,6 +70,11 @@ class Cache:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._store = rooms.recorder.store
+        self._latest: dict[str, Execution] = {}
+
+    def remember(self, execution: Execution) -> None:
+        """A step has just ended here: the next miss of it is explained against this one, without a query."""
+        self._latest[str(execution.get("step"))] = execution
 
     def decide(
         self, request: Request, pins: Mapping[str, int], *, enabled: bool
@@ -175,21 +180,24 @@ class Cache:
 
     def _explain(self, request: Request, key: str) -> Decision:
         """What differs from the latest execution of the same step."""
-        page = self._store.find_nodes(
-            "execution",
-            type_="step",
-            state=("COMPLETE", "CACHED"),
-            where={"step": request.step},
-            descending=True,
-            limit=1,
-        )
-        if not page.nodes:
+        before = self._latest.get(request.step) or self._latest_stored(request.step)
+        if before is None:
             return Decision(request.step, "miss", (Reason("first-run", ""),), key)
-        before = page.nodes[0]
         reasons = tuple(_differences(before, request)) or (
             Reason("first-run", "no result of this key is complete"),
         )
         return Decision(request.step, "miss", reasons, key, f"execution:{before.uid}")
+
+    def _latest_stored(self, step: str) -> Execution | None:
+        page = self._store.find_nodes(
+            "execution",
+            type_="step",
+            state=("COMPLETE", "CACHED"),
+            where={"step": step},
+            descending=True,
+            limit=1,
+        )
+        return next((n for n in page.nodes if isinstance(n, Execution)), None)
 
 
 def outputs_of(execution: Execution) -> list[Kept]:

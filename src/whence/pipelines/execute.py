@@ -222,6 +222,7 @@ class Executor:
                 writes=sorted(written),
             )
         run.take(call.name, kept)
+        self.cache.remember(recording.execution)
         return StepRun(
             call.name,
             call.step.name,
@@ -248,6 +249,7 @@ class Executor:
             )
             recording.mark_cached()
         run.take(call.name, kept)
+        self.cache.remember(recording.execution)
         return StepRun(
             call.name, call.step.name, "CACHED", recording.ref, tuple(k.ref for k in kept), decision
         )

@@ -129,7 +129,8 @@ class Scoring:
         Raises:
             UsageError: A key is null or occurs twice (``spine-key``), or the model takes other columns
                 (``signature-mismatch``). Nothing has been written.
-            ConflictError: The batch is being scored by another process (``execution-running``).
+            ConflictError: The batch is being scored by another process (``execution-running``), or a
+                source is not complete up to some moment of the spine (``watermark-behind``).
 
         Records:
             One execution ``score``; inputs are the spine, the model version, the feature views and the
@@ -215,7 +216,7 @@ class Scoring:
     ) -> tuple[pa.Table, Mapping[str, str], Mapping[str, int]]:
         """The rows to commit, the definitions of the features and the versions they were read from."""
         scorer = open_scorer(self._models, version, trust=trust)
-        joined = self._features.point_in_time(rows.table, views, at=at)
+        joined = self._features.point_in_time(rows.table, views, at=at, complete=True)
         made = [c for view in views for c in view.outputs]
         inputs = scorer.inputs(joined, made)
         about = provenance_of(joined) or {}

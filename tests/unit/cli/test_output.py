@@ -83,6 +83,16 @@ def test_progress_in_a_file_is_a_few_lines(
     assert capsys.readouterr().err == "scoring …\nscoring: 2/3, day 2\nscoring: 2/3, 11.5 s\n"
 
 
+def test_short_work_that_is_done_again_and_again_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.cli.progress.time.monotonic", lambda: 100.0)
+    reporter = LineReporter()
+    for title in ("checking", "reading", "checking", "reading"):
+        reporter.end(reporter.start(title, 1))
+    assert capsys.readouterr().err == "checking …\nreading …\n"
+
+
 def test_without_a_terminal_there_are_no_bars() -> None:
     with make_reporter() as reporter:
         assert isinstance(reporter, LineReporter)
