@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from whence._base.progress import reporting
 from whence._base.refs import Ref
 from whence.cli.progress import make_reporter
+from whence.config import load_config
+from whence.errors import NotFoundError
 
 if TYPE_CHECKING:  # the rooms load heavy clients; a command pays for them when it runs
     from whence.lake import TableVersion
@@ -21,10 +23,18 @@ named_workspace: ContextVar[str | None] = ContextVar("whence_cli_workspace", def
 
 @contextmanager
 def opened(workspace: str | None) -> Iterator[Workspace]:
-    """The workspace of this command, open for the block, with progress on standard error."""
+    """The workspace of this command, open for the block, with progress on standard error.
+
+    Raises:
+        NotFoundError: The folder is absent or empty: a misspelt ``-w`` makes no workspace, ``whence init`` does.
+    """
     from whence.workspace import connect
 
-    with make_reporter() as reporter, reporting(reporter), connect(target(workspace)) as ws:
+    config = load_config(target(workspace))
+    in_folder = config.source("lake.url") == "default"  # else the rows lie elsewhere, and it may well be empty
+    if in_folder and not (config.root.is_dir() and any(config.root.iterdir())):
+        raise NotFoundError("workspace", str(config.root), hint="whence init FOLDER makes one")
+    with make_reporter() as reporter, reporting(reporter), connect(config) as ws:
         yield ws
 
 

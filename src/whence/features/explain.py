@@ -18,7 +18,7 @@ from whence.features.duration import microseconds
 from whence.features.plain import Declared, fold, rows_of
 from whence.features.pointintime import join_features
 from whence.features.source import Source, check_view
-from whence.features.types import Aggregation, FeatureView, Known
+from whence.features.types import Aggregation, FeatureView, Known, view_from_dict
 
 ROW: Final = "_row"
 """The column of an explanation's rows that names each of them."""
@@ -133,11 +133,15 @@ def _value(
     engine: Engine,
     known: Known,
 ) -> Any:
-    """The value by way of the compiler: a spine of one row."""
+    """The value by way of the compiler: a spine of one row, the view with this feature alone."""
+    declared = {**view.to_dict(), "features": [feature.to_dict()]}
+    if feature.over is None:
+        declared["hop_us"] = None  # a hop rounds windows; a view without one may not have it
+    alone = view_from_dict(declared)
     columns = {spine: pa.array([keys[key]], source.schema.field(key).type) for key, spine in view.keys}
     time = "_at"
     spine = pa.table({**columns, time: pa.array([at], pa.timestamp("us", tz="UTC"))})
-    joined = join_features(spine, [view], {view.source: source}, engine, at=time, known=known)
+    joined = join_features(spine, [alone], {view.source: source}, engine, at=time, known=known)
     return joined.table.column(f"{view.name}__{feature.name}")[0].as_py()
 
 

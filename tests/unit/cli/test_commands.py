@@ -113,6 +113,23 @@ def test_init_makes_a_workspace_once(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == "no tables yet: whence ingest TABLE FILE\n"
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["absent", "empty"])
+def test_a_misspelt_workspace_is_not_made(
+    there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "flihgts.whence"
+    if there:
+        folder.mkdir()
+    assert main(["table", "list", "-w", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"error: workspace '{folder}' not found (workspace-not-found). Hint: whence init FOLDER makes one\n"
+    )
+    assert list(tmp_path.iterdir()) == ([folder] if there else [])
+    assert not there or not any(folder.iterdir())
+
+
 def test_tables(ask: Ask, say: Ask) -> None:
     tables = {t["table"]: t for t in ask("table", "list")}
     assert tables["payments"] == {
