@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,16 +109,16 @@ def main() -> int:
             first = n * N_STEPS
             found.setdefault("floor: call + 2 inserts", []).append(spent(raw))
             found.setdefault("step without outputs", []).append(
-                spent(lambda f=first: rooms.pipelines.run(nothings, first=f))
+                spent(partial(rooms.pipelines.run, nothings, first=first))
             )
             found.setdefault("step with metrics", []).append(
-                spent(lambda f=first: rooms.pipelines.run(numbers, first=f))
+                spent(partial(rooms.pipelines.run, numbers, first=first))
             )
             found.setdefault("step, cached", []).append(
-                spent(lambda f=first: rooms.pipelines.run(numbers, first=f))
+                spent(partial(rooms.pipelines.run, numbers, first=first))
             )
             found.setdefault("step with an input", []).append(
-                spent(lambda f=first: rooms.pipelines.run(sizes, first=f))
+                spent(partial(rooms.pipelines.run, sizes, first=first))
             )
             found.setdefault("code closure alone", []).append(
                 spent(lambda: [code_of(number.function) for _ in range(N_STEPS)])

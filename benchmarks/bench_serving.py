@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from whence._base.arrow import TS
-from whence.features import Entity, FeatureView, count, given, mean
+from whence.features import AnyView, Entity, FeatureView, count, given, mean
 from whence.serving.scorer import matrix
 from whence.testing.pipelines import HandBuiltRooms
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
 CARRIERS = np.array(["AA", "B6", "DL", "EV", "UA", "US", "WN"])
-VIEWS = [
+VIEWS: list[AnyView] = [
     FeatureView(
         "delays",
         entity=Entity("carrier", join_keys=["carrier"]),

@@ -31,7 +31,9 @@ def opened(workspace: str | None) -> Iterator[Workspace]:
     from whence.workspace import connect
 
     config = load_config(target(workspace))
-    in_folder = config.source("lake.url") == "default"  # else the rows lie elsewhere, and it may well be empty
+    in_folder = (
+        config.source("lake.url") == "default"
+    )  # else the rows lie elsewhere, and it may well be empty
     if in_folder and not (config.root.is_dir() and any(config.root.iterdir())):
         raise NotFoundError("workspace", str(config.root), hint="whence init FOLDER makes one")
     with make_reporter() as reporter, reporting(reporter), connect(config) as ws:

@@ -242,7 +242,7 @@ def test_threads_and_row_order_change_nothing(engine: Engine) -> None:
         {"k": ["KLM"[a] for a, _ in asks], "q": pa.array([T0 + m * MINUTE for _, m in asks], TS)}
     )
     found = []
-    for threads, order in ((1, rows), (2, rows[::-1]), (2, sorted(rows, key=lambda r: r["n"]))):
+    for threads, order in ((1, rows), (2, rows[::-1]), (2, sorted(rows, key=lambda r: str(r["n"])))):
         source = Source.of("s", pa.Table.from_pylist(order, schema=SCHEMA), key=["id"], known_at="at")
         one = open_engine(threads=threads)
         found.append(w.join_features(spine, [view], {"s": source}, one, at="q").table)

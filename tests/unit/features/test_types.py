@@ -48,7 +48,9 @@ def test_the_digest_is_that_of_what_decides_values() -> None:
 
 
 def test_the_digest_does_not_change_from_release_to_release() -> None:
-    assert w.definition_digest(view()) == ("sha256:d0fca904e1218b52d5ac6dca776f237773fba22ddbaf12f269d520c20e5daa9c")
+    assert w.definition_digest(view()) == (
+        "sha256:d0fca904e1218b52d5ac6dca776f237773fba22ddbaf12f269d520c20e5daa9c"
+    )
 
 
 @pytest.mark.parametrize(
