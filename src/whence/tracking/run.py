@@ -108,6 +108,7 @@ class Run:
         self._waiting: list[Metric] = []
         self._waiting_params: dict[str, ParamValue] = {}
         self._waiting_tags: dict[str, str | None] = {}
+        self._info_waits = False
         self._known_params: dict[str, ParamValue] = {}
         self._known_artifacts: dict[str, str] = {}
         self._since_s = 0.0
@@ -398,13 +399,19 @@ class Run:
         params: Mapping[str, ParamValue],
         tags: Mapping[str, str | None],
         known: Mapping[str, ParamValue] = MappingProxyType({}),
+        *,
+        wait: bool = False,
     ) -> None:
-        """`Runs` begins it: what it was started with counts as logged; `known` was logged before."""
+        """`Runs` begins it: what it was started with counts as logged; `known` was logged before.
+
+        With `wait` it is written together with the first thing that is logged.
+        """
         with self._lock:
             self._known_params = {**known, **params}
-            crash_point(FLUSHING)
-            self._metrics.write(self.uid, Batch((), params, tags), info=self.info)
-            crash_point(FLUSHED)
+            self._waiting_params, self._waiting_tags = dict(params), dict(tags)
+            self._info_waits = True
+            if not wait:
+                self._write()
 
     def write(self) -> None:
         """`Runs` writes what waits; the closing transaction of the graph follows."""
@@ -437,10 +444,11 @@ class Run:
     def _write(self) -> None:
         batch = Batch(tuple(self._waiting), dict(self._waiting_params), dict(self._waiting_tags))
         self._since_s = 0.0
-        if not (batch.metrics or batch.params or batch.tags):
+        if not (batch.metrics or batch.params or batch.tags or self._info_waits):
             return
         crash_point(FLUSHING)
-        self._metrics.write(self.uid, batch)
+        self._metrics.write(self.uid, batch, info=self.info if self._info_waits else None)
+        self._info_waits = False
         self._waiting, self._waiting_params, self._waiting_tags = [], {}, {}
         crash_point(FLUSHED)
 

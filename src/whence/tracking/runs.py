@@ -137,7 +137,7 @@ class Runs:
         if run is None or not run.is_open:
             run = self._open(recording, buffer_n=0)
             known = self._metrics.params([recording.uid]).get(recording.uid, {})
-            run.attach(_searchable(recording.execution, known), {}, known)
+            run.attach(_searchable(recording.execution, known), {}, known, wait=True)
         return run
 
     def _open(self, recording: Recording, *, buffer_n: int) -> Run:
