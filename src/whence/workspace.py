@@ -86,13 +86,27 @@ def connect(
 
 def _make_folder(config: Config) -> None:
     root = config.root
-    if root.is_dir() and any(root.iterdir()) and not any((root / mark).exists() for mark in _MARKS):
+    if root.is_dir() and _holds_something_else(root):
         raise UsageError(
             f"{str(root)!r} is not empty and holds no whence.toml",
             code="not-a-workspace",
             hint="name another folder",
         )
     root.mkdir(parents=True, exist_ok=True)
+
+
+def _holds_something_else(root: Path) -> bool:
+    """Whether a folder is neither a workspace, nor empty, nor just being made one by another process."""
+    # before the database there are only locks: of the opening, of the processes, of the database
+    foreign = [p for p in root.iterdir() if not (p.name.startswith(_MARKS) or _is_locks(p))]
+    # looked for last: who made a file that was seen has made the database by now
+    return bool(foreign) and not any((root / mark).exists() for mark in _MARKS)
+
+
+def _is_locks(path: Path) -> bool:
+    return (
+        path.name == _LOCKS and path.is_dir() and all(p.suffix in {".lock", ".life"} for p in path.iterdir())
+    )
 
 
 def init(folder: Path, *, project: str | None = None, beside: bool = False) -> Path:

@@ -61,12 +61,23 @@ class Life:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.uid = new_uid()
         self._path = folder / f"{self.uid}.life"
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        _try_lock(self._fd)
-        os.write(self._fd, str(os.getpid()).encode())
+        self._fd = -1
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _try_lock(self._fd)
+            os.write(self._fd, str(os.getpid()).encode())
+        except OSError as error:
+            self.close()
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            raise BackendError(
+                f"this process cannot be written down in {str(folder)!r}: {error.strerror}",
+                code="store-full" if full else "store-failed",
+                hint="free some space, then retry" if full else None,
+                retryable=full,
+            ) from error
 
     def is_alive(self, uid: str) -> bool:
         """Whether the process that holds life file `uid` still runs."""
