@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whence._base.ids import new_uid
-from whence.errors import ConflictError
+from whence.errors import BackendError, ConflictError
 
 
 def _try_lock(fd: int) -> bool:

@@ -25,7 +25,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from whence._base.arrow import to_arrow
-from whence.compute.base import Files, Relation
+from whence.compute.base import Engine, Files, Relation
 from whence.errors import NotFoundError, UsageError
 from whence.lake.core import Core
 from whence.lake.table import Table, read_moment
@@ -200,6 +200,7 @@ class _Preparing:
         for name in self._core.backend.list():
             if name in words and name not in self._given:
                 self.prepared.relations[name] = self._read(Table(self._core, name).head())
+        _check_reach(self._core.engine, query, self.prepared.relations)
         self.prepared.sql, self.prepared.lineage = query, "tables"
         return self.prepared
 
@@ -307,6 +308,35 @@ def _check_function(node: exp.Table) -> None:
         code="sql-function",
         hint="append the file to a table, or pass it in relations={...}",
     )
+
+
+def _check_reach(engine: Engine, query: str, relations: Mapping[str, Relation]) -> None:
+    """Refuse a text in which the engine, asked for its own tree, sees more than relations."""
+    answer = engine.query("SELECT json_serialize_sql($query) AS tree", {}, parameters={"query": query})
+    tree = json.loads(answer["tree"][0].as_py())
+    if tree["error"] and (tree["error_type"] == "parser" or "Only SELECT" in tree["error_message"]):
+        return  # the engine refuses to run it, in its own words
+    known, seen, todo = {name.lower() for name in relations}, [], [tree]
+    while todo:
+        node = todo.pop()
+        todo += [n for n in (node.values() if isinstance(node, dict) else node) if isinstance(n, dict | list)]
+        if isinstance(node, dict):
+            keys = [entry["key"] for entry in node.get("cte_map", {}).get("map", ())]
+            known |= {key.lower() for key in keys if _WORD.fullmatch(key)}
+            if node.get("type") == "BASE_TABLE":
+                parts = (node["catalog_name"], node["schema_name"], node["table_name"])
+                seen.append(".".join(filter(None, parts)))
+            elif node.get("type") == "TABLE_FUNCTION":
+                known |= _TABLE_FUNCTIONS
+                seen.append(node["function"]["function_name"])
+    outside = [name for name in seen if name.lower() not in known]
+    if outside or tree["error"]:
+        what = ", ".join(map(repr, outside)) or "what it reads"
+        raise UsageError(
+            f"the query cannot be parsed, and {what} is no table of the lake",
+            code="unparsable-query",
+            hint="append the file to a table, or pass it in relations={...}",
+        )
 
 
 def _is_cte(node: exp.Table) -> bool:

@@ -270,12 +270,15 @@ def _flushed(run: Run) -> Iterator[None]:
 
 def _info(execution: Execution, contexts: Sequence[Context]) -> RunInfo:
     names = {context.type: context.name for context in contexts}
+    pipeline = next((c.get("pipeline") for c in contexts if c.type == "PipelineRun"), None)
     name = execution.get("run_name") or execution.get("step") or execution.name
     return RunInfo(
         uid=execution.uid,
         type=execution.type,
         name=name if isinstance(name, str) else None,
-        experiment=names.get("Experiment") or names.get("Pipeline"),
+        experiment=names.get("Experiment")
+        or names.get("Pipeline")
+        or (None if pipeline is None else str(pipeline)),
         state=execution.state,
         started_at=_started(execution),
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 import sqlglot
@@ -99,6 +101,36 @@ def test_a_text_that_only_the_engine_understands_is_run_by_names(
     with pytest.raises(UsageError) as caught:
         lake.sql("DROP TABLE t")
     assert caught.value.code == "not-a-query"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"{file}"',
+        "t, '{file}'",
+        "/**/'{file}'",
+        "read_text/**/('{file}')",
+        "\"read_text\"('{file}')",
+        "query('FROM ''{file}''')",
+        '(WITH "{file}" AS (SELECT 1) SELECT 2), "{file}"',
+        "duckdb_settings()",
+    ],
+)
+def test_a_text_that_only_the_engine_understands_reaches_no_file(
+    lake: Lake, tmp_path: Path, source: str
+) -> None:
+    file = tmp_path / "secret.csv"
+    file.write_text("a\n1\n")
+    with pytest.raises(UsageError) as caught:
+        lake.sql(f"SELECT 5!, * FROM {source.format(file=file)}")
+    assert caught.value.code == "unparsable-query"
+
+
+def test_a_text_that_only_the_engine_understands_may_name_its_parts(lake: Lake) -> None:
+    got = lake.sql(
+        "WITH w AS (SELECT 5! AS f) SELECT f, count(*) AS n FROM w, T, range(2), unnest([1]) GROUP BY 1"
+    )
+    assert got.to_pylist() == [{"f": 120, "n": 6}]
 
 
 def test_relations_may_be_handles_and_frames(lake: Lake) -> None:
