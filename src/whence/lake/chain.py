@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -79,12 +80,13 @@ class Chain:
 
     def _follow(self, before: State, info: CommitInfo | None) -> State:
         if info is None:
-            return State(None, None, before.watermark, before.epoch, before.at)
+            return replace(before, n_rows=None, total=None)
         if info.state is not None and self._trusted(info):
             return info.state
         if not info.changes_rows:
             return before
-        return State(None, None, before.watermark, before.epoch + 1, max(info.at, before.at or info.at))
+        at = max(info.at, before.at or info.at)
+        return replace(before, n_rows=None, total=None, epoch=before.epoch + 1, at=at)
 
     def _trusted(self, info: CommitInfo) -> bool:
         if info.base is None:
@@ -114,7 +116,12 @@ def write_facts(info: CommitInfo) -> dict[str, str]:
         facts["transaction"] = canonical_json(list(info.transaction))
     if info.state is not None:
         facts["state"] = canonical_json(
-            {"n": info.state.n_rows, "total": _hex(info.state.total), "epoch": info.state.epoch}
+            {
+                "n": info.state.n_rows,
+                "total": _hex(info.state.total),
+                "epoch": info.state.epoch,
+                "raises": info.state.raises,
+            }
         )
         if info.state.watermark is not None:
             facts["watermark"] = info.state.watermark.isoformat()
@@ -161,6 +168,7 @@ def _read_state(facts: Mapping[str, str], at: datetime) -> State | None:
         watermark=None if watermark is None else datetime.fromisoformat(watermark).astimezone(UTC),
         epoch=said["epoch"],
         at=at,
+        raises=said.get("raises", 0),
     )
 
 

@@ -187,7 +187,8 @@ def _state_after(core: Core, base: Snapshot | None, state: State, effect: Effect
     total = (before.total + effect.added.total - effect.removed.total) % (1 << 128)
     now = core.clock.now()
     at = now if state.at is None else max(now, state.at)
-    return State(n_rows, total, effect.watermark, effect.epoch, at)
+    raises = state.raises + bool(effect.n_late) if effect.watermark == state.watermark else 0
+    return State(n_rows, total, effect.watermark, effect.epoch, at, raises)
 
 
 def _newest(core: Core, table: str) -> tuple[Snapshot | None, State]:

@@ -79,7 +79,7 @@ class _RowsOperation(Operation):
         self._evolve = evolve
         self._watermark = None if watermark is None else utc(watermark)
         self._fitted: tuple[pa.Schema, pa.Table] | None = None
-        self._clamped: tuple[datetime | None, pa.Table, int, int] | None = None
+        self._clamped: tuple[tuple[datetime | None, int], pa.Table, int, int] | None = None
 
     def check(self, base: Snapshot | None, state: State) -> None:
         self.fitted(base)
@@ -146,11 +146,11 @@ class _RowsOperation(Operation):
         """The rows as they enter after this state: the table, its part of the digest, the number of late rows."""
         data = self.fitted(base)
         column = declaration_of(base).known_at
-        floor = state.watermark if column is not None else None
+        floor = (state.watermark if column is not None else None), state.raises
         if self._clamped is None or self._clamped[0] != floor:
             n_late = 0
-            if column is not None and floor is not None:
-                data, n_late = raise_known_at(data, column, floor)
+            if column is not None and floor[0] is not None:
+                data, n_late = raise_known_at(data, column, floor[0], raises=state.raises)
             self._clamped = floor, data, n_late, sum_digests(row_digests(data))
         _, data, n_late, total = self._clamped
         return data, Part(data.num_rows, total), n_late
@@ -388,8 +388,13 @@ def check_creatable(table: str, schema: pa.Schema) -> None:
             )
 
 
-def raise_known_at(data: pa.Table, column: str, watermark: datetime) -> tuple[pa.Table, int]:
-    """``known_at = max(claimed, watermark + 1 µs)``; returns the rows and how many were raised.
+def raise_known_at(
+    data: pa.Table, column: str, watermark: datetime, *, raises: int = 0
+) -> tuple[pa.Table, int]:
+    """Raise what is claimed at or below the watermark above it; returns the rows and how many were raised.
+
+    The first commit after a watermark raises to 1 µs above it, each later one 1 µs further, so that of
+    two late corrections the later one is known later.
 
     Example:
         >>> from datetime import UTC
@@ -398,9 +403,9 @@ def raise_known_at(data: pa.Table, column: str, watermark: datetime) -> tuple[pa
         >>> rows["k"][0].as_py().isoformat(), n
         ('2013-01-01T00:00:00.000001+00:00', 1)
     """
-    floor = pa.scalar(watermark + timedelta(microseconds=1), TS)
+    floor = pa.scalar(watermark + timedelta(microseconds=1 + raises), TS)
     claimed = data.column(column)
-    late = pc.less(claimed, floor)
+    late = pc.less_equal(claimed, pa.scalar(watermark, TS))
     n_late = int(pc.sum(late).as_py() or 0)
     if n_late:
         raised = pc.if_else(late, floor, claimed)

@@ -172,6 +172,7 @@ class State:
         watermark: Up to when the feed is complete; None when never said.
         epoch: How often rows were changed or removed; readers that only follow additions compare it.
         at: The moment of the newest commit, never before that of an earlier one.
+        raises: How many commits raised late rows since the watermark last moved.
     """
 
     n_rows: int | None
@@ -179,6 +180,7 @@ class State:
     watermark: datetime | None = None
     epoch: int = 0
     at: datetime | None = None
+    raises: int = 0
 
     def digest(self, schema: str) -> RowsDigest | None:
         """The digest of the rows under a schema digest; None when unknown."""

@@ -253,6 +253,21 @@ class LakeSuite(ReadingRules):
         assert table.history()[0].n_late == 1
         check_digest(table.head())
 
+    def test_of_two_late_commits_the_later_is_known_later(self, lake: Lake) -> None:
+        """Two corrections of one key that come late, in the same period, keep their order."""
+        table = lake.create("late", FEED, key=["id"], known_at="known_at")
+        table.append(feed(1), watermark=START + DAY)
+        table.append(feed(1, known=START))
+        table.append(feed(1, known=START))
+        known = sorted(table.arrow()["known_at"].to_pylist())
+        micro = timedelta(microseconds=1)
+        assert known == [START, START + DAY + micro, START + DAY + 2 * micro]
+        table.append(feed(2), watermark=START + 2 * DAY)
+        table.append(feed(3, known=START))
+        newest = table.arrow(where="id = 3")["known_at"][0].as_py()
+        assert newest == START + 2 * DAY + micro
+        check_digest(table.head())
+
     def test_a_day_without_rows_moves_the_watermark(self, lake: Lake) -> None:
         table = lake.create("arrivals", FEED, known_at="known_at")
         commit = table.append(feed(), watermark=START + DAY)
