@@ -88,6 +88,7 @@ def anomalies(
 ) -> None:
     """List the anomalies recorded for a table."""
     with opened(workspace) as ws:
+        resolve(ws, table)  # a table that is not there has no anomalies, but that is another answer
         rows = [
             {"of": r.name, "environment": r.environment, "feature": a.feature, "type": a.type, "severity": a.severity,
              "rule": a.rule, "observed": a.observed, "allowed": a.allowed, "rows": list(a.rows)}

@@ -17,6 +17,7 @@ from whence.compute.base import Engine
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.lake.base import Describer, LakeBackend, Snapshot, TableProvider
 from whence.lake.chain import Chain
+from whence.lake.conditions import check_condition
 from whence.lake.types import RowCheck, State, check_name
 from whence.metadata import Artifact, Recorder, Type, declare_types
 
@@ -165,6 +166,8 @@ class Core:
         self, snapshot: Snapshot, *, columns: Sequence[str] | None = None, where: str | None = None
     ) -> pa.Table:
         """The rows of a version in its own order, with exactly its types."""
+        if where is not None:
+            check_condition(where)
         relation = self.backend.relation(snapshot)
         got = self.engine.scan(relation, columns=columns, where=where)
         schema = snapshot.schema

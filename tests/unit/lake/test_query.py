@@ -10,6 +10,7 @@ from sqlglot.errors import ParseError
 from whence.compute import open_engine
 from whence.errors import UsageError
 from whence.lake import Lake, PinScope, open_lake, pinned, pinning, table_names
+from whence.lake.conditions import check_condition
 from whence.lake.pin import pinned_version
 from whence.metadata import Recorder, open_store
 
@@ -157,3 +158,32 @@ def test_pinning_inside_pinned_keeps_the_outer_pins(lake: Lake) -> None:
 def test_pins_need_names() -> None:
     with pytest.raises(UsageError), pinned({"No Name": 1}):
         pass
+
+
+@pytest.mark.parametrize(
+    ("where", "code"),
+    [
+        ("delay = (SELECT count(*) FROM read_text('/etc/hostname'))", "condition-reads"),
+        ("EXISTS (FROM 'secret.csv')", "condition-reads"),
+        ("id IN (SELECT id FROM other)", "condition-reads"),
+        ("true) OR (SELECT 1) = (1", "condition-reads"),
+        ("true), (SELECT 1", "bad-sql"),
+        ("id = 1; DROP TABLE x", "bad-sql"),
+        ("id = 1) FROM range(3) WHERE (true", "bad-sql"),
+        ("", "bad-sql"),
+    ],
+)
+def test_a_condition_reads_nothing_but_its_row(where: str, code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_condition(where)
+    assert caught.value.code == code
+
+
+def test_a_condition_of_a_row_is_fine() -> None:
+    for where in (
+        "id = 1 -- the first",
+        "a IS NULL OR b LIKE 'x%'",
+        "t = TIMESTAMPTZ '2013-01-01 00:00:00+00'",
+        "true",
+    ):
+        check_condition(where)
