@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from whence._base.clock import utc
+from whence.drawing import paragraph
 from whence.errors import NotFoundError, UsageError
 from whence.lake.commit import run
 from whence.lake.core import Core
@@ -32,6 +33,10 @@ class Table:
     def __init__(self, core: Core, name: str) -> None:
         self._core = core
         self.name = check_name(name)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the newest version, or that there is none."""
+        return self.head()._repr_html_() if self.exists else paragraph(f"table {self.name}: no versions yet")
 
     def __repr__(self) -> str:
         return f"<Table {self.name}>"

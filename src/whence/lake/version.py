@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from whence._base.rows import RowsDigest, rows_digest
 from whence.compute.base import Relation
+from whence.drawing import html_table
 from whence.errors import IntegrityError, UnsupportedError
 from whence.lake.base import Snapshot
 from whence.lake.core import Core
 from whence.lake.types import TableDeclaration
 from whence.metadata import Artifact
+
+#: Rows a notebook shows of a version.
+_SHOWN: Final = 10
 
 
 class TableVersion:
@@ -39,6 +43,12 @@ class TableVersion:
 
     def __repr__(self) -> str:
         return f"<TableVersion {self.name}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the first rows, and how many there are."""
+        shown = self._core.engine.query(f"SELECT * FROM shown LIMIT {_SHOWN}", {"shown": self.files()})
+        rows = [list(row.values()) for row in shown.to_pylist()]
+        return html_table(shown.column_names, rows, caption=f"{self.ref}: {self.n_rows:,} rows")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TableVersion):

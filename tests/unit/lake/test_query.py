@@ -187,3 +187,14 @@ def test_a_condition_of_a_row_is_fine() -> None:
         "true",
     ):
         check_condition(where)
+
+
+def test_a_notebook_shows_the_first_rows(lake: Lake) -> None:
+    table = lake.table("shown")
+    assert "no versions yet" in table._repr_html_()
+    table.append([{"n": n, "word": "<b>"} for n in range(12)])
+    html = table._repr_html_()
+    assert "table:shown@0: 12 rows" in html
+    assert html.count("<tr>") == 1 + 10
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
