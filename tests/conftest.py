@@ -9,6 +9,10 @@ from typing import Final
 
 import pytest
 
+# Two workers on two cores, each with learners that spin on two threads, would wait for each other most of
+# the time. Set before anything loads OpenMP, and inherited by the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 #: Names of marks that must not skip, separated by commas, or `all`. Public data is never required:
 #: it cannot be in the repository, so only its own machine can have it.
 REQUIRED: Final = frozenset(filter(None, os.environ.get("WHENCE_TEST_REQUIRE", "").split(",")))
