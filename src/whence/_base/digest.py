@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from pathlib import Path
 
 from whence.errors import UsageError
 
@@ -20,20 +18,6 @@ def sha256_bytes(data: bytes | memoryview) -> str:
         'sha256:e3b0c442'
     """
     return PREFIX + hashlib.sha256(data).hexdigest()
-
-
-def sha256_chunks(chunks: Iterable[bytes]) -> str:
-    """The digest of the concatenation of `chunks`, read once."""
-    h = hashlib.sha256()
-    for chunk in chunks:
-        h.update(chunk)
-    return PREFIX + h.hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """The digest of a file's bytes, read in blocks."""
-    with path.open("rb") as f:
-        return PREFIX + hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def canonical_json(value: object) -> str:

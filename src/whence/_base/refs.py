@@ -9,8 +9,10 @@ Digests stay whole: ``blob:sha256:…``. Where a command takes one kind only, th
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from whence.errors import UsageError
 
@@ -105,3 +107,15 @@ class Ref:
         if not name or (at and not version) or key == "":
             raise UsageError(f"{text!r} has an empty part", code="bad-reference")
         return cls(kind, name, version if at else None, key)
+
+
+def row_key(values: Sequence[Any]) -> str:
+    """The text of a declared key's values in a reference: the value itself, or several as a JSON list.
+
+    Example:
+        >>> row_key(["B6-35-JFK-2013-07-01"]), row_key(["JFK", 7])
+        ('B6-35-JFK-2013-07-01', '["JFK",7]')
+    """
+    if len(values) == 1:
+        return str(values[0])
+    return json.dumps(list(values), default=str, separators=(",", ":"), ensure_ascii=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from whence._base.clock import utc
+from whence._base.refs import row_key
 from whence.compute import Engine
 from whence.errors import UsageError
 from whence.features.dialect import quote
@@ -185,18 +185,6 @@ def _named(rows: pa.Table, source: Source, positions: list[int]) -> pa.Table:
     else:
         names = [f"#{position}" for position in positions]
     return rows.append_column(ROW, pa.array([f"{prefix}/{name}" for name in names], pa.string()))
-
-
-def row_key(values: tuple[Any, ...]) -> str:
-    """The text of a declared key's values in a reference.
-
-    Example:
-        >>> row_key(("B6-35",)), row_key(("JFK", 7))
-        ('B6-35', '["JFK",7]')
-    """
-    if len(values) == 1:
-        return str(values[0])
-    return json.dumps(list(values), default=str, separators=(",", ":"), ensure_ascii=False)
 
 
 def predicate_text(

@@ -76,11 +76,6 @@ class Lake:
         """Show the tables of another room to SQL."""
         self._core.providers.append(provider)
 
-    @property
-    def backend_name(self) -> str:
-        """What keeps the tables: ``delta`` or ``memory``."""
-        return self._core.backend.name
-
     # --- tables
 
     def table(self, name: str) -> Table:

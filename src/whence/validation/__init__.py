@@ -1,9 +1,9 @@
 """Validation: statistics of data, the schema they must satisfy, and the anomalies where they do not."""
 
+from whence._base.refs import row_key
 from whence.validation.anomalies import validate_statistics
 from whence.validation.compare import Distance, compare_statistics
 from whence.validation.features import FeatureStatistics
-from whence.validation.find import row_key
 from whence.validation.infer import Outlier, infer_schema, learn_ranges, list_outliers, robust_range
 from whence.validation.report import Report, update_schema
 from whence.validation.rows import RowCheck

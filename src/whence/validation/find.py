@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whence._base.refs import row_key
 from whence.compute import Engine, Relation
 from whence.errors import UsageError
 from whence.validation.anomalies import anomaly
@@ -45,18 +45,6 @@ class Rows:
     relation: Relation
     columns: Sequence[str]
     key: tuple[str, ...] = ()
-
-
-def row_key(values: Sequence[Any]) -> str:
-    """The text of a key in a reference: the value itself, or several as a JSON list.
-
-    Example:
-        >>> row_key(["B6-35-JFK-2013-07-01"]), row_key(["JFK", 7])
-        ('B6-35-JFK-2013-07-01', '["JFK",7]')
-    """
-    if len(values) == 1:
-        return str(values[0])
-    return json.dumps(list(values), default=str, separators=(",", ":"), ensure_ascii=False)
 
 
 def find_rows(
