@@ -23,7 +23,7 @@ DEMO_DIR ?= $(DEMO).whence
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help demo test lint format types contracts docs wheel bench pins clean env
+.PHONY: help demo test torture lint format types contracts docs wheel bench pins clean env
 
 help: ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,9 @@ demo: $(VENV)/.run ## the flights journey, from raw files to a traced and reprod
 
 test: $(VENV)/.dev ## every test that needs no public data set and no server
 	$(PY) -m pytest -n $(WORKERS) $(TEST_ARGS)
+
+torture: $(VENV)/.dev ## kill the small journey at 100 random moments; TORTURE_ARGS="--kills 10"
+	$(PY) -m tests.journey.torture $(TORTURE_ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(PY) -m ruff check .

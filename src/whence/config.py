@@ -87,7 +87,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         None,
         "Memory of the engine, such as `2GB`; unset is the engine's own limit.",
     ),
-    Setting("features.online", "url", "sqlite:///online.db", "The online feature store.", read=False),
+    Setting("features.online", "url", "sqlite:///online.db", "Where the online feature store lives."),
     Setting("log.url", "url", "file:./log", "The durable log rows arrive in.", read=False),
     Setting("server.host", "text", "127.0.0.1", "The address the server binds to.", read=False),
     Setting("server.port", "integer", 8732, "The port the server binds to.", minimum=0, read=False),
@@ -110,6 +110,15 @@ _BY_NAME: Final = {s.name: s for s in SETTINGS}
 def is_reproducing() -> bool:
     """Whether this process makes a recorded step again, and so may change nothing."""
     return bool(os.environ.get("WHENCE_REPRODUCING"))
+
+
+def calm_learners() -> None:
+    """Let the threads of learners sleep while they wait for each other, unless the environment says otherwise.
+
+    OpenMP's default is to spin: on a machine that does anything else, a fit of seconds then takes minutes. It
+    is read when a learner's library is loaded, so this is called first.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def get_setting(name: str) -> Setting:

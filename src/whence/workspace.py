@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
@@ -21,16 +21,17 @@ from whence._base.locks import Life, file_lock
 from whence.blobs import BlobStore, open_blobs
 from whence.config import Config, is_reproducing, load_config, settings_file
 from whence.database import Database
-from whence.errors import UnsupportedError, UsageError
+from whence.errors import UsageError
 from whence.metadata import MetadataStore, Recorder, Recording, open_store
 from whence.metadata.types import NONE, Properties
 
 if TYPE_CHECKING:  # rooms with heavy clients are imported when they are first used
     from whence.compute import Engine
     from whence.features import AnyView, Features
-    from whence.lake import Lake, Table, TableVersion
-    from whence.pipelines import Pipelines, Verdict
-    from whence.pipelines.reproduce import CodeChoice
+    from whence.lake import Lake, Quarantine, Table, TableVersion
+    from whence.monitoring import Monitoring
+    from whence.pipelines import Bisection, Pipelines, Verdict
+    from whence.pipelines.remake import CodeChoice
     from whence.registry import Models
     from whence.serving import Scoring
     from whence.trace import Impact, Trace, Tracer
@@ -59,7 +60,8 @@ def connect(
         target: A folder or a ``whence.toml``; None looks at ``WHENCE_WORKSPACE``, then from the
             current folder upwards.
         clock: What time it is for ttl, triggers and maturity; wall time by default.
-        read_only: Settle nothing on opening; used to look, and to reproduce.
+        read_only: To look only: nothing is settled on opening, and whatever would write is refused
+            (``read-only``).
         settings: Settings by their argument names, such as ``compute_threads=2``.
 
     Raises:
@@ -189,9 +191,12 @@ class Workspace:
     @cached_property
     def recorder(self) -> Recorder:
         """What writes into the graph."""
+        project = self.config.text("project")
+        if self.read_only:
+            return Recorder(self.graph, blobs=self.blobs, project=project, read_only=True)
         life = Life(self.folder / _LOCKS)
         self._closing.callback(life.close)
-        return Recorder(self.graph, life=life, blobs=self.blobs, project=self.config.text("project"))
+        return Recorder(self.graph, life=life, blobs=self.blobs, project=project)
 
     @cached_property
     def blobs(self) -> BlobStore:
@@ -240,9 +245,14 @@ class Workspace:
     @cached_property
     def features(self) -> Features:
         """Feature views and what is computed from them."""
-        from whence.features import Features
+        from whence.features import Features, OnlineStore, open_online
 
-        return Features(self.recorder, self.lake, self.engine, self.blobs)
+        def online() -> OnlineStore:  # opened when it is first asked: most work has no use for it
+            store = open_online(self.config.text("features.online"))
+            self._closing.callback(store.close)
+            return store
+
+        return Features(self.recorder, self.lake, self.engine, self.blobs, online=online, clock=self.clock)
 
     @cached_property
     def runs(self) -> Runs:
@@ -266,6 +276,21 @@ class Workspace:
         return Scoring(self.recorder, self.lake, self.features, self.models, clock=self.clock)
 
     @cached_property
+    def monitoring(self) -> Monitoring:
+        """Drift, performance and feeds watched; alerts and whence they came."""
+        from whence.monitoring import Monitoring
+
+        return Monitoring(
+            self.recorder,
+            self.lake,
+            self.models,
+            self.blobs,
+            self.engine,
+            deployments=self.serving,
+            clock=self.clock,
+        )
+
+    @cached_property
     def pipelines(self) -> Pipelines:
         """Steps and pipelines, their cache, and doing it again."""
         from whence.pipelines import Pipelines
@@ -274,6 +299,7 @@ class Workspace:
             self,
             address=self.config.address,
             child_command=(sys.executable, "-m", "whence.cli.child"),
+            alerts=lambda: self.monitoring,  # looked for when a trigger asks
         )
 
     @cached_property
@@ -303,17 +329,9 @@ class Workspace:
         """The kept schema of a table, all its versions, and what can be done with it."""
         return self.validation.schema(name)
 
-    def quarantine(self, name: str) -> NoReturn:
-        """The rows of a table that were set aside. Nothing is set aside yet: a batch is taken or refused whole.
-
-        Raises:
-            UnsupportedError: Always (``no-quarantine``).
-        """
-        raise UnsupportedError(
-            f"table {name!r} has no quarantine yet: a batch with bad rows is refused whole",
-            code="no-quarantine",
-            hint="the error names the rows; append the others",
-        )
+    def quarantine(self, name: str) -> Quarantine:
+        """The rows of a table that were set aside by ``append(…, on_error="quarantine")``."""
+        return self.lake.quarantine(name)
 
     def apply(self, *views: AnyView) -> None:
         """Store feature views; an equal definition is a no-op."""
@@ -336,6 +354,18 @@ class Workspace:
     ) -> Verdict:
         """Do it again on pinned versions, and compare digests."""
         return self.pipelines.reproduce(ref, inputs=inputs or {}, code=code)
+
+    def bisect(
+        self,
+        a: str,
+        b: str,
+        *,
+        metric: str = "log_loss",
+        on: TableVersion | pa.Table | str | None = None,
+        label: str | None = None,
+    ) -> Bisection:
+        """What made two models differ: data, code, parameters or environment, swapped one at a time."""
+        return self.pipelines.bisect(a, b, metric=metric, on=on, label=label)
 
     @contextlib.contextmanager
     def execution(

@@ -137,7 +137,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "whence._base.crash",
         "whence.metadata.environment",  # records what an execution ran in
         "whence.pipelines.environment",  # records numbers of threads
-        "whence.pipelines.reproduce",  # hands it to the process that makes a step again
+        "whence.pipelines.remake",  # hands it to the process that makes a step again
     }
     readers = set()
     for name, _, tree in modules():

@@ -1,6 +1,7 @@
-"""The journey made small: learn from the last days of March, score the first days of April.
+"""The journey made small: learn from the last days of March, live through the first days of April.
 
-As a program (``python small.py FOLDER``) it runs the writing part in a process that tests may kill.
+All of it is there: faults, quarantine and replay, monitoring, one retraining with its decision. As a program
+(``python -m tests.journey.small FOLDER``) it runs the writing part in a process that tests may kill.
 """
 
 from __future__ import annotations
@@ -13,19 +14,30 @@ from typing import Final
 import whence
 from whence._base.clock import ReplayClock
 from whence._base.rows import rows_digest
+from whence.journeys.flights.faults import Fault
 from whence.journeys.flights.feeds import midnight
+from whence.journeys.flights.live import Plan
+from whence.journeys.flights.retraining import Retraining
 from whence.journeys.flights.story import make
 
 FIRST: Final = date(2013, 3, 17)
-LAST: Final = date(2013, 4, 2)
+LAST: Final = date(2013, 4, 3)
+ONE, TWO, THREE = (date(2013, 4, n) for n in (1, 2, 3))
+FAULTS: Final = (
+    Fault("celsius", "unit change", "weather", ONE, ONE, TWO, "let through", "weather_now__temp"),
+    Fault("twice", "duplicated batch", "arrivals", ONE, ONE, None, "let through", "repeated_keys"),
+    Fault("renamed", "renamed category", "arrivals", TWO, TWO, THREE, "quarantined", "carrier"),
+    Fault("late", "late batch", "arrivals", TWO, TWO, THREE, "let through", "late_rows"),
+)
+PLAN: Final = Plan(FIRST, LAST, FAULTS, Retraining(period="2d", at_most_every="2d", holdout_days=1))
 #: Columns that tell when and by whom it was done, not what.
 WALL: Final = frozenset({"scored_at"})
 
 
-def run(folder: Path) -> None:
-    clock = ReplayClock(midnight(FIRST))
+def run(folder: Path, plan: Plan = PLAN) -> None:
+    clock = ReplayClock(midnight(plan.first))
     with whence.connect(folder, clock=clock, compute_threads=1) as ws:
-        make(ws, clock, first=FIRST, last=LAST)
+        make(ws, clock, plan)
 
 
 def contents(folder: Path) -> dict[str, object]:

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import whence
 from whence.cli.app import app
 from whence.journeys.flights.feeds import load_feeds
 
 
-def demo(folder: Path, days: int) -> dict[str, object]:
-    done = CliRunner().invoke(app, ["demo", "flights", "--dir", str(folder), "--days", str(days), "--json"])
+def demo(folder: Path, days: int, *more: str) -> dict[str, object]:
+    words = ["demo", "flights", "--dir", str(folder), "--days", str(days), "--json", *more]
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     found: dict[str, object] = json.loads(
         done.stdout, parse_constant=lambda name: pytest.fail(f"{name} in JSON")
@@ -50,6 +52,7 @@ def test_two_days_then_one_more(folder: Path) -> None:
     assert {"n", "rate", "mean_score", "baseline_auc", "champion_auc", "champion_log_loss"} <= set(month)
     assert month["n"] == found["labels"]
     assert month["champion_auc"] > month["baseline_auc"] > 0.5
+    check_live(found, folder)
     check_trace(found)
     check_reproduction(found)
     check_anomalies(found)
@@ -58,6 +61,40 @@ def test_two_days_then_one_more(folder: Path) -> None:
     assert again["reproduce"] == found["reproduce"]
     assert isinstance(again["predictions"], int)
     assert again["predictions"] > found["predictions"]
+
+
+def check_live(found: dict[str, object], folder: Path) -> None:
+    """What the live part adds; and a finished journey is only reported."""
+    assert (found["duplicates"], found["parity_cells_differing"]) == (0, 0)
+    assert found["quarantine"] == {"in": 0, "replayed": 0}
+    assert found["promotions"] == []
+    months = found["auc"]
+    assert isinstance(months, dict)
+    assert list(months) == ["2013-04"]
+    april = months["2013-04"]
+    assert set(april) == {"n", "baseline", "frozen", "champion", "log_loss", "mean_score", "rate"}
+    assert april["frozen"] == april["champion"] > april["baseline"]
+    assert isinstance(found["alerts"], list)
+    for alert in found["alerts"]:
+        assert {
+            "metric",
+            "feature",
+            "value",
+            "threshold",
+            "window",
+            "table",
+            "version",
+            "execution",
+            "planted",
+        } <= set(alert)
+    with whence.connect(folder, read_only=True) as ws:
+        before = {name: ws.table(name).head().version for name in ws.lake.list()}
+        executions = len(ws.graph.find_nodes("execution", limit=100_000).nodes)
+    reported = demo(folder, 2, "--resume")
+    assert reported == found
+    with whence.connect(folder, read_only=True) as ws:
+        assert {name: ws.table(name).head().version for name in ws.lake.list()} == before
+        assert len(ws.graph.find_nodes("execution", limit=100_000).nodes) == executions
 
 
 def check_trace(found: dict[str, object]) -> None:

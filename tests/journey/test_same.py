@@ -31,7 +31,7 @@ def test_same_digests_elsewhere(environment: dict[str, str], undisturbed: Path, 
         "from whence.journeys.flights.story import make\n"
         "clock = whence.ReplayClock(small.midnight(small.FIRST))\n"
         "with whence.connect(Path(sys.argv[1]), clock=clock) as ws:\n"
-        "    make(ws, clock, first=small.FIRST, last=small.LAST)\n"
+        "    make(ws, clock, small.PLAN)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],

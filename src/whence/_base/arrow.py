@@ -81,12 +81,13 @@ def to_arrow(data: object, *, schema: pa.Schema | None = None) -> pa.Table:
         {'a': [1, 2], 'b': [None, 'x']}
     """
     try:
-        return normalise(_read(data, schema))
+        return normalise(read_any(data, schema))
     except pa.ArrowException as error:
         raise UsageError(f"the data cannot be read as Arrow: {error}", code="bad-data") from error
 
 
-def _read(data: Any, schema: pa.Schema | None) -> pa.Table:
+def read_any(data: Any, schema: pa.Schema | None) -> pa.Table:
+    """As `to_arrow`, in the types the data come with; errors of Arrow pass."""
     # Any: the whole point is that the data may be of any kind
     if isinstance(data, pa.Table):
         return data
@@ -171,12 +172,12 @@ def _column(name: str, values: Any, want: pa.DataType | None) -> pa.Array:
             raise _naive(name)
     try:
         array = pa.array(values)
-    except (pa.ArrowException, TypeError, OverflowError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"column {name!r} has values of mixed types: {error}", code="bad-data") from error
-    return array if want is None else _fit(array, want)
+    return array if want is None else fit(array, want)
 
 
-def _fit(array: pa.Array, want: pa.DataType) -> pa.Array:
+def fit(array: pa.Array, want: pa.DataType) -> pa.Array:
     """`array` as `want` if the values survive the way there and back, else as it is."""
     have = array.type
     numbers = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal

@@ -38,6 +38,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
@@ -189,6 +190,7 @@ def ordered_digest(table: pa.Table) -> str:
     return PREFIX + h.hexdigest()
 
 
+@lru_cache(maxsize=1024)
 def schema_digest(schema: pa.Schema) -> str:
     """The digest of the columns' names and logical types.
 
@@ -359,9 +361,9 @@ def _words(array: pa.Array, as_type: pa.DataType, dtype: Any) -> Bytes:
 
 
 def _doubles(array: pa.Array) -> Bytes:
-    filled = array.cast(pa.float64())
-    filled = filled.fill_null(0.0) if array.null_count else filled
-    values = np.array(filled.to_numpy(zero_copy_only=False), dtype="<f8")
+    # a null becomes NaN here; what its bytes are does not matter, its cell is null
+    doubles = array if array.type == pa.float64() else array.cast(pa.float64())
+    values = np.array(doubles.to_numpy(zero_copy_only=False), dtype="<f8")
     values += 0.0  # -0.0 + 0.0 is 0.0
     nan = np.isnan(values)
     bits = values.view("<u8")

@@ -15,9 +15,24 @@ from typing import Annotated
 import typer
 
 from whence._version import __version__
-from whence.cli import features, graph, models, pipelines, query, settings, tables, validation
+from whence.cli import (
+    features,
+    graph,
+    ingest,
+    models,
+    monitoring,
+    pipelines,
+    quarantine,
+    query,
+    serve,
+    serving,
+    settings,
+    tables,
+    validation,
+)
 from whence.cli.output import print_error, print_text
 from whence.cli.session import named_workspace
+from whence.config import calm_learners
 from whence.errors import UsageError, WhenceError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -31,7 +46,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (settings, tables, query, validation, features, models, pipelines, graph):
+for group in (
+    settings,
+    ingest,
+    tables,
+    quarantine,
+    query,
+    validation,
+    features,
+    models,
+    serving,
+    monitoring,
+    pipelines,
+    graph,
+    serve,
+):
     group.add_to(app)
 
 
@@ -70,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words after ``whence``; the process's own when None.
     """
+    calm_learners()
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     as_json = "--json" in args
     try:

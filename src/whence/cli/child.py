@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from whence.config import calm_learners
 from whence.pipelines import child
 from whence.workspace import connect
 
@@ -18,6 +19,7 @@ def _connect(
 
 def main() -> int:
     """Do the job whose path is the only argument."""
+    calm_learners()
     return child.main(Path(sys.argv[1]), _connect)
 
 

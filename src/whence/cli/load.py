@@ -44,9 +44,14 @@ def _from_file(path: Path) -> ModuleType:
     return module
 
 
-def _from_name(name: str) -> ModuleType:
+def look_here() -> None:
+    """Modules in the current folder can be imported, as when Python runs there."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+
+
+def _from_name(name: str) -> ModuleType:
+    look_here()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""``models``, ``score``: what was learned, and what it answers."""
+"""``models``: what was learned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from whence.cli import options
 from whence.cli.output import print_facts, print_rows
-from whence.cli.session import opened, resolve
+from whence.cli.session import opened
 
 models_app = typer.Typer(
     help="Registered models, their versions and aliases.", no_args_is_help=True, rich_markup_mode=None
@@ -23,7 +23,6 @@ ModelVersionName = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Hang these commands into `app`."""
     app.add_typer(models_app, name="models")
-    app.command()(score)
 
 
 @models_app.command("list")
@@ -83,6 +82,27 @@ def models_alias(
     print_facts(facts, as_json=as_json)
 
 
+@models_app.command("rollback")
+def models_rollback(
+    name: ModelName,
+    alias: Annotated[str, typer.Argument(help="Such as champion.")],
+    workspace: options.Workspace = None,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
+    *,
+    as_json: options.AsJson = False,
+) -> None:
+    """Move an alias back to where it stood before."""
+    with opened(workspace) as ws:
+        move = ws.models.rollback(name, alias, reason=reason)
+    facts = {
+        "alias": f"{name}@{alias}",
+        "version": move.version,
+        "from": move.previous,
+        "reason": move.reason,
+    }
+    print_facts(facts, as_json=as_json)
+
+
 @models_app.command("history")
 def models_history(
     name: ModelName,
@@ -105,25 +125,3 @@ def models_history(
             for m in ws.models.alias_history(name, alias)
         ]
     print_rows(rows, as_json=as_json, empty=f"no alias of {name} was ever set")
-
-
-def score(
-    model: ModelVersionName,
-    spine: Annotated[str, typer.Argument(metavar="TABLE[@VERSION]", help="The rows to score.")],
-    views: Annotated[list[str], typer.Option("--view", help="A feature view; may be repeated.")],
-    at: Annotated[str, typer.Option(help="The column with the moment features are taken at.")],
-    into: Annotated[str, typer.Option(help="The predictions table.")],
-    key: Annotated[list[str], typer.Option(help="A key column of the predictions; may be repeated.")],
-    workspace: options.Workspace = None,
-    where: Annotated[str | None, typer.Option(help="Score only the rows of this SQL condition.")] = None,
-    batch: Annotated[str | None, typer.Option(help="Names the batch; a batch is scored once.")] = None,
-    *,
-    as_json: options.AsJson = False,
-) -> None:
-    """Score rows into a predictions table, each once."""
-    with opened(workspace) as ws:
-        found = [ws.features.get(view) for view in views]
-        result = ws.serving.score(
-            model, resolve(ws, spine), views=found, at=at, into=into, key=key, where=where, batch=batch
-        )
-    print_facts(result.to_dict(), as_json=as_json)

@@ -58,6 +58,12 @@ def demo(
     force: Annotated[
         bool, typer.Option("--force", help="Use a folder that holds something else; what is there stays.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Start, go on where it was killed, or only report where it was finished."
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Make a whole journey on real data, and report what was found."""
@@ -65,7 +71,9 @@ def demo(
     from whence.journeys import run_demo
 
     with make_reporter() as reporter, reporting(reporter):
-        report = run_demo(name, folder=folder or Path(f"{name}.whence"), n_days=days, force=force)
+        report = run_demo(
+            name, folder=folder or Path(f"{name}.whence"), n_days=days, force=force, resume=resume
+        )
     if as_json:
         print_json(report.to_dict())
     else:

@@ -1,14 +1,14 @@
-"""``table``, ``ingest``: rows into tables, and the tables themselves."""
+"""``table``: tables and their versions."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from whence.cli import options
+from whence.cli.ingest import Watermark, told
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened, resolve
 
@@ -18,46 +18,11 @@ TableName = Annotated[str, typer.Argument(metavar="TABLE", help="Name of the tab
 VersionName = Annotated[
     str, typer.Argument(metavar="TABLE[@VERSION]", help="A version; the newest when none is named.")
 ]
-Watermark = Annotated[
-    datetime | None,
-    typer.Option(
-        formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"], help="Up to when the feed is complete."
-    ),
-]
 
 
 def add_to(app: typer.Typer) -> None:
     """Hang these commands into `app`."""
-    app.command()(ingest)
     app.add_typer(table_app, name="table")
-
-
-def ingest(
-    table: TableName,
-    files: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, one commit each.", exists=True)],
-    workspace: options.Workspace = None,
-    watermark: Watermark = None,
-    *,
-    evolve: Annotated[bool, typer.Option("--evolve", help="Let new columns into the table.")] = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Append files to a table; a file that does not fit is refused whole."""
-    from whence._base.progress import progress
-
-    commits = []
-    with opened(workspace) as ws, progress(f"ingest into {table}", total=len(files)) as step:
-        for file in files:
-            commits.append(ws.table(table).append(file, evolve=evolve, watermark=watermark))
-            step(note=file.name)
-    rows = [_commit(c) for c in commits]
-    print_rows(rows, as_json=as_json)
-
-
-def _commit(commit: object) -> dict[str, object]:
-    return {
-        name: getattr(commit, name)
-        for name in ("table", "version", "execution", "n_rows", "digest", "watermark", "n_late", "duplicate")
-    }
 
 
 @table_app.command("list")
@@ -128,7 +93,7 @@ def table_append(
     """Append one file to a table, as one commit."""
     with opened(workspace) as ws:
         commit = ws.table(table).append(file, evolve=evolve, watermark=watermark)
-    print_facts(_commit(commit), as_json=as_json)
+    print_facts(told(commit), as_json=as_json)
 
 
 @table_app.command("hold")
@@ -153,7 +118,7 @@ def table_compact(
     """Rewrite small files into large ones; rows and digest stay the same."""
     with opened(workspace) as ws:
         commit = ws.table(table).compact()
-    print_facts(_commit(commit), as_json=as_json)
+    print_facts(told(commit), as_json=as_json)
 
 
 @table_app.command("vacuum")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from whence.drawing import canvas
 from whence.drawing.canvas import COLOURS, LEFT, PLOT_HEIGHT, PLOT_WIDTH, TOP, WIDTH, num, text, x_at, y_at
 from whence.drawing.scales import Axis, make_axis, nice_ticks, number_label
-from whence.drawing.types import Bin, Html, Series, Threshold, X
+from whence.drawing.types import Bin, Html, Mark, Series, Threshold, X
 from whence.errors import UsageError
 
 
@@ -21,6 +21,7 @@ def line_chart(
     x_label: str = "",
     y_label: str = "",
     thresholds: Sequence[Threshold] = (),
+    marks: Sequence[Mark] = (),
     from_zero: bool = False,
 ) -> Html:
     """Lines over numbers, categories or times.
@@ -32,10 +33,11 @@ def line_chart(
         x_label: What x is.
         y_label: What y is, with its unit.
         thresholds: Levels to draw across.
+        marks: Places to point at.
         from_zero: Whether the vertical axis must contain 0.
 
     Raises:
-        UsageError: A series has another length than `x`.
+        UsageError: A series has another length than `x`, or a mark stands at no place of it.
     """
     values = _values(x, series) + [t.value for t in thresholds] + ([0.0] if from_zero else [])
     if not _values(x, series):
@@ -44,7 +46,26 @@ def line_chart(
     parts = _frame(title, ticks, axis, x_label, y_label, thresholds, [s.name for s in series])
     for i, s in enumerate(series):
         parts += _line(i, s, x, axis, ticks)
-    return canvas.picture(parts, title=title, description=_describe(series, x))
+    places = dict(zip(x, axis.places, strict=True))
+    for mark in marks:
+        if mark.x not in places:
+            raise UsageError(
+                f"mark {mark.label!r} stands at {mark.x}, no place of the chart", code="bad-chart"
+            )
+        parts.append(_mark(mark, x_at(places[mark.x])))
+    said = " ".join(f"Mark {m.label} at {m.x}: {m.note}." for m in marks)
+    return canvas.picture(parts, title=title, description=f"{_describe(series, x)} {said}".rstrip())
+
+
+def _mark(mark: Mark, x: float) -> str:
+    """A line from top to bottom with a pennant: told apart by shape, not by colour."""
+    pennant = f"M{num(x)} {num(TOP)}l-6 -9h12z"
+    words = canvas.tooltip(f"{mark.label}, {mark.x}: {mark.note}" if mark.note else f"{mark.label}, {mark.x}")
+    post = f'<line x1="{num(x)}" y1="{num(TOP)}" x2="{num(x)}" y2="{num(TOP + PLOT_HEIGHT)}" stroke="{COLOURS[1]}"/>'
+    return (
+        f"<g>{words}{post}"
+        f'<path d="{pennant}" fill="{COLOURS[1]}"/>{text(x + 9, TOP - 2, mark.label, anchor="start")}</g>'
+    )
 
 
 def _line(i: int, series: Series, x: Sequence[X], axis: Axis, ticks: Sequence[float]) -> list[str]:

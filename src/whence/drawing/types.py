@@ -48,6 +48,21 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A place of a line chart that is pointed at.
+
+    Args:
+        x: One of the chart's places.
+        label: A few characters that stand at the mark.
+        note: What happened there, in words.
+    """
+
+    x: X
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
     """One point of a calibration plot: `n` predictions with this mean score, of which this share came true."""
 

@@ -1,9 +1,14 @@
 """Features: declared once, compiled to SQL, exact at every moment."""
 
+from whence.features.answer import OnlineAnswer, Status
 from whence.features.base import OnlineStore
 from whence.features.explain import Explanation, recompute
+from whence.features.fold import Fold
 from whence.features.leaks import LeakColumn, LeakReport
+from whence.features.materialize import Loaded, Materialized
+from whence.features.online import list_online_schemes, open_online
 from whence.features.pointintime import Reconciliation, join_features, provenance_of
+from whence.features.reader import OnlineReader
 from whence.features.source import Source
 from whence.features.spec import (
     calendar,
@@ -42,13 +47,19 @@ __all__ = [
     "Explanation",
     "FeatureView",
     "Features",
+    "Fold",
     "Given",
     "LeakColumn",
     "LeakReport",
+    "Loaded",
+    "Materialized",
+    "OnlineAnswer",
+    "OnlineReader",
     "OnlineStore",
     "Reconciliation",
     "RowFeatures",
     "Source",
+    "Status",
     "calendar",
     "category",
     "count",
@@ -58,9 +69,11 @@ __all__ = [
     "given",
     "join_features",
     "last",
+    "list_online_schemes",
     "max",
     "mean",
     "min",
+    "open_online",
     "provenance_of",
     "recompute",
     "std",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 
 _SECOND_US: Final = 1_000_000
 _HOUR_S: Final = 3_600
+_MINUTE_US: Final = 60 * _SECOND_US
+_HOUR_US: Final = 60 * _MINUTE_US
+_DAY_US: Final = 24 * _HOUR_US
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,6 +70,7 @@ def local_clock(instants: Ints, tz: str) -> Ints:
     return instants + offsets
 
 
+@lru_cache(maxsize=65_536)
 def _offset_us(second: int, zone: ZoneInfo) -> int:
     try:
         offset = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
@@ -78,15 +83,14 @@ def _offset_us(second: int, zone: ZoneInfo) -> int:
 
 
 def _part(clock: npt.NDArray[np.datetime64], part: Part) -> Ints:
-    day = clock.astype("datetime64[D]")
-    month = clock.astype("datetime64[M]")
-    year = clock.astype("datetime64[Y]")
-    if part == "hour":
-        return _count(clock.astype("datetime64[h]") - day)
-    if part == "minute":
-        return _count(clock.astype("datetime64[m]") - clock.astype("datetime64[h]"))
+    us = clock.view(np.int64)
+    if part in ("hour", "minute"):
+        unit, n = (_HOUR_US, 24) if part == "hour" else (_MINUTE_US, 60)
+        return np.asarray(np.mod(np.floor_divide(us, unit), n))
     if part == "weekday":
-        return np.mod(_count(day) + 3, 7)  # 1970-01-01 was a Thursday
+        return np.asarray(np.mod(np.floor_divide(us, _DAY_US) + 3, 7))  # 1970-01-01 was a Thursday
+    day = clock.astype("datetime64[D]")
+    month, year = day.astype("datetime64[M]"), day.astype("datetime64[Y]")
     if part == "day":
         return _count(day - month.astype("datetime64[D]")) + 1
     if part == "day_of_year":

@@ -31,6 +31,7 @@ class CutSource:
         self.source = source
         self.table = engine.scan(source.relation)
         self._retracted: Ints | None = None
+        self._by_key: dict[tuple[str, frozenset[tuple[Any, ...]]], KeyedRows] = {}
 
     def times(self, timestamp: str | None) -> tuple[Ints, Ints]:
         """Event and knowledge time of each row in microseconds; a row without one never has it."""
@@ -88,7 +89,10 @@ class CutSource:
 
     def by_key(self, view: FeatureView, wanted: set[tuple[Any, ...]]) -> KeyedRows:
         """The rows of some join keys."""
-        return KeyedRows(self, view, wanted)
+        name = view.digest, frozenset(wanted)
+        if name not in self._by_key:
+            self._by_key[name] = KeyedRows(self, view, wanted)
+        return self._by_key[name]
 
     def known_by(self, moment: datetime) -> pa.Table:
         """The rows known at a moment; all of them, where the source does not say when they were."""
@@ -106,7 +110,10 @@ class CutSource:
         for i, key in enumerate(keys):
             if key in wanted:
                 positions.setdefault(key, []).append(i)
-        columns = {name: self.table.column(name).to_pylist() for name in names}
+        needed = sorted(i for places in positions.values() for i in places)
+        place = {row: n for n, row in enumerate(needed)}
+        taken = self.table.select(list(names)).take(pa.array(needed, pa.int64()))
+        columns = {name: taken.column(name).to_pylist() for name in names}
         found: dict[str, list[Any]] = {name: [] for name in names}
         for row in rows:
             q = micros(row[at])
@@ -115,7 +122,7 @@ class CutSource:
             ]
             best = max(usable, key=lambda i: int(known[i]), default=None)
             for name in names:
-                found[name].append(None if best is None else columns[name][best])
+                found[name].append(None if best is None else columns[name][place[best]])
         return found
 
 

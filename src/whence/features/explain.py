@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -89,8 +89,9 @@ def explain_feature(
     aggregation = view.feature(feature)
     at = utc(at)
     by_source = _key_values(view, keys)
-    value = _value(view, aggregation, by_source, at, source, engine, known)
     rows = _candidates(view, aggregation, by_source, at, source, engine)
+    few = replace(source, relation=rows.drop_columns([ROW]))  # what else the source holds cannot count
+    value = _value(view, aggregation, by_source, at, few, engine, known)
     declared = Declared(source.key, source.known_at)
     plain = rows.drop_columns([ROW]).to_pylist()
     chosen = rows_of(view, aggregation, plain, declared, by_source, at, known=known)

@@ -103,7 +103,7 @@ def join_features(
         NotFoundError: A column or a source is absent.
     """
     spine = normalise(spine)
-    kept = _kept_columns(spine, views, columns)
+    kept = kept_columns(spine, views, columns)
     moments = moments_of(spine, at)
     features: dict[str, pa.Array] = {}
     reports: dict[str, Reconciliation] = {}
@@ -146,7 +146,13 @@ def group_views(views: Iterable[AnyView], sources: Mapping[str, Source], known: 
     ]
 
 
-def _kept_columns(spine: pa.Table, views: Sequence[AnyView], columns: Sequence[str] | None) -> list[str]:
+def kept_columns(spine: pa.Table, views: Sequence[AnyView], columns: Sequence[str] | None) -> list[str]:
+    """The spine's columns that are kept beside the features: those asked for, and those that are features.
+
+    Raises:
+        NotFoundError: The spine has no such column.
+        UsageError: Two columns would have one name (``duplicate-column``, ``duplicate-view``).
+    """
     names = spine.column_names
     wanted = list(names if columns is None else columns)
     wanted += [c for view in views if isinstance(view, Given) for c in view.columns if c not in wanted]

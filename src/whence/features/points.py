@@ -80,7 +80,7 @@ def make_points(spine: pa.Table, moments: Moments, group: Group) -> Points:
         NotFoundError: The spine lacks a key column.
         UsageError: A key column's type is not the source's kind (``bad-key-type``).
     """
-    columns = [_key_column(spine, key, name, group) for key, name in group.keys]
+    columns = [key_column(spine, key, name, group) for key, name in group.keys]
     n_rows, n_moments = len(moments.of_rows), max(1, len(moments.distinct))
     codes, distinct = _codes(columns, n_rows)
     known = np.flatnonzero(codes >= 0)
@@ -99,7 +99,13 @@ def make_points(spine: pa.Table, moments: Moments, group: Group) -> Points:
     return Points(distinct, points, pid)
 
 
-def _key_column(spine: pa.Table, key: str, name: str, group: Group) -> pa.ChunkedArray:
+def key_column(spine: pa.Table, key: str, name: str, group: Group) -> pa.ChunkedArray:
+    """The spine's column for a join key.
+
+    Raises:
+        NotFoundError: The spine has no column of that name.
+        UsageError: Its type is not the source's kind (``bad-key-type``).
+    """
     view = group.views[0].name
     if name not in spine.column_names:
         raise NotFoundError(

@@ -12,6 +12,7 @@ from whence.compute import Relation
 from whence.errors import NotFoundError, UsageError
 from whence.features.types import FeatureView, Known
 from whence.features.where import where_columns
+from whence.lake import TableVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,15 @@ class Source:
     def of(cls, name: str, rows: pa.Table, *, key: Sequence[str] = (), known_at: str | None = None) -> Source:
         """A source of rows at hand."""
         return cls(name, rows, rows.schema, tuple(key), known_at)
+
+    @classmethod
+    def of_version(cls, version: TableVersion) -> Source:
+        """A version as a source, without its rows: reading those is recorded."""
+        declared = version.declaration
+        return cls(
+            version.table, version.schema.empty_table(), version.schema, declared.key, declared.known_at,
+            version.version, version.watermark,
+        )  # fmt: skip
 
     @property
     def ref(self) -> str:

@@ -12,14 +12,19 @@ from weakref import WeakKeyDictionary
 import pyarrow as pa
 
 from whence._base.arrow import to_arrow
+from whence._base.clock import Clock, WallClock
 from whence._base.digest import is_digest
 from whence.compute import Engine
 from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
+from whence.features.answer import OnlineAnswer
 from whence.features.base import OnlineStore
 from whence.features.explain import Explanation, explain_feature
 from whence.features.explain import recompute as recompute_value
 from whence.features.leaks import LeakReport, Rebuild, find_leaks
+from whence.features.materialize import Materialized
 from whence.features.pointintime import Joined, join_features, provenance_of, with_provenance
+from whence.features.projection import OpenStore, Projection
+from whence.features.reader import OnlineReader
 from whence.features.source import Source, check_view
 from whence.features.types import AnyView, Calendar, FeatureView, Given, Known, view_from_dict
 from whence.lake import Lake, Table, TableVersion, View, ViewVersion
@@ -46,6 +51,10 @@ POINT_IN_TIME: Final = Type("execution", "point_in_time", {"point_in_time": "STR
 APPLY: Final = Type("execution", "apply")
 LEAKS: Final = Type("execution", "leaks", {"n_cells": "INT", "n_checked": "INT"})
 
+#: Sources of no more rows than this stay in memory between two explanations, and so many of them.
+AT_HAND_ROWS: Final = 1_000_000
+AT_HAND: Final = 4
+
 
 class Features:
     """Feature views of a workspace.
@@ -55,7 +64,8 @@ class Features:
         lake: The tables views read.
         engine: Where features are computed.
         blobs: Kept for later use.
-        online: The online store, where there is one.
+        online: The online store, or what opens it when it is first needed; None: there is none.
+        clock: What time it is, for who names no moment; wall time by default.
     """
 
     def __init__(
@@ -65,13 +75,15 @@ class Features:
         engine: Engine,
         blobs: object | None = None,
         *,
-        online: OnlineStore | None = None,
+        online: OnlineStore | OpenStore | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._recorder = recorder
         self._lake = lake
         self._engine = engine
         self._blobs = blobs
-        self._online = online
+        self._projection = Projection(online, lake, recorder, clock or WallClock())
+        self._kept: dict[str, pa.Table] = {}
         self._joins: WeakKeyDictionary[Recording, builtins.list[dict[str, Any]]] = WeakKeyDictionary()
         declare_types(recorder.store, [FEATURE_VIEW, POINT_IN_TIME, APPLY, LEAKS])
 
@@ -200,7 +212,7 @@ class Features:
         wanted = dict.fromkeys(v.source for v in resolved if isinstance(v, FeatureView))
         versions = {name: self._version(name, (sources or {}).get(name)) for name in wanted}
         params = {"views": [v.name for v in resolved], "at": at, "known": known}
-        with self._recorder.joined("point_in_time", params=params) as recording:
+        with self._recorder.joined("point_in_time", params=params, reads=True) as recording:
             rows = self._spine(spine, recording)
             for name, version in versions.items():
                 recording.input(version.artifact(), path=("sources", name))
@@ -250,6 +262,16 @@ class Features:
     def _source(self, version: TableVersion) -> Source:
         return replace(_declared(version), relation=version.files())
 
+    def _at_hand(self, version: TableVersion) -> Source:
+        """A source whose rows stay in memory for the next question: a trace asks dozens of them."""
+        if version.n_rows > AT_HAND_ROWS:
+            return self._source(version)
+        rows = self._kept.pop(version.ref, None)
+        self._kept[version.ref] = self._engine.scan(version.files()) if rows is None else rows
+        while len(self._kept) > AT_HAND:
+            self._kept.pop(next(iter(self._kept)))
+        return replace(_declared(version), relation=self._kept[version.ref])
+
     def _spine(self, spine: object, recording: Recording) -> pa.Table:
         if isinstance(spine, Table):
             spine = spine.head()
@@ -290,7 +312,7 @@ class Features:
                 hint="look at that row",
             )
         version = self._version(found.source, (sources or {}).get(found.source))
-        return explain_feature(found, feature, keys, at, self._source(version), self._engine, known=known)
+        return explain_feature(found, feature, keys, at, self._at_hand(version), self._engine, known=known)
 
     def recompute(self, explanation: Explanation) -> Any:
         """The value made again from an explanation's raw rows, in plain Python."""
@@ -349,7 +371,7 @@ class Features:
         numbers = {**facts.get("sources", {}), **(sources or {})}
         wanted = dict.fromkeys(v.source for v in resolved if isinstance(v, FeatureView))
         versions = {name: self._version(name, numbers.get(name)) for name in wanted}
-        with self._recorder.joined("leaks", params={"sample": sample, "seed": seed}) as recording:
+        with self._recorder.joined("leaks", params={"sample": sample, "seed": seed}, reads=True) as recording:
             if isinstance(version, TableVersion):
                 recording.input(version.artifact(), path=("training_set",))
             for name, source in versions.items():
@@ -379,20 +401,102 @@ class Features:
 
     # --- online ----------------------------------------------------------------------------------
 
-    def get_online(
-        self, keys: Mapping[str, Sequence[object]], *, at: datetime | None = None, views: Sequence[str] = ()
-    ) -> pa.Table:
-        """Features of keys at one moment, from the online store.
+    def materialize(
+        self,
+        *views: FeatureView | str,
+        upto: Mapping[str, int] | None = None,
+        rebuild: bool = False,
+    ) -> Materialized:
+        """Bring the rows behind views into the online store, up to a version of each source.
+
+        Only what came since the last time is read, by table version and not by event time, so that late rows come
+        too. Rows and progress are one transaction: after a crash, or beside another process, it goes on where the
+        store stands. The store only goes forward; a version that it is past already changes nothing.
+
+        Args:
+            views: Views, or names of applied ones; none is all applied ones.
+            upto: The version to come to, by source; a source that is not named comes to its newest (or pinned) one.
+            rebuild: Take the rows of these views away first and load them anew.
 
         Raises:
-            UnsupportedError: There is no online store yet (``no-online-store``).
+            NotFoundError: A view or a source is absent.
+            ConflictError: Rows of a source were changed or removed since (``online-rewritten``).
+            UnsupportedError: There is no online store (``no-online-store``), or a source is a view (``view-source``).
+
+        Records:
+            One execution ``materialize`` (or the surrounding one) with the sources' versions and the views as inputs;
+            none when there was nothing to do.
+
+        Source:
+            Feast ``materialize_incremental``. Differs: by table version, so late rows are not missed.
         """
-        del keys, at, views
-        raise UnsupportedError(
-            "features are not served online yet",
-            code="no-online-store",
-            hint="the live journey brings the SQLite online store; until then use point_in_time",
+        found = self._feature_views(views)
+        for view in found:
+            check_view(view, _declared(self._version(view.source, (upto or {}).get(view.source))))
+        return self._projection.materialize(
+            found, upto=upto or {}, rebuild=rebuild, resolve=self._version, view_artifact=view_artifact
         )
+
+    def get_online(
+        self,
+        keys: object,
+        views: Sequence[AnyView | str] = (),
+        *,
+        at: datetime | Sequence[datetime] | str | None = None,
+        complete: bool = False,
+    ) -> OnlineAnswer:
+        """Features of keys at a moment, from the online store.
+
+        The values are those of `point_in_time` at the same moments over the versions in the store: windows are
+        computed when they are asked for, and an older value never comes back over a newer one. Each value says
+        why it is what it is: ``PRESENT``, ``NULL_VALUE``, ``NOT_FOUND``, ``OUTSIDE_MAX_AGE`` or ``FUTURE``.
+
+        Args:
+            keys: One mapping of columns to values, a sequence of them, a mapping of columns, or an Arrow table:
+                what the views' keys, `calendar`, `category` and `given` read.
+            views: The views, or names of applied ones (looked up at each call); none is all applied feature views.
+            at: The moment; one for each key; or the column of `keys` that has it. By default now, by the clock.
+            complete: Refuse moments beyond the watermark of a source.
+
+        Raises:
+            NotFoundError: Rows of a view have not been materialized (``online-features-not-found``).
+            UsageError: A column is missing (``missing-key``) or of another kind (``bad-key-type``); or a moment
+                lies before what the store has forgotten (``online-forgotten``).
+            ConflictError: With `complete`, a source is not complete up to some moment (``watermark-behind``).
+            UnsupportedError: There is no online store (``no-online-store``).
+
+        Source:
+            Feast ``get_online_features``. Differs: ttl, nulls and future events are honoured, with their status.
+        """
+        resolved = [self.get(view) if isinstance(view, str) else view for view in views] or self.list()
+        return self._projection.get(keys, resolved, at, complete=complete)
+
+    def forget_online(self, before: datetime, *views: FeatureView | str) -> dict[str, int]:
+        """Drop from the online store what no moment from `before` on can see.
+
+        Nothing is dropped unless it is asked for. Afterwards earlier moments are refused (``online-forgotten``), and
+        so are views that look further back than those that were named.
+
+        Args:
+            before: The first moment that is still answered; not beyond the watermark of any source.
+            views: The views that must still be answered; none is all applied ones.
+
+        Returns:
+            How many rows went, by group. Groups of a source without watermark, or that none of the views reads,
+            keep their rows but for those taken back.
+
+        Raises:
+            UsageError: A source is not complete up to there (``forget-beyond-watermark``).
+        """
+        return self._projection.forget(before, self._feature_views(views))
+
+    def online_reader(self, views: Sequence[AnyView | str]) -> OnlineReader:
+        """What answers for a fixed list of views: `get_online` without looking views up, for who asks often."""
+        return self._projection.reader([self.get(view) if isinstance(view, str) else view for view in views])
+
+    def _feature_views(self, views: Sequence[AnyView | str]) -> builtins.list[FeatureView]:
+        found = [self.get(view) if isinstance(view, str) else view for view in views] or self.list()
+        return [view for view in found if isinstance(view, FeatureView)]
 
 
 def _declared(version: TableVersion) -> Source:

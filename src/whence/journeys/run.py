@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,11 @@ from whence._base.clock import ReplayClock
 from whence.config import load_config
 from whence.errors import NotFoundError, UsageError
 from whence.journeys.flights.evaluation import calibration_of
-from whence.journeys.flights.feeds import FIRST_DAY, LAST_DAY, midnight
+from whence.journeys.flights.feeds import FIRST_DAY, FIRST_SCORED, LAST_DAY, midnight
+from whence.journeys.flights.live import Plan
 from whence.journeys.flights.report import to_json, to_page, to_text
-from whence.journeys.flights.story import FIRST_SCORED, Outcome, tell
+from whence.journeys.flights.story import Outcome, tell
+from whence.metadata import Artifact
 from whence.workspace import Workspace, connect, init
 
 CALIBRATION_MONTHS: Final = ("2013-07", "2013-04")
@@ -23,22 +26,32 @@ CALIBRATION_MONTHS: Final = ("2013-07", "2013-04")
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """What a journey found, in the forms a door needs."""
+    """What a journey found, in the forms a door needs.
 
-    outcome: Outcome
-    seconds: float
+    Attributes:
+        facts: One JSON object.
+        words: A few screens of text.
+        page: The page, self-contained HTML.
+        again: It was found before, and is only reported.
+    """
+
+    facts: dict[str, Any]
+    words: str
     page: Path
+    again: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """One JSON object."""
-        return {**to_json(self.outcome, seconds=self.seconds), "page": str(self.page)}
+        return {**self.facts, "page": str(self.page)}
 
     def text(self) -> str:
         """A few screens of text."""
-        return to_text(self.outcome, seconds=self.seconds, page_path=str(self.page))
+        return self.words
 
 
-def run_demo(name: str, *, folder: Path, n_days: int | None = None, force: bool = False) -> DemoReport:
+def run_demo(
+    name: str, *, folder: Path, n_days: int | None = None, force: bool = False, resume: bool = False
+) -> DemoReport:
     """Make the journey `name` in `folder`, or go on where it was left.
 
     Args:
@@ -46,6 +59,7 @@ def run_demo(name: str, *, folder: Path, n_days: int | None = None, force: bool 
         folder: Its workspace; absent, empty, or the journey's own.
         n_days: How many days from 1 April are scored; all of the year by default.
         force: Use a folder that holds something else; what is there stays.
+        resume: Where the journey has come to its end before, only report what it found.
 
     Raises:
         NotFoundError: There is no such journey.
@@ -54,7 +68,7 @@ def run_demo(name: str, *, folder: Path, n_days: int | None = None, force: bool 
     if name not in _JOURNEYS:
         raise NotFoundError("journey", name, near=_JOURNEYS, hint=f"journeys: {', '.join(_JOURNEYS)}")
     _claim(name, folder, force=force)
-    return _JOURNEYS[name](folder, n_days)
+    return _JOURNEYS[name](folder, n_days, resume)
 
 
 def _claim(name: str, folder: Path, *, force: bool) -> None:
@@ -74,15 +88,41 @@ def _claim(name: str, folder: Path, *, force: bool) -> None:
     )
 
 
-def _flights(folder: Path, n_days: int | None) -> DemoReport:
+def _flights(folder: Path, n_days: int | None, resume: bool) -> DemoReport:
     started = time.monotonic()
     last = LAST_DAY if n_days is None else min(LAST_DAY, FIRST_SCORED + timedelta(days=n_days - 1))
-    clock = ReplayClock(midnight(FIRST_DAY))
+    clock, page = ReplayClock(midnight(FIRST_DAY)), folder / "report.html"
     with connect(folder, clock=clock) as ws:
-        outcome = tell(ws, clock, last=last)
-        page = folder / "report.html"
-        _write_page(ws, outcome, page, seconds=time.monotonic() - started)
-    return DemoReport(outcome, time.monotonic() - started, page)
+        kept = _kept(ws, last) if resume else None
+        if kept is not None:
+            return DemoReport(kept["facts"], kept["words"], page, again=True)
+        outcome = tell(ws, clock, Plan(last=last))
+        seconds = time.monotonic() - started
+        _write_page(ws, outcome, page, seconds=seconds)
+        facts = to_json(outcome, seconds=seconds)
+        words = to_text(outcome, seconds=seconds, page_path=str(page))
+        _keep(ws, last, {"facts": facts, "words": words})
+    return DemoReport(facts, words, page)
+
+
+def _kept(ws: Workspace, last: date) -> dict[str, Any] | None:
+    """What the journey found when it came to its end before."""
+    found = ws.graph.find_nodes("artifact", type_="Report", name=f"flights@{last.isoformat()}", limit=1).nodes
+    if not found:
+        return None
+    report: dict[str, Any] = json.loads(ws.blobs.get(str(found[0].get("digest"))))
+    return report
+
+
+def _keep(ws: Workspace, last: date, report: dict[str, Any]) -> None:
+    digest = ws.blobs.put(json.dumps(report, default=str).encode())
+    with ws.execution("report") as recording:
+        name = f"flights@{last.isoformat()}"
+        recording.output(
+            Artifact(
+                type="Report", name=name, properties={"digest": digest, "media_type": "application/json"}
+            )
+        )
 
 
 def _write_page(ws: Workspace, outcome: Outcome, page: Path, *, seconds: float) -> None:
@@ -94,4 +134,4 @@ def _write_page(ws: Workspace, outcome: Outcome, page: Path, *, seconds: float) 
     unfinished.replace(page)
 
 
-_JOURNEYS: Final[dict[str, Callable[[Path, int | None], DemoReport]]] = {"flights": _flights}
+_JOURNEYS: Final[dict[str, Callable[[Path, int | None, bool], DemoReport]]] = {"flights": _flights}

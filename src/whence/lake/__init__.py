@@ -1,9 +1,12 @@
 """The lake: versioned tables, SQL with time travel, views; every commit is in the graph."""
 
 from whence.lake.base import Describer, LakeBackend, Snapshot, TableProvider
+from whence.lake.changes import Change
+from whence.lake.corrections import Expression
 from whence.lake.lake import Lake
 from whence.lake.locate import open_backend, open_lake
 from whence.lake.pin import PinScope, pinned, pinning
+from whence.lake.quarantine import Quarantine, Quarantined
 from whence.lake.query import table_names
 from whence.lake.reconcile import Reconciled
 from whence.lake.table import Table
@@ -20,14 +23,18 @@ from whence.lake.version import TableVersion
 from whence.lake.views import View, ViewVersion
 
 __all__ = [
+    "Change",
     "Commit",
     "CommitInfo",
     "Describer",
+    "Expression",
     "Hold",
     "Lake",
     "LakeBackend",
     "Part",
     "PinScope",
+    "Quarantine",
+    "Quarantined",
     "Reconciled",
     "RowCheck",
     "Snapshot",

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 import pyarrow as pa
 
 from whence.compute.base import Relation
+from whence.errors import IntegrityError
 from whence.lake.types import CommitFacts, LogEntry
 
 
@@ -123,6 +124,15 @@ class LakeBackend(ABC):
         """
 
     @abstractmethod
+    def added(self, snapshot: Snapshot, version: int) -> Relation:
+        """The rows that the commit of one version added, as `snapshot` (that version or a later one) names them.
+
+        Raises:
+            IntegrityError: What the commit added cannot be told apart any more (``changes-gone``).
+            UnsupportedError: The files' columns are not named as the table's (``table-features``).
+        """
+
+    @abstractmethod
     def log(self, table: str, *, after: int, upto: int) -> Sequence[LogEntry]:
         """The commits of versions after < version <= upto, oldest first; those no longer known are left out."""
 
@@ -166,6 +176,16 @@ class LakeBackend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back what the backend holds; it is not used afterwards."""
+
+
+def changes_gone(table: str, version: int, why: str) -> IntegrityError:
+    """What a commit added cannot be read apart from the rest any more."""
+    return IntegrityError(
+        f"what version {version} of table {table!r} added cannot be read any more: {why}",
+        code="changes-gone",
+        hint="read the newest version anew, then follow from there",
+        details={"table": table, "version": version},
+    )
 
 
 class TableProvider(Protocol):

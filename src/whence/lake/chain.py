@@ -114,6 +114,10 @@ def write_facts(info: CommitInfo) -> dict[str, str]:
         facts["base"] = str(info.base)
     if info.transaction is not None:
         facts["transaction"] = canonical_json(list(info.transaction))
+    if info.n_quarantined:
+        facts["n_quarantined"] = str(info.n_quarantined)
+    if info.progress:
+        facts["progress"] = canonical_json(dict(info.progress))
     if info.state is not None:
         facts["state"] = canonical_json(
             {
@@ -154,6 +158,8 @@ def read_entry(table: str, entry: LogEntry) -> CommitInfo:
         changes_rows=entry.changes_rows,
         state=_read_state(facts, at),
         base=int(facts["base"]) if "base" in facts else None,
+        progress=tuple(json.loads(facts.get("progress", "{}")).items()),
+        n_quarantined=int(facts.get("n_quarantined", "0")),
     )
 
 

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from whence._base.crash import crash_point, register
 from whence._base.principal import current_principal
 from whence._base.rows import RowsDigest, schema_digest
-from whence.errors import ConflictError
+from whence.errors import ConflictError, UsageError
 from whence.lake.base import Snapshot
 from whence.lake.chain import FENCE, write_facts
 from whence.lake.core import Core
@@ -39,6 +40,18 @@ MAX_TRIES: Final = 200
 _RACES: Final = frozenset({"commit-conflict", "table-exists"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """The app transactions of a commit: the one that makes it unique, and those that only say how far it came."""
+
+    transaction: tuple[str, int] | None
+    progress: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def all(self) -> tuple[tuple[str, int], ...]:
+        return self.progress if self.transaction is None else (self.transaction, *self.progress)
+
+
 def run(
     core: Core,
     operation: Operation,
@@ -46,6 +59,7 @@ def run(
     transaction: tuple[str, int] | None = None,
     key: str | None = None,
     properties: Properties | None = None,
+    progress: Mapping[str, int] | None = None,
 ) -> Commit:
     """Carry out one write.
 
@@ -55,15 +69,18 @@ def run(
         transaction: (application, version): at or below the version the table has, nothing is written.
         key: Repetition under the same key is the same write.
         properties: More facts for the execution.
+        progress: More app transactions of the same commit; what the table has of them is not looked at.
 
     Raises:
         ConflictError: The write lost `MAX_TRIES` races (``commit-contested``).
     """
+    core.recorder.check_writable()
     if key is not None and transaction is None:
         transaction = f"key:{operation.type}:{key}", 1
+    carried = _Carried(transaction, _progress(transaction, progress or {}))
     base, state = _newest(core, operation.table)
     alone = core.recorder.current() is None
-    done = None if base is None or transaction is None else _duplicate(core, base, transaction)
+    done = None if base is None or transaction is None else find_duplicate(core, base, transaction)
     if key is not None and alone:
         # an execution that died after its commit is settled, or closed below
         completed = _completed(core, operation, key, base)
@@ -74,22 +91,41 @@ def run(
     if done is None:
         operation.check(base, state)
     with _recording(core, operation, key, properties or NONE) as (recording, pending):
-        commit, snapshot = _commit(core, operation, recording, transaction)
+        commit, snapshot = _commit(core, operation, recording, carried)
         if snapshot is not None:
             recording.output(core.artifact(snapshot), path=(operation.table,), replaces=pending)
-        if pending is not None:
+        if pending is not None and alone:
             recording.set(table=commit.table, version=commit.version, n_rows=commit.n_rows)
     return commit
+
+
+def _progress(
+    transaction: tuple[str, int] | None, progress: Mapping[str, int]
+) -> tuple[tuple[str, int], ...]:
+    taken = {FENCE} if transaction is None else {FENCE, transaction[0]}
+    if taken & progress.keys():
+        raise UsageError(
+            f"progress names the application {min(taken & progress.keys())!r}, which the commit has already",
+            code="progress-name",
+            hint="give progress a name of its own",
+        )
+    return tuple(sorted(progress.items()))
 
 
 @contextmanager
 def _recording(
     core: Core, operation: Operation, key: str | None, properties: Properties
 ) -> Iterator[tuple[Recording, Artifact | None]]:
-    """The recording around the caller, or an execution of this write's own with its pending output."""
+    """The recording around the caller, or an execution of this write's own, with its pending output."""
     outer = core.recorder.current()
     if outer is not None:
-        yield outer, None
+        awaited = (a for a in outer.expected if a.type == "TableVersion" and a.name is None)
+        # of several writes to the table the first is the expected one
+        written = any(a.type == "TableVersion" and a.get("table") == operation.table for a in outer.outputs)
+        yield (
+            outer,
+            None if written else next((a for a in awaited if a.get("table") == operation.table), None),
+        )
         return
     expected = Artifact(type="TableVersion", properties={"table": operation.table})
     with core.recorder.execution(
@@ -99,13 +135,14 @@ def _recording(
 
 
 def _commit(
-    core: Core, operation: Operation, recording: Recording, transaction: tuple[str, int] | None
+    core: Core, operation: Operation, recording: Recording, carried: _Carried
 ) -> tuple[Commit, Snapshot | None]:
+    transaction = carried.transaction
     with core.locks.holding("write", operation.table):
         for tried in range(MAX_TRIES):
             base, state = _newest(core, operation.table)
             if base is not None and transaction is not None:
-                done = _duplicate(core, base, transaction)
+                done = find_duplicate(core, base, transaction)
                 if done is not None:
                     return done, core.get(operation.table, done.version)
             if base is not None and operation.type != "attach":
@@ -116,7 +153,7 @@ def _commit(
             if effect is None:
                 return _unchanged(core, operation, recording, base), None
             try:
-                return _write(core, operation, recording, transaction, base, state, effect)
+                return _write(core, operation, recording, carried, base, state, effect)
             except ConflictError as error:
                 if error.code not in _RACES:
                     raise
@@ -132,7 +169,7 @@ def _write(
     core: Core,
     operation: Operation,
     recording: Recording,
-    transaction: tuple[str, int] | None,
+    carried: _Carried,
     base: Snapshot | None,
     state: State,
     effect: Effect,
@@ -150,12 +187,13 @@ def _write(
         added=effect.added,
         removed=effect.removed,
         n_late=effect.n_late,
-        transaction=transaction,
+        transaction=carried.transaction,
         state=after,
         base=None if base is None else base.version,
+        progress=carried.progress,
+        n_quarantined=operation.n_quarantined,
     )
-    fence = FENCE, info.version
-    transactions = (fence,) if transaction is None else (fence, transaction)
+    transactions = ((FENCE, info.version), *carried.all)
     crash_point(BEFORE_COMMIT)
     snapshot = effect.write(CommitFacts(write_facts(info), transactions))
     crash_point(AFTER_COMMIT)
@@ -173,6 +211,7 @@ def _write(
         digest=None if digest is None else digest.text,
         watermark=effect.watermark,
         n_late=effect.n_late,
+        n_quarantined=operation.n_quarantined,
     )
     return commit, snapshot
 
@@ -205,7 +244,7 @@ def _unchanged(core: Core, operation: Operation, recording: Recording, base: Sna
 # --- duplicates -------------------------------------------------------------------------------------
 
 
-def _duplicate(core: Core, base: Snapshot, transaction: tuple[str, int]) -> Commit | None:
+def find_duplicate(core: Core, base: Snapshot, transaction: tuple[str, int]) -> Commit | None:
     """The commit that carries this app transaction already; None when the table has not come so far."""
     application, version = transaction
     reached = core.backend.transaction_version(base, application)
@@ -243,6 +282,7 @@ def told_again(core: Core, info: CommitInfo | None, base: Snapshot) -> Commit:
         watermark=info.watermark,
         n_late=info.n_late,
         duplicate=True,
+        n_quarantined=info.n_quarantined,
     )
 
 

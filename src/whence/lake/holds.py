@@ -74,6 +74,7 @@ def list_holds(core: Core, table: str | None = None) -> list[Hold]:
 
 
 def _put(core: Core, one: Hold, *, released: bool) -> None:
+    core.recorder.check_writable()
     node = Context(
         type="Hold",
         name=f"{one.table}@{one.version}/{one.reason}",

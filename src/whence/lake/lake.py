@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +13,18 @@ from whence._base.arrow import compare_schemas, normalise_schema
 from whence._base.clock import Clock
 from whence.compute.base import Engine
 from whence.errors import ConflictError, UsageError
+from whence.lake.arguments import check_arguments
 from whence.lake.base import Describer, LakeBackend, TableProvider
 from whence.lake.commit import run
 from whence.lake.core import Core
 from whence.lake.holds import list_holds
+from whence.lake.ingest import file_schema
 from whence.lake.operations import Create, declaration_of
+from whence.lake.quarantine import Quarantine
 from whence.lake.query import run_query
 from whence.lake.reconcile import Reconciled, probe, reconcile
 from whence.lake.table import Table
-from whence.lake.types import Hold, RowCheck, TableDeclaration
+from whence.lake.types import Hold, RowCheck, TableDeclaration, check_name
 from whence.lake.views import View, ViewStore
 from whence.metadata import Recorder
 
@@ -76,11 +80,24 @@ class Lake:
         """Show the tables of another room to SQL."""
         self._core.providers.append(provider)
 
+    @property
+    def engine(self) -> Engine:
+        """What runs SQL over its tables."""
+        return self._core.engine
+
     # --- tables
 
     def table(self, name: str) -> Table:
         """A handle on a table, which need not exist."""
         return Table(self._core, name)
+
+    def quarantine(self, name: str) -> Quarantine:
+        """The rows set aside from a table; there need not be any.
+
+        Raises:
+            UsageError: `name` is a quarantine itself (``quarantine-of-quarantine``).
+        """
+        return Quarantine(self._core, check_name(name))
 
     def list(self) -> list[str]:
         """The names of all tables, sorted."""
@@ -120,6 +137,15 @@ class Lake:
         Records:
             One execution ``create``; its output is version 0.
         """
+        check_arguments(
+            event_time=event_time, known_at=known_at, subject_key=subject_key, description=description
+        )
+        if not isinstance(schema, pa.Schema):
+            raise UsageError(
+                f"schema is {schema!r:.80}, want a pyarrow schema",
+                code="bad-argument",
+                hint="pa.schema({'id': pa.int64()})",
+            )
         schema = normalise_schema(schema)
         wanted = TableDeclaration(
             key=_names(key, "key"),
@@ -151,14 +177,67 @@ class Lake:
                 hint="new columns come with append(…, evolve=True)",
             )
 
+    def create_from(
+        self,
+        name: str,
+        file: str | Path,
+        *,
+        format: str | None = None,  # noqa: A002  # the word of the command line
+        key: Sequence[str] = (),
+        event_time: str | None = None,
+        known_at: str | None = None,
+        partition_by: Sequence[str] = (),
+        description: str = "",
+    ) -> Table:
+        """Make an empty table with the columns of a file; a table that is there keeps its own.
+
+        Args:
+            name: Lower-case words joined by dots.
+            file: A file as `Table.ingest` reads them.
+            format: As in `Table.ingest`.
+            key: As in `create`.
+            event_time: As in `create`; text in this column of the file is read as moments.
+            known_at: As in `create`; text in this column of the file is read as moments.
+            partition_by: As in `create`.
+            description: As in `create`.
+
+        Raises:
+            ConflictError: The table exists with another declaration (``table-exists``).
+            UsageError: As `create`.
+
+        Records:
+            One execution ``create``; its output is version 0.
+        """
+        found = self._core.find(name)
+        times = [c for c in (event_time, known_at) if c is not None]
+        schema = file_schema(Path(file), format=format, times=times) if found is None else found.schema
+        return self.create(
+            name, schema, key=key, event_time=event_time, known_at=known_at, partition_by=partition_by,
+            description=description,
+        )  # fmt: skip
+
     def holds(self) -> Sequence[Hold]:
         """The holds in force, of all tables."""
         return list_holds(self._core)
+
+    @contextmanager
+    def reading_through(self, wrap: Callable[[LakeBackend], LakeBackend]) -> Iterator[None]:
+        """Within the block, every table of this lake is read and written through what `wrap` makes of the backend.
+
+        For reading what was never committed: other rows in place of a table's own, and nothing written.
+        """
+        below = self._core.backend
+        self._core.backend = wrap(below)
+        try:
+            yield
+        finally:
+            self._core.backend = below
 
     # --- views and SQL
 
     def create_view(self, name: str, sql: str, *, replace: bool = False) -> View:
         """Name a query; see `whence.lake.views`."""
+        check_arguments(query=sql)
         return self._views.create(name, sql, replace=replace)
 
     def view(self, name: str) -> View:
@@ -205,6 +284,9 @@ class Lake:
             >>> lake.sql("SELECT sum(delay) AS s FROM flights VERSION AS OF 0").to_pylist()[0]["s"] == 5
             True
         """
+        check_arguments(relations=relations, parameters=parameters)
+        if not isinstance(query, str):
+            raise UsageError(f"query is {query!r:.80}, want a text", code="bad-argument")
         return run_query(self._core, self._views, query, relations=relations, parameters=parameters)
 
     # --- life
@@ -220,11 +302,15 @@ class Lake:
             self._core.engine.close()
 
 
-def _names(given: Sequence[str], what: str) -> tuple[str, ...]:
-    if isinstance(given, str):
+def _names(given: object, what: str) -> tuple[str, ...]:
+    if (
+        isinstance(given, str)
+        or not isinstance(given, Sequence)
+        or not all(isinstance(c, str) for c in given)
+    ):
         raise UsageError(
-            f"{what} is a list of columns, got the text {given!r}",
+            f"{what} is a list of columns, got {given!r:.80}",
             code="bad-columns",
-            hint=f"write {what}=[{given!r}]",
+            hint=f"write {what}=[{given!r}]" if isinstance(given, str) else None,
         )
     return tuple(given)

@@ -21,7 +21,7 @@ from whence.compute.base import Relation
 from whence.errors import ConflictError, DataRejectedError, UnsupportedError, UsageError
 from whence.lake.base import Snapshot
 from whence.lake.core import Core
-from whence.lake.types import CommitFacts, Part, State, TableDeclaration
+from whence.lake.types import CommitFacts, Part, RowCheck, State, TableDeclaration
 
 REJECTED_SHOWN = 20
 
@@ -53,6 +53,7 @@ class Operation(ABC):
     """One write that was asked for. It may be tried on several snapshots until a commit succeeds."""
 
     type: ClassVar[str]
+    n_quarantined: int = 0
 
     def __init__(self, core: Core, table: str) -> None:
         self.core = core
@@ -69,6 +70,8 @@ class Operation(ABC):
 
 class _RowsOperation(Operation):
     """A write that brings rows."""
+
+    _sifted_by: RowCheck | None = None
 
     def __init__(
         self, core: Core, table: str, data: object, *, evolve: bool = False, watermark: datetime | None = None
@@ -127,6 +130,15 @@ class _RowsOperation(Operation):
                 code="null-known-at",
                 hint="give every row the time at which it was known",
             )
+        nameless = null_keys(data, declaration.key)
+        n_nameless = 0 if nameless is None else int(pc.sum(nameless).as_py() or 0)
+        if n_nameless:
+            raise UsageError(
+                f"{n_nameless} rows have nothing but null in the key of table {self.table!r} "
+                f"({', '.join(declaration.key)}): they have no name",
+                code="null-key",
+                hint="leave such rows out, or set them aside with on_error='quarantine'",
+            )
         for column in declaration.partition_by:
             if (
                 data.schema.field(column).type == pa.string()
@@ -138,7 +150,7 @@ class _RowsOperation(Operation):
                     hint="use a word for it, or null",
                 )
         check = self.core.row_check(self.table)
-        if check is not None and data.num_rows:
+        if check is not None and data.num_rows and check is not self._sifted_by:
             mask, reasons = check(data)
             refuse_rows(self.table, mask, reasons)
 
@@ -207,9 +219,34 @@ class Create(Operation):
 
 
 class Append(_RowsOperation):
-    """Rows are added."""
+    """Rows are added.
+
+    Args:
+        core: The lake.
+        table: The table.
+        data: The rows.
+        evolve: New columns in the data become nullable columns of the table.
+        watermark: Up to when the feed is complete afterwards.
+        sifted_by: The row check that has let these rows pass already.
+        n_quarantined: How many rows of the batch were set aside.
+    """
 
     type = "append"
+
+    def __init__(
+        self,
+        core: Core,
+        table: str,
+        data: object,
+        *,
+        evolve: bool = False,
+        watermark: datetime | None = None,
+        sifted_by: RowCheck | None = None,
+        n_quarantined: int = 0,
+    ) -> None:
+        super().__init__(core, table, data, evolve=evolve, watermark=watermark)
+        self._sifted_by = sifted_by
+        self.n_quarantined = n_quarantined
 
     def effect(self, base: Snapshot | None, state: State) -> Effect | None:
         if base is None:
@@ -386,6 +423,15 @@ def check_creatable(table: str, schema: pa.Schema) -> None:
                 f"columns {other!r} and {name!r} differ only in case, SQL cannot tell them apart",
                 code="duplicate-column",
             )
+
+
+def null_keys(data: pa.Table, key: Sequence[str]) -> pa.ChunkedArray | None:
+    """Which rows have no name: null in every column of the declared key. A part of a key may be null."""
+    nameless: pa.ChunkedArray | None = None
+    for column in key:
+        null = pc.is_null(data.column(column))
+        nameless = null if nameless is None else pc.and_(nameless, null)
+    return nameless
 
 
 def raise_known_at(

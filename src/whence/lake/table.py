@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +12,13 @@ import pyarrow as pa
 from whence._base.clock import utc
 from whence.drawing import paragraph
 from whence.errors import NotFoundError, UsageError
+from whence.lake.arguments import check_arguments
+from whence.lake.aside import OnError, append_sifted, sets_aside
+from whence.lake.changes import Change, read_changes
 from whence.lake.commit import run
 from whence.lake.core import Core
 from whence.lake.holds import Attach, Compact, hold, list_holds, release, vacuum
+from whence.lake.ingest import ingest_file
 from whence.lake.operations import Append, Delete, Merge, Overwrite, declaration_of
 from whence.lake.pin import fix_version, pinned_version
 from whence.lake.types import Commit, CommitInfo, Hold, TableDeclaration, VacuumReport, check_name
@@ -69,6 +74,8 @@ class Table:
         transaction: tuple[str, int] | None = None,
         key: str | None = None,
         properties: Properties | None = None,
+        progress: Mapping[str, int] | None = None,
+        on_error: OnError = "reject",
     ) -> Commit:
         """Add rows; a table that does not exist is made from them.
 
@@ -83,16 +90,22 @@ class Table:
                 application, nothing is written and the earlier commit is returned as a duplicate.
             key: Repetition under the same key is the same append.
             properties: More facts for the execution.
+            progress: More app transactions of the same commit, version by application, to say how far the writer
+                has come; `TableVersion.transaction` reads them. They are stored as given, never compared.
+            on_error: What becomes of a batch with rows that do not fit, or that the row check refuses:
+                ``reject`` refuses it whole; ``quarantine`` sets those rows aside (`Lake.quarantine`) and lets
+                the others in.
 
         Raises:
             UsageError: The data do not fit (``schema-mismatch`` names each column; ``bad-data``,
-                ``naive-time``, ``null-known-at``, …).
+                ``naive-time``, ``null-known-at``, ``null-key`` for rows with nothing but null in the key, …).
             DataRejectedError: A row check refuses rows (``rows-rejected``).
             ConflictError: The watermark would go back (``watermark-back``), the key is being run.
             BackendError: The disk is full (``store-full``), the store failed.
 
         Records:
-            One execution ``append`` with the new table version as its output.
+            One execution ``append`` with the new table version as its output; before it, if rows are set
+            aside, one execution ``quarantine``.
 
         Example:
             >>> from whence.lake import open_lake
@@ -106,8 +119,55 @@ class Table:
             >>> flights.at(0).arrow().to_pylist()
             [{'flight': 'B6-35', 'delay': 12}]
         """
+        check_arguments(watermark=watermark, transaction=transaction, key=key, properties=properties)
+        check_arguments(progress=progress)
+        if sets_aside(on_error):
+            return append_sifted(
+                self._core, self.name, data, evolve=evolve, watermark=watermark, transaction=transaction, key=key,
+                properties=properties, progress=progress,
+            )  # fmt: skip
         operation = Append(self._core, self.name, data, evolve=evolve, watermark=watermark)
-        return run(self._core, operation, transaction=transaction, key=key, properties=properties)
+        return run(
+            self._core, operation, transaction=transaction, key=key, properties=properties, progress=progress
+        )
+
+    def ingest(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,  # noqa: A002  # the word of the command line
+        on_error: OnError = "reject",
+        evolve: bool = False,
+        watermark: datetime | None = None,
+        transaction: tuple[str, int] | None = None,
+    ) -> Commit:
+        """Append the rows of a file, as one commit, once: the same bytes a second time change nothing.
+
+        Text (CSV, JSON, NDJSON) is read as the types of the table; what does not read so is named with its
+        line, or set aside with ``on_error="quarantine"``, and so are lines that are no rows at all.
+
+        Args:
+            path: The file.
+            format: ``csv``, ``json`` (an array of objects), ``ndjson``, ``parquet`` or ``arrow``; None tells it by
+                the ending of the name.
+            on_error: As in `append`.
+            evolve: As in `append`.
+            watermark: As in `append`.
+            transaction: As in `append`; the default is made from the bytes of the file.
+
+        Raises:
+            NotFoundError: There is no such file (``file-not-found``).
+            UsageError: The file is unreadable as its format (``bad-file``, ``bad-format``), or as `append`.
+            DataRejectedError: Lines may not enter (``rows-rejected``; file and line of each are named).
+
+        Records:
+            As `append`.
+        """
+        check_arguments(path=path, watermark=watermark, transaction=transaction)
+        return ingest_file(
+            self._core, self.name, Path(path), format=format, on_error=on_error, evolve=evolve,
+            watermark=watermark, transaction=transaction,
+        )  # fmt: skip
 
     def overwrite(
         self,
@@ -137,6 +197,9 @@ class Table:
         Records:
             One execution ``overwrite``.
         """
+        check_arguments(
+            where=where, watermark=watermark, transaction=transaction, key=key, properties=properties
+        )
         operation = Overwrite(self._core, self.name, data, where=where, evolve=evolve, watermark=watermark)
         return run(self._core, operation, transaction=transaction, key=key, properties=properties)
 
@@ -167,6 +230,7 @@ class Table:
         Records:
             One execution ``merge``.
         """
+        check_arguments(on=on, watermark=watermark, transaction=transaction, key=key, properties=properties)
         operation = Merge(self._core, self.name, data, on=on, watermark=watermark)
         return run(self._core, operation, transaction=transaction, key=key, properties=properties)
 
@@ -183,6 +247,7 @@ class Table:
         Records:
             One execution ``delete``.
         """
+        check_arguments(where=where, transaction=transaction, key=key, properties=properties)
         operation = Delete(self._core, self.name, where)
         return run(self._core, operation, transaction=transaction, key=key, properties=properties)
 
@@ -214,6 +279,12 @@ class Table:
             NotFoundError: There is none (``table-version-not-found``).
             UsageError: The moment has no zone (``naive-time``) or is not one (``bad-version``).
         """
+        if isinstance(when, bool) or not isinstance(when, int | str | datetime):
+            raise UsageError(
+                f"{when!r:.80} is neither a version nor a moment",
+                code="bad-version",
+                hint="give a number or a moment",
+            )
         version = when if isinstance(when, int) else self._version_at(when)
         return TableVersion(self._core, self._core.get(self.name, version))
 
@@ -252,6 +323,42 @@ class Table:
         snapshot = self._core.get(self.name)
         return self._core.chain(snapshot).infos(snapshot.version)[::-1]
 
+    def changes(
+        self, after: int, upto: int | None = None, *, columns: Sequence[str] | None = None
+    ) -> Iterator[Change]:
+        """The rows that came after a version, commit by commit, oldest first.
+
+        For readers that go on where they stopped. Only commits that added rows are given: compaction and
+        commits of a watermark alone are passed over. The rows of a commit are read when they are asked for.
+
+        Args:
+            after: The version that was read already; -1 for none.
+            upto: The last version to read; the newest by default (or the one fixed by `pinned`).
+            columns: Which columns, in this order; None is all those of the version `upto`.
+
+        Raises:
+            IntegrityError: Rows were changed or removed in between (``table-epoch``): what was read before
+                no longer adds up with what comes. Or log or files of a commit are gone (``changes-gone``).
+            NotFoundError: There is no such table, version or column.
+
+        Records:
+            The version `upto` as an input of the recording around the caller.
+
+        Example:
+            >>> from whence.lake import open_lake
+            >>> from whence.metadata import Recorder, open_store
+            >>> lake = open_lake("memory://", recorder=Recorder(open_store("memory://")))
+            >>> for delay in (5, 7, 9):
+            ...     _ = lake.table("flights").append({"delay": [delay]})
+            >>> [(c.version, c.rows.to_pylist()) for c in lake.table("flights").changes(0)]
+            [(1, [{'delay': 7}]), (2, [{'delay': 9}])]
+        """
+        check_arguments(upto=upto, columns=columns)
+        if isinstance(after, bool) or not isinstance(after, int):
+            raise UsageError(f"after is {after!r:.80}, want a version, or -1 for none", code="bad-argument")
+        snapshot = self._core.get(self.name, self.head().version if upto is None else upto)
+        return read_changes(self._core, snapshot, after, columns)
+
     def versions(self) -> list[int]:
         """The numbers of all versions, oldest first."""
         return list(range(self._core.get(self.name).version + 1))
@@ -264,10 +371,12 @@ class Table:
         Raises:
             NotFoundError: There is no such version, or it was vacuumed.
         """
+        check_arguments(version=version, reason=reason)
         return hold(self._core, self.name, version, reason)
 
     def release(self, version: int, *, reason: str | None = None) -> list[Hold]:
         """Give back the hold of one reason, or all holds of a version."""
+        check_arguments(version=version, reason=reason)
         return release(self._core, self.name, version, reason)
 
     def holds(self) -> list[Hold]:
@@ -295,6 +404,7 @@ class Table:
         Records:
             One execution ``vacuum``, unless it is a dry run.
         """
+        check_arguments(retention_hours=retention_hours)
         return vacuum(self._core, self.name, retention_hours=retention_hours, full=full, dry_run=dry_run)
 
     def attach(self) -> Commit:

@@ -39,7 +39,8 @@ def check_name(name: str, *, what: str = "table") -> str:
         >>> check_name("train.late")
         'train.late'
     """
-    if not _NAME.fullmatch(name):
+    given: object = name  # a caller without types may give anything
+    if not isinstance(given, str) or not _NAME.fullmatch(given):
         raise UsageError(
             f"{name!r} cannot name a {what}",
             code="bad-name",
@@ -210,6 +211,8 @@ class CommitInfo:
         changes_rows: False for compaction and the like.
         state: What is known of the version by this commit alone.
         base: The version it was made on.
+        progress: Further app transactions it carries: how far its writer had come by then.
+        n_quarantined: Rows of its batch that were set aside.
     """
 
     table: str
@@ -227,6 +230,8 @@ class CommitInfo:
     changes_rows: bool = True
     state: State | None = None
     base: int | None = None
+    progress: tuple[tuple[str, int], ...] = ()
+    n_quarantined: int = 0
 
     @property
     def ref(self) -> str:
@@ -251,6 +256,7 @@ class Commit:
         digest: ``rows-v1`` digest of the whole version; None when the table has foreign commits.
         watermark: The watermark after it.
         n_late: Rows whose ``known_at`` was raised.
+        n_quarantined: Rows of the batch that were set aside; see `Quarantine`.
         duplicate: Nothing was written: the app transaction or key was there already.
     """
 
@@ -262,6 +268,7 @@ class Commit:
     watermark: datetime | None = None
     n_late: int = 0
     duplicate: bool = False
+    n_quarantined: int = 0
 
     @property
     def ref(self) -> str:

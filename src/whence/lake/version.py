@@ -12,6 +12,7 @@ from whence._base.rows import RowsDigest, rows_digest
 from whence.compute.base import Relation
 from whence.drawing import html_table
 from whence.errors import IntegrityError, UnsupportedError
+from whence.lake.arguments import check_arguments
 from whence.lake.base import Snapshot
 from whence.lake.core import Core
 from whence.lake.types import TableDeclaration
@@ -94,6 +95,19 @@ class TableVersion:
         """When the version was made, by the clock of the workspace."""
         return self._core.state(self._snapshot).at
 
+    def transaction(self, application: str) -> int | None:
+        """How far an application had come by this version; None when it never committed.
+
+        Example:
+            >>> from whence.lake import open_lake
+            >>> from whence.metadata import Recorder, open_store
+            >>> lake = open_lake("memory://", recorder=Recorder(open_store("memory://")))
+            >>> _ = lake.table("flights").append({"delay": [5]}, transaction=("feed", 7))
+            >>> lake.table("flights").head().transaction("feed")
+            7
+        """
+        return self._core.backend.transaction_version(self._snapshot, application)
+
     def digest(self) -> str:
         """The ``rows-v1`` digest: from the commits, or of the rows when a commit was not made by whence."""
         return self.rows_digest().text
@@ -139,6 +153,7 @@ class TableVersion:
         Records:
             The version as an input of the recording around the caller.
         """
+        check_arguments(columns=columns, where=where)
         self._core.record_read(self._snapshot)
         return self._core.rows(self._snapshot, columns=columns, where=where)
 

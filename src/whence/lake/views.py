@@ -147,6 +147,7 @@ class ViewStore:
         self._check(view)
         puts = [] if old is None else [_with_current(old, current=False)]
         puts.append(_with_current(_definition(view), current=True))
+        self.core.recorder.check_writable()
         self.core.recorder.store.write(Change(puts))
         return view
 

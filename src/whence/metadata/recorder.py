@@ -18,7 +18,7 @@ from typing import Final
 
 from whence._base.crash import crash_point, register
 from whence._base.ids import new_uid
-from whence.errors import BackendError, ConflictError, WhenceError
+from whence.errors import BackendError, ConflictError, DeniedError, WhenceError
 from whence.metadata.ambient import current_contexts, current_recording, surrounding
 from whence.metadata.base import MetadataStore
 from whence.metadata.code import Blobs, CodeInfo
@@ -27,6 +27,7 @@ from whence.metadata.ledger import Intent, Ledger, Path
 from whence.metadata.lifecycle import RACES, RETRIES, Liveness, Probe, ProcessLife, Recovered, Recovery
 from whence.metadata.recording import Recording
 from whence.metadata.types import NONE, Artifact, Change, Context, Execution, IfExists, Properties, Put
+from whence.metadata.unrecorded import Unrecorded
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Recorder:
         blobs: Where the source of code is kept; without it, in the graph.
         project: The context of type ``Project`` that everything happens in.
         environment: What the process runs on; the default reads it once.
+        read_only: Whether everything that would be recorded is refused.
 
     Example:
         >>> from whence.metadata import Artifact, Recorder, Type, open_store
@@ -66,8 +68,10 @@ class Recorder:
         blobs: object | None = None,
         project: str = "default",
         environment: Callable[[], Properties] | None = None,
+        read_only: bool = False,
     ) -> None:
         self.store = store
+        self.read_only = read_only
         self.project = project
         self._blobs = blobs if isinstance(blobs, Blobs) else None
         life = life if life is not None else ProcessLife()
@@ -103,12 +107,14 @@ class Recorder:
 
         Raises:
             ConflictError: The key is being run (``execution-running``), or is done (``execution-complete``).
+            DeniedError: Nothing may be written (``read-only``).
 
         Records:
             One execution `type_` with principal, times, duration, attempt, params, error, environment, git,
             process and life; its inputs, outputs, code and environment as events; associations with its
             contexts, and attributions of its outputs to them.
         """
+        self.check_writable()
         outer = self.current()
         intent = Intent(
             node=Execution(type=type_, name=key, uid=uid or new_uid()),
@@ -164,13 +170,21 @@ class Recorder:
         contexts: Sequence[Context] = (),
         code: CodeInfo | None = None,
         uid: str | None = None,
+        reads: bool = False,
     ) -> Iterator[Recording]:
         """The surrounding recording, if there is one, else an execution of its own.
+
+        One that only `reads` may also happen where nothing may be written; then it is not recorded.
 
         Inside another recording, `inputs`, `expects` and `contexts` become that one's; type, key, uid, params,
         properties and code are left out: they would say something else of the outer execution.
         """
         outer = self.current()
+        if outer is None and reads and self.read_only:
+            unrecorded = Unrecorded(type_)
+            with surrounding(self, unrecorded):
+                yield unrecorded
+            return
         if outer is None:
             with self.execution(
                 type_, key=key, params=params, properties=properties, inputs=inputs, expects=expects,
@@ -207,13 +221,28 @@ class Recorder:
 
     def put_artifact(self, artifact: Artifact, *, if_exists: IfExists = "reuse") -> Artifact:
         """Store an artifact outside of any execution; returns it as stored."""
+        self.check_writable()
         stored = self.store.write(Change([Put(artifact, if_exists)])).nodes[artifact.uid]
         assert isinstance(stored, Artifact)
         return stored
 
     def put_context(self, context: Context) -> Context:
         """Store a context, or find the one of the same type and name; its type is made when absent."""
+        self.check_writable()
         return self._ledger.put_context(context)
+
+    def check_writable(self) -> None:
+        """Refuse what would be written where nothing may be.
+
+        Raises:
+            DeniedError: ``read-only``.
+        """
+        if self.read_only:
+            raise DeniedError(
+                "the workspace was opened to look, nothing may be written into it",
+                code="read-only",
+                hint="open it without read_only=True",
+            )
 
     def add_probe(self, artifact_type: str, probe: Probe) -> None:
         """Tell recovery how to find out whether a pending artifact of this type exists by now."""

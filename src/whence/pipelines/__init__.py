@@ -1,18 +1,19 @@
 """Steps and pipelines: run, cached, resumed, explained and made again."""
 
 from whence.pipelines.ambient import current
+from whence.pipelines.bisection import Bisection, Ingredient
 from whence.pipelines.pipeline import Graph, Pipeline, pipeline
 from whence.pipelines.promise import Promise
 from whence.pipelines.room import Pipelines
+from whence.pipelines.scheduler import Due
 from whence.pipelines.step import Step, latest, step
+from whence.pipelines.triggers import AlertLike, AlertSource, Every, OnAlert, Trigger, every, on_alert
 from whence.pipelines.types import (
     Decision,
     Difference,
-    Every,
     Metrics,
     Model,
     ModelOutput,
-    OnAlert,
     OutputComparison,
     PipelineRun,
     Reason,
@@ -20,16 +21,21 @@ from whence.pipelines.types import (
     StepRun,
     Table,
     Verdict,
-    every,
     model,
-    on_alert,
 )
+from whence.pipelines.verify import Check, Verification, verify_promotion
 
 __all__ = [
+    "AlertLike",
+    "AlertSource",
+    "Bisection",
+    "Check",
     "Decision",
     "Difference",
+    "Due",
     "Every",
     "Graph",
+    "Ingredient",
     "Metrics",
     "Model",
     "ModelOutput",
@@ -44,7 +50,9 @@ __all__ = [
     "Step",
     "StepRun",
     "Table",
+    "Trigger",
     "Verdict",
+    "Verification",
     "current",
     "every",
     "latest",
@@ -52,4 +60,5 @@ __all__ = [
     "on_alert",
     "pipeline",
     "step",
+    "verify_promotion",
 ]

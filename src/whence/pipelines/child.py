@@ -159,32 +159,16 @@ class Unrecorded(Recording):
 def _reading(job: Mapping[str, Any], workspace: Workspace, folder: Path) -> Iterator[None]:
     """Versions pinned, rows substituted, nothing recorded and nothing written."""
     rows = {name: read_rows(folder / file) for name, file in job["tables"].items()}
-    core = workspace.lake._core  # noqa: SLF001  # the lake has no other seam for rows that are not committed
-    below = core.backend
-    core.backend = OverlayBackend(below, rows)
-    try:
-        with (
-            _logging_nowhere(workspace.runs),
-            _refusing_writes(workspace.recorder.store),
-            surrounding(workspace.recorder, Unrecorded()),
-            pinned(job["pins"]),
-            working_in(workspace),
-        ):
-            yield
-    finally:
-        core.backend = below
-
-
-@contextmanager
-def _logging_nowhere(runs: Runs) -> Iterator[None]:
-    """What the step logs belongs to no run here: it goes to a graph and a metric store in memory."""
-    kept = runs.recorder, runs._metrics  # noqa: SLF001  # a room cannot be told otherwise after it was built
-    runs.recorder = Recorder(open_store("memory://"), environment=dict)
-    runs._metrics = open_metrics()  # noqa: SLF001
-    try:
+    nowhere = Recorder(open_store("memory://"), environment=dict)
+    with (
+        workspace.lake.reading_through(lambda below: OverlayBackend(below, rows)),
+        workspace.runs.logging_to(nowhere, open_metrics()),
+        _refusing_writes(workspace.recorder.store),
+        surrounding(workspace.recorder, Unrecorded()),
+        pinned(job["pins"]),
+        working_in(workspace),
+    ):
         yield
-    finally:
-        runs.recorder, runs._metrics = kept  # noqa: SLF001
 
 
 @contextmanager

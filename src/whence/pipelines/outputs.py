@@ -195,13 +195,13 @@ class Outputs:
         if slot.mode == "append":
             commit = handle.append(data, transaction=(transaction, 1))
             return self._kept_table(slot, handle.at(commit.version).digest(), commit.version)
-        digest, number = rows_digest(data).text, 1
+        number = 1
         while True:
             commit = handle.overwrite(data, transaction=(transaction, number), evolve=True)
             have = handle.at(commit.version).digest()
             # An earlier attempt that was killed had committed other rows: a function that is not
             # deterministic. The rows of this attempt go with its other outputs.
-            if not commit.duplicate or have == digest:
+            if not commit.duplicate or have == rows_digest(data).text:
                 return self._kept_table(slot, have, commit.version)
             number += 1
 

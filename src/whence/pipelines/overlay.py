@@ -11,7 +11,7 @@ import pyarrow as pa
 from whence._base.rows import rows_digest
 from whence.compute.base import Relation
 from whence.errors import DeniedError, WhenceError
-from whence.lake.base import LakeBackend, Snapshot
+from whence.lake.base import LakeBackend, Snapshot, changes_gone
 from whence.lake.chain import Chain, write_facts
 from whence.lake.types import CommitInfo, LogEntry, State
 
@@ -54,6 +54,11 @@ class OverlayBackend(LakeBackend):
         if snapshot.table in self._substitutes:
             return self._substitutes[snapshot.table]
         return self._below.relation(snapshot)
+
+    def added(self, snapshot: Snapshot, version: int) -> Relation:
+        if snapshot.table in self._substitutes:
+            raise changes_gone(snapshot.table, version, "other rows stand in for the table's")
+        return self._below.added(snapshot, version)
 
     def matching(self, base: Snapshot, where: str) -> pa.Table | None:
         return None if base.table in self._substitutes else self._below.matching(base, where)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Generic, ParamSpec, TypeVar, overload
 
+from whence._base.clock import utc
 from whence._base.digest import spec_digest
 from whence.errors import UsageError
 from whence.metadata.types import Value
 from whence.pipelines.constants import encode_param
 from whence.pipelines.promise import Call, Promise, Trace, trace_into
-from whence.pipelines.types import Trigger
+from whence.pipelines.triggers import Trigger
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +48,17 @@ class Graph:
             hint="steps: " + ", ".join(c.name for c in self.calls),
         )
 
+    def above(self, call: Call) -> frozenset[str]:
+        """The calls a call waits for, directly or through others."""
+        found: set[str] = set()
+        waiting = list(call.upstream)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting.extend(self.call(name).upstream)
+        return frozenset(found)
+
     def digest(self) -> str:
         """The digest of the shape: calls, steps, and how they are connected."""
         return spec_digest([[c.name, c.step.name, sorted(c.upstream)] for c in self.calls])
@@ -54,7 +68,8 @@ class Pipeline(Generic[P, R]):
     """A function that calls steps. Called by hand it runs them; a runner traces it first.
 
     Args:
-        function: The function; its parameters are the pipeline's, each with a default or given to `run`.
+        function: The function; its parameters are the pipeline's, each with a default or given to `run`;
+            one called ``moment`` gets the due moment when a trigger starts the run.
         name: The pipeline's name; the function's by default.
         triggers: When it should run by itself.
     """
@@ -75,17 +90,39 @@ class Pipeline(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     def bind(self, params: Mapping[str, object]) -> dict[str, object]:
-        """All params of a run, defaults filled in.
+        """All params of a run, defaults filled in; text given for a `datetime` or `date` is read as ISO 8601.
 
         Raises:
-            UsageError: A param is unknown or absent (``pipeline-params``).
+            UsageError: A param is unknown, absent, or no time where one is wanted (``pipeline-params``).
         """
         try:
-            bound = inspect.signature(self.function).bind(**params)
+            bound = inspect.signature(self.function).bind(**self._read(params))
         except TypeError as error:
             raise UsageError(f"pipeline {self.name!r}: {error}", code="pipeline-params") from error
         bound.apply_defaults()
         return dict(bound.arguments)
+
+    def _read(self, params: Mapping[str, object]) -> dict[str, object]:
+        """The params of a command line, where everything that is no JSON is text, as the function wants them."""
+        if not any(isinstance(value, str) for value in params.values()):
+            return dict(params)
+        try:
+            hints = typing.get_type_hints(self.function)
+        except (NameError, TypeError, AttributeError):  # an annotation nobody can read asks for nothing
+            return dict(params)
+        return {name: self._time(name, value, hints.get(name)) for name, value in params.items()}
+
+    def _time(self, name: str, value: object, hint: object) -> object:
+        if not isinstance(value, str) or hint not in (datetime, date):
+            return value
+        try:
+            return utc(datetime.fromisoformat(value)) if hint is datetime else date.fromisoformat(value)
+        except (ValueError, UsageError) as error:
+            raise UsageError(
+                f"pipeline {self.name!r}: {name} is {value!r}, no time: {error}",
+                code="pipeline-params",
+                hint="write 2013-05-01T00:00:00Z, or 2013-05-01 for a day",
+            ) from error
 
     def trace(self, **params: object) -> Graph:
         """The graph of step calls for these params. No step is run.

@@ -7,15 +7,11 @@ steps between it and the target run again one after the other, each on what the 
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
@@ -23,21 +19,20 @@ from whence._base.arrow import to_arrow
 from whence._base.progress import progress
 from whence._base.refs import Ref
 from whence._base.rows import rows_digest
-from whence.errors import BackendError, IntegrityError, NotFoundError, UsageError, WhenceError
+from whence.errors import IntegrityError, NotFoundError, UsageError, WhenceError
 from whence.lake import TableVersion
 from whence.metadata.types import Artifact, Execution, Type, Value
 from whence.pipelines.ancestry import Again, Ancestry, as_step, inputs_of, producers_of
 from whence.pipelines.base import Rooms
 from whence.pipelines.cache import outputs_of
-from whence.pipelines.child import RESULT, read_rows, write_job, write_rows
+from whence.pipelines.child import read_rows, write_rows
 from whence.pipelines.compare import compare_digests, compare_metrics, compare_tables
 from whence.pipelines.environment import differences, package_differences
 from whence.pipelines.outputs import Kept
-from whence.pipelines.sources import unpack
+from whence.pipelines.remake import CodeChoice, Impossible, Remaker
 from whence.pipelines.types import Difference, OutputComparison, Verdict, VerdictKind
 
 Substitute: TypeAlias = "TableVersion | pa.Table | Path | str | int | object"
-CodeChoice: TypeAlias = Literal["stored", "current"]
 
 REPRODUCE_TYPE: Final = Type(
     "execution",
@@ -45,13 +40,6 @@ REPRODUCE_TYPE: Final = Type(
     {"target": "STRING", "verdict": "STRING", "answer": "STRUCT"},
     description="a step run again and compared with what was recorded",
 )
-
-
-READ_ONLY: Final = frozenset({"reproduce-read-only", "read-only"})
-
-
-class Impossible(Exception):  # noqa: N818  # not an error: it becomes a verdict
-    """It cannot be made again; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +71,13 @@ class Reproducer:
 
     Args:
         rooms: The workspace.
-        address: What the child passes to `connect`; None when no other process can open the workspace.
-        child_command: The command that does a job: it gets the job's path as its last argument.
+        remaker: Runs single steps again.
     """
 
-    def __init__(self, rooms: Rooms, *, address: str | None, child_command: Sequence[str]) -> None:
+    def __init__(self, rooms: Rooms, remaker: Remaker) -> None:
         self._rooms = rooms
         self._store = rooms.recorder.store
-        self._address = address
-        self._command = tuple(child_command)
+        self._remaker = remaker
         self._store.put_type(REPRODUCE_TYPE, extend=True)
 
     def reproduce(
@@ -128,6 +114,14 @@ class Reproducer:
                 verdict = Verdict("impossible", f"execution:{target.uid}", reason=str(why))
             recording.set(target=target.uid, verdict=verdict.verdict, answer=verdict.to_dict())
             return replace(verdict, execution=recording.ref)
+
+    def maker(self, ref: str) -> Execution:
+        """The execution that made a table version or model version; a cached one leads to its origin.
+
+        Raises:
+            NotFoundError: There is no such version, or nothing is known to have made it.
+        """
+        return self._producer(Ref.parse(ref))
 
     # what to run
 
@@ -200,10 +194,7 @@ class Reproducer:
             raise Impossible(
                 f"execution:{target.uid} is {target.state}: there is no complete result to compare with"
             )
-        if self._address is None:
-            raise Impossible(
-                "the workspace lives in the memory of this process, so no other process can read it"
-            )
+        self._remaker.check_possible()
 
     @staticmethod
     def _check_plan(ancestry: Ancestry, substitutes: Mapping[str, _Substituted]) -> None:
@@ -246,15 +237,12 @@ class Reproducer:
         code: CodeChoice,
     ) -> _Made:
         folder.mkdir()
-        job = self._job(again, made, substitutes, folder, code)
-        result = self._child(job, folder)
+        params, inputs, pins, tables = self._given(again, made, substitutes, folder)
+        result = self._remaker.remake(
+            again.execution, folder, params=params, inputs=inputs, pins=pins, tables=tables, code=code
+        )
         out = _Made(again, folder, result)
         failed = result.get("failed")
-        what = f"{result.get('error_type')}: {result.get('error')}"
-        if failed in ("open", "load", "inputs"):
-            raise Impossible(f"step {out.step!r} could not be started ({failed}): {what}")
-        if result.get("error_code") in READ_ONLY:
-            raise Impossible(f"step {out.step!r} writes to the workspace itself: {result.get('error')}")
         if not failed:
             out.comparisons = [
                 self._compare(kept, answer, folder)
@@ -262,19 +250,19 @@ class Reproducer:
             ]
         return out
 
-    def _job(
+    def _given(
         self,
         again: Again,
         made: Sequence[_Made],
         substitutes: Mapping[str, _Substituted],
         folder: Path,
-        code: CodeChoice,
-    ) -> dict[str, Value]:
+    ) -> tuple[Mapping[str, Value], Mapping[str, Value], Mapping[str, Value], Mapping[str, Value]]:
+        """Params, inputs, versions and files of rows: as recorded, but for what is substituted or made anew."""
         execution = again.execution
         changed = {
             ref: (m, i) for m in made for i, ref in enumerate(k.ref for k in outputs_of(m.again.execution))
         }
-        pins = {str(k): v for k, v in _mapping(execution.get("pins")).items()}
+        pins: dict[str, Value] = {str(k): v for k, v in _mapping(execution.get("pins")).items()}
         tables: dict[str, Value] = {}
         for name in sorted(again.substituted):
             substitute = substitutes[name]
@@ -287,23 +275,11 @@ class Reproducer:
             if item.ref in changed and item.table is not None and item.table not in again.substituted:
                 source, index = changed[item.ref]
                 tables[item.table] = str(source.folder / source.result["outputs"][index]["file"])
-        inputs = {
+        inputs: dict[str, Value] = {
             param: self._job_input(_mapping(given), changed, again, substitutes)
             for param, given in _mapping(execution.get("inputs")).items()
         }
-        entry = str(execution.get("entry")).split(":")
-        return {
-            "mode": "run",
-            "address": self._address,
-            "entry": list(entry),
-            "code": self._code_file(execution, folder) if code == "stored" else None,
-            "params": dict(_mapping(execution.get("params"))),
-            "inputs": inputs,
-            "pins": pins,
-            "tables": tables,
-            "packages": list(_mapping(execution.get("packages"))),
-            "sys_path": _search_path(),
-        }
+        return dict(_mapping(execution.get("params"))), inputs, pins, tables
 
     def _job_input(
         self,
@@ -324,11 +300,11 @@ class Reproducer:
             if name in again.substituted and substitutes[name].version is not None:
                 out["ref"] = f"table:{name}@{substitutes[name].version}"
             elif name not in again.substituted and ref not in changed:
-                self._check_table(ref)
+                self._remaker.check_table(ref)
             return out
         if ref not in changed:
             if kind == "model":
-                self._check_blob(str(given["digest"]), ref)
+                self._remaker.check_blob(str(given["digest"]), ref)
             return out
         source, index = changed[ref]
         answer = source.result["outputs"][index]
@@ -340,35 +316,6 @@ class Reproducer:
             out["file"] = str(source.folder / answer["file"])
         return out
 
-    def _check_table(self, ref: str) -> None:
-        parsed = Ref.parse(ref)
-        try:
-            self._rooms.lake.table(parsed.name).at(parsed.number or 0).files()
-        except WhenceError as error:
-            raise Impossible(f"input {ref} is gone: {error.message}") from error
-
-    def _check_blob(self, digest: str, what: str) -> None:
-        try:
-            self._rooms.blobs.get(digest)
-        except WhenceError as error:
-            raise Impossible(f"the bytes of {what} are gone: {error.message}") from error
-
-    def _code_file(self, execution: Execution, folder: Path) -> str:
-        digest = execution.get("stored_code")
-        if not isinstance(digest, str) or not digest:
-            raise Impossible(
-                f"the code of step {execution.get('step')!r} was not stored: it had no source file"
-            )
-        try:
-            data = self._rooms.blobs.get(digest)
-            unpack(data)
-        except (NotFoundError, IntegrityError) as error:
-            raise Impossible(
-                f"the stored code of step {execution.get('step')!r} is gone: {error.message}"
-            ) from error
-        (folder / "code.json").write_bytes(data)
-        return "code.json"
-
     def _current_parts(
         self, target: Execution, folder: Path
     ) -> dict[str, tuple[Mapping[str, str], Mapping[str, str]]]:
@@ -377,42 +324,11 @@ class Reproducer:
         for n, execution in enumerate(_steps_above(self._store, target)):
             place = folder / f"now-{n}"
             place.mkdir()
-            job: dict[str, Value] = {
-                "mode": "describe",
-                "address": self._address,
-                "entry": list(str(execution.get("entry")).split(":")),
-                "code": None,
-                "packages": [],
-                "sys_path": _search_path(),
-            }
-            answer = self._child(job, place)
-            if "failed" in answer:
-                raise Impossible(
-                    f"the current code of step {execution.get('step')!r} cannot be loaded: "
-                    f"{answer.get('error_type')}: {answer.get('error')}"
-                )
-            found[execution.uid] = (_texts(execution.get("code_parts")), answer["parts"])
-        return found
-
-    def _child(self, job: Mapping[str, Value], folder: Path) -> dict[str, Any]:
-        path = write_job(folder, job)
-        environment = {k: v for k, v in os.environ.items() if k != "WHENCE_CRASH_AT"}
-        environment["WHENCE_REPRODUCING"] = "1"
-        done = subprocess.run(  # noqa: S603  # the command is the workspace's own
-            [*self._command, str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
-        answer = folder / RESULT
-        if not answer.is_file():
-            raise BackendError(
-                f"the process that makes a step again ended with {done.returncode} and no answer: {done.stderr[-2_000:]}",
-                code="reproduce-child",
+            found[execution.uid] = (
+                _texts(execution.get("code_parts")),
+                self._remaker.current_parts(execution, place),
             )
-        result: dict[str, Any] = json.loads(answer.read_text())
-        return result
+        return found
 
     # comparing
 
@@ -421,7 +337,9 @@ class Reproducer:
         if kept.slot.kind == "metrics":
             recorded = {k: float(v) for k, v in _mapping(kept.inline).items() if isinstance(v, int | float)}
             return compare_metrics(name, recorded, answer["inline"])
-        if kept.slot.kind != "table" or answer["digest"] == kept.digest:
+        if kept.slot.kind != "table":
+            return self._compare_bytes(name, kept.digest, answer["digest"])
+        if answer["digest"] == kept.digest:
             return compare_digests(name, kept.digest, answer["digest"])
         if kept.slot.mode == "append":
             return compare_digests(name, kept.digest, answer["digest"])
@@ -432,6 +350,18 @@ class Reproducer:
             note = f"the digests differ; the recorded rows are gone: {error.message}"
             return OutputComparison(name, kept.digest, answer["digest"], "different", note=note)
         return compare_tables(name, recorded_rows, read_rows(folder / answer["file"]))
+
+    def _compare_bytes(self, name: str, recorded: str, reproduced: str) -> OutputComparison:
+        """A model or report by its digest; and whether what is stored under it still has it."""
+        found = compare_digests(name, recorded, reproduced)
+        try:
+            self._rooms.blobs.get(recorded)
+        except NotFoundError as error:
+            return replace(found, note=f"the stored bytes are gone: {error.message}")
+        except IntegrityError as error:
+            note = f"the stored bytes are corrupted: {error.message}"
+            return replace(found, verdict="different", note=note)
+        return found
 
     def _verdict(
         self,
@@ -447,7 +377,7 @@ class Reproducer:
         first = None
         if verdict == "different":
             first = next((d for m, found in causes if _differs(m) for d in _weighty(found)), None)
-            first = first or self._unexplained(made)
+            first = _corrupted(last) or first or self._unexplained(made)
         return Verdict(
             verdict,
             ref,
@@ -533,9 +463,15 @@ def _differs(made: _Made) -> bool:
     return "failed" in made.result or any(c.verdict != "identical" for c in made.comparisons)
 
 
+def _corrupted(made: _Made) -> Difference | None:
+    """An output that is made again as recorded, while what is stored of it is not what was recorded."""
+    found = (c for c in made.comparisons if c.verdict == "different" and c.recorded == c.reproduced)
+    return next((Difference("output", c.output, c.recorded, "corrupted") for c in found), None)
+
+
 def _weighty(found: Sequence[Difference]) -> list[Difference]:
     """Causes in the order they are believed: thread counts and the platform only when nothing else differs."""
-    order = ("input", "code", "param", "package", "python", "platform", "threads", "unexplained")
+    order = ("output", "input", "code", "param", "package", "python", "platform", "threads", "unexplained")
     return sorted(found, key=lambda d: order.index(d.what))
 
 
@@ -556,11 +492,6 @@ def _outputs(store: Any, execution: Execution) -> list[Artifact]:
     events = [e for e in store.list_events(executions=[execution.uid]) if e.kind == "OUTPUT"]
     nodes = store.get_nodes("artifact", uids=list(dict.fromkeys(e.artifact for e in events)))
     return [n for n in nodes if isinstance(n, Artifact)]
-
-
-def _search_path() -> list[Value]:
-    """Where modules are looked for, in a form that another folder does not change."""
-    return [str(Path(p).absolute()) for p in sys.path]
 
 
 def _describe(value: Substitute) -> str:

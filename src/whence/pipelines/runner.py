@@ -11,22 +11,20 @@ import functools
 import importlib
 import inspect
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from whence._base.crash import crash_point, register
-from whence._base.digest import sha256_bytes
 from whence._base.ids import new_uid
-from whence._base.locks import file_lock
 from whence._base.progress import progress
-from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
+from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.metadata.types import Change, Context, Execution, Put, Value
 from whence.pipelines.base import Rooms
 from whence.pipelines.cache import decision_of, outputs_of
 from whence.pipelines.constants import decode_param
+from whence.pipelines.exclusive import exclusive
 from whence.pipelines.execute import Executor, RunState, step_run
 from whence.pipelines.pipeline import Graph, Pipeline
 from whence.pipelines.promise import Promise
@@ -37,9 +35,6 @@ log = logging.getLogger(__name__)
 
 POINT_PINNED = register("pipelines.pinned", "between noting a run with its versions and its first step")
 POINT_STEP = register("pipelines.between-steps", "between two steps of a run")
-
-_here: Final[set[str]] = set()
-_here_lock = threading.Lock()
 
 Runnable: TypeAlias = "Pipeline[..., Any] | Step[..., Any]"
 
@@ -98,34 +93,67 @@ class Runner:
                     crash_point(POINT_STEP)
         return _run_of(state.context, steps)
 
-    def exec_step(self, entry: str, run_key: str, **params: object) -> StepRun:
+    def exec_step(
+        self, entry: str, run_key: str, *, pipeline: Runnable | None = None, **params: Any
+    ) -> StepRun:
         """Run one step of a run by itself, as an outside scheduler does.
 
+        Steps may come in any order, from any process, each as often as it likes: one whose upstream is not
+        complete is refused, one that is complete is not run again. It reads what `run` would let it read:
+        the versions the run was pinned to when it began, and what the steps above it wrote.
+
         Args:
-            entry: ``module:pipeline:step``.
+            entry: ``module:pipeline:step``; or ``pipeline:step`` when a run of the pipeline is known, or
+                `pipeline` is given.
             run_key: The run's key; the first step to arrive begins the run and pins its versions.
+            pipeline: The pipeline itself, where it has been loaded already.
             params: The pipeline's params, for the first step to arrive.
 
         Raises:
             ConflictError: A step it needs is not complete (``step-upstream``), or it is being run
                 (``execution-running``).
+            NotFoundError: No such module or pipeline.
+            UsageError: The pipeline has no such step (``no-such-step``).
         """
-        module, _, rest = entry.partition(":")
-        name, _, call_name = rest.partition(":")
-        if not (module and name and call_name):
-            raise UsageError(f"{entry!r} is not module:pipeline:step", code="bad-entry")
-        whole = as_pipeline(find_entry(module, name))
+        place, _, call_name = entry.rpartition(":")
+        if not (place and call_name):
+            raise UsageError(
+                f"{entry!r} names no step",
+                code="bad-entry",
+                hint="write file.py:pipeline:step or pipeline:step",
+            )
+        whole = as_pipeline(self._entry(place, run_key) if pipeline is None else pipeline)
         graph = whole.trace(**{**self._params(whole.name, run_key), **params})
         call = graph.call(call_name)
         if call.upstream and self._find_context(whole.name, run_key) is None:
             raise _waits(call.name, run_key, min(call.upstream))  # a run is begun by a step that can run
+        above = graph.above(call)
         with self._exclusive(whole.name, f"{run_key}\n{call_name}"), ExitStack() as stack:
             state = self._begin(whole, graph, run_key, resume=True)
             stack.enter_context(self._recorder.within(state.context))
             for upstream in graph:
-                if upstream.name in call.upstream and self.executor.done(state, upstream) is None:
+                if upstream.name in above and self.executor.done(state, upstream) is None:
                     raise _waits(call.name, run_key, upstream.name)
             return self.executor.done(state, call) or self.executor.run(state, call, cache=True)
+
+    def _entry(self, place: str, key: str) -> Any:
+        """The pipeline of ``module:pipeline``; of ``pipeline`` alone the one whose runs are known."""
+        module, _, name = place.rpartition(":")
+        if module:
+            return find_entry(module, name)
+        known = self._find_context(name, key) or self._latest_run(name)
+        if known is None:
+            raise NotFoundError(
+                "pipeline run", f"{name}/{key}", hint=f"name its module for the first: module:{name}:step"
+            )
+        module, _, qualname = str(known.get("entry")).partition(":")
+        return find_entry(module, qualname)
+
+    def _latest_run(self, pipeline: str) -> Context | None:
+        page = self._recorder.store.find_nodes(
+            "context", type_="PipelineRun", name_prefix=f"{pipeline}/", descending=True, limit=1
+        )
+        return next((n for n in page.nodes if isinstance(n, Context)), None)
 
     def get(self, pipeline: str, key: str) -> PipelineRun:
         """A run by its key, with the steps that were executed so far.
@@ -173,19 +201,6 @@ class Runner:
             if earlier is not None:
                 state.take(call.name, outputs_of(earlier))
         return found
-
-    def schedule(self, pipelines: Sequence[Runnable]) -> None:
-        """Run pipelines by their triggers: not built yet, `run` is.
-
-        Raises:
-            UnsupportedError: Always (``schedule``).
-        """
-        names = ", ".join(as_pipeline(p).name for p in pipelines)
-        raise UnsupportedError(
-            f"running {names or 'pipelines'} by their triggers is not built yet",
-            code="schedule",
-            hint="call run(pipeline, key=…) from a scheduler of your own",
-        )
 
     # the run
 
@@ -262,32 +277,14 @@ class Runner:
             else {str(k): decode_param(v) for k, v in _mapping(found.get("params")).items()}
         )
 
-    @contextmanager
-    def _exclusive(self, pipeline: str, key: str) -> Iterator[None]:
+    def _exclusive(self, pipeline: str, key: str) -> AbstractContextManager[None]:
         """One process, and one thread of it, runs a key at a time."""
-        folder = self._rooms.folder
-        name = f"{id(self._recorder.store) if folder is None else folder}\n{pipeline}\n{key}"
-        digest = sha256_bytes(f"{pipeline}/{key}".encode())[7:39]
-        what = f"run {key.partition(chr(10))[0]!r} of pipeline {pipeline!r}"
         busy = ConflictError(
-            f"{what} is going on", code="run-in-progress", hint="wait for it, then resume it by its key"
+            f"run {key.partition(chr(10))[0]!r} of pipeline {pipeline!r} is going on",
+            code="run-in-progress",
+            hint="wait for it, then resume it by its key",
         )
-        with _here_lock:
-            if name in _here:
-                raise busy
-            _here.add(name)
-        try:
-            with ExitStack() as stack:
-                if folder is not None:
-                    path = folder / "locks" / f"run-{digest}.lock"
-                    try:
-                        stack.enter_context(file_lock(path, what=what))
-                    except ConflictError as error:
-                        raise busy from error
-                yield
-        finally:
-            with _here_lock:
-                _here.discard(name)
+        return exclusive(self._rooms, pipeline, key, busy)
 
 
 def as_pipeline(value: Runnable) -> Pipeline[..., Any]:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from whence.errors import UsageError
 from whence.metadata.types import Value
@@ -141,47 +141,6 @@ def model(
         dict(tags or {}),
         tuple(trusted),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """A trigger: each time this long has passed on the workspace's clock."""
-
-    period: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class OnAlert:
-    """A trigger: an alert of the monitors of this model."""
-
-    name: str
-
-
-Trigger: TypeAlias = Every | OnAlert
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def every(period: str | timedelta) -> Every:
-    """The trigger that fires each `period`.
-
-    Example:
-        >>> every("30d")
-        Every(period=datetime.timedelta(days=30))
-    """
-    if isinstance(period, timedelta):
-        return Every(period)
-    number, unit = period[:-1], period[-1:]
-    if not number.isdecimal() or unit not in _UNITS or int(number) == 0:
-        raise UsageError(
-            f"period {period!r} is not a length of time", code="bad-period", hint="write 30d, 12h, 15m"
-        )
-    return Every(timedelta(**{_UNITS[unit]: int(number)}))
-
-
-def on_alert(name: str) -> OnAlert:
-    """The trigger that fires when a monitor of model `name` raises an alert."""
-    return OnAlert(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,9 +294,11 @@ class OutputComparison:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that was not as it was recorded: an input, code, a package, the platform, threads."""
+    """Something that was not as it was recorded: an input, code, a package, the platform, threads, a stored output."""
 
-    what: Literal["input", "code", "package", "python", "platform", "threads", "param", "unexplained"]
+    what: Literal[
+        "input", "output", "code", "package", "python", "platform", "threads", "param", "unexplained"
+    ]
     name: str
     recorded: str | None = None
     now: str | None = None

@@ -8,7 +8,7 @@ output, an artifact ``Alias``, says from where to where; both are written in one
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -142,6 +142,28 @@ def write_alias(
     return move
 
 
+def standing(moves: Sequence[AliasMove]) -> AliasMove | None:
+    """The move an alias stands by: the last one that was not taken back.
+
+    Args:
+        moves: The moves of one alias, oldest first.
+
+    Example:
+        >>> one, two = (AliasMove("late", "champion", n, n - 1 or None, n, "01J") for n in (1, 2))
+        >>> back = AliasMove("late", "champion", 1, 2, 3, "01J", undoes=2)
+        >>> standing([one, two, back]) == one
+        True
+    """
+    n = len(moves) - 1
+    numbers = {move.number: place for place, move in enumerate(moves)}
+    while n >= 0:
+        undone = moves[n].undoes
+        if undone is None:
+            return moves[n]
+        n = numbers[undone] - 1
+    return None
+
+
 def contested(name: str) -> ConflictError:
     """The error when others were faster, again and again."""
     return ConflictError(
@@ -157,6 +179,7 @@ def alias_artifact(move: AliasMove) -> Artifact:
         "version": move.version,
         "previous": move.previous,
         "reason": move.reason,
+        "undoes": move.undoes,
     }
     if move.number:
         properties["number"] = move.number
@@ -169,7 +192,7 @@ def alias_artifact(move: AliasMove) -> Artifact:
 
 def move_of(node: Artifact) -> AliasMove:
     """The move that an artifact says."""
-    version, previous = node.get("version"), node.get("previous")
+    version, previous, undoes = (node.get(name) for name in ("version", "previous", "undoes"))
     return AliasMove(
         model=str(node.get("model")),
         alias=str(node.get("alias")),
@@ -179,6 +202,7 @@ def move_of(node: Artifact) -> AliasMove:
         execution=str(node.name).rpartition("/")[2],
         reason=str(node.get("reason") or ""),
         at=node.updated_at,
+        undoes=undoes if isinstance(undoes, int) else None,
     )
 
 

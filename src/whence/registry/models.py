@@ -42,6 +42,7 @@ from whence.registry.aliases import (
     get_registered,
     list_registered,
     move_of,
+    standing,
     write_alias,
 )
 from whence.registry.formats import ModelFormat, Trust, get_format, sniff_format, type_names
@@ -87,6 +88,7 @@ TYPES: Final = (
             "previous": "INT",
             "number": "INT",
             "reason": "STRING",
+            "undoes": "INT",
         },
         description="the move of an alias",
     ),
@@ -389,6 +391,39 @@ class Models:
         self._aliased(get_registered(self._graph, name), alias)
         return self._move(name, alias, None, expected, reason)
 
+    def rollback(self, name: str, alias: str, *, expected: Expected = ANY, reason: str = "") -> AliasMove:
+        """Move an alias back to where it pointed before the move it stands by.
+
+        The move is taken back, not repeated: rolled back again, it goes one further into the past. Both
+        moves stay in the history, the second says which one it undoes.
+
+        Args:
+            name: The registered model.
+            alias: The alias.
+            expected: Where it must point before.
+            reason: Why, for the history.
+
+        Raises:
+            NotFoundError: No such registered model or alias (``alias-not-found``).
+            UsageError: It never pointed elsewhere (``no-previous-holder``).
+            ConflictError: The alias does not point where it was `expected` (``alias-moved``).
+
+        Records:
+            One execution ``set_alias`` with the versions as inputs and an ``Alias`` as output.
+        """
+        held = self._aliased(get_registered(self._graph, name), alias)
+        last = standing(self.alias_history(name, alias))
+        if last is None or last.previous is None:
+            raise UsageError(
+                f"alias {name}@{alias} points at version {held} and stood nowhere before",
+                code="no-previous-holder",
+                hint="set it to a version, or delete it",
+            )
+        why = f"rolled back from version {held}" + (f": {reason}" if reason else "")
+        target = self.get(f"{name}@{last.previous}")
+        wanted = held if expected == ANY else expected
+        return self._move(name, alias, target, wanted, why, undoes=last.number)
+
     def alias_history(self, name: str, alias: str | None = None) -> MoveList:
         """The moves of an alias, or of all aliases of a registered model, oldest first."""
         get_registered(self._graph, name)
@@ -398,14 +433,28 @@ class Models:
         return sorted(moves, key=lambda move: move.number)
 
     def _move(
-        self, name: str, alias: str, target: ModelVersion | None, expected: Expected, reason: str
+        self,
+        name: str,
+        alias: str,
+        target: ModelVersion | None,
+        expected: Expected,
+        reason: str,
+        *,
+        undoes: int | None = None,
     ) -> AliasMove:
         what = "delete_alias" if target is None else "set_alias"
         told: dict[str, Any] = {"model": name, "alias": alias, "reason": reason}
         params = {"model": name, "alias": alias, "version": None if target is None else target.version}
         with self.recorder.execution(what, params=params, properties=told) as recording:
             move = AliasMove(
-                name, alias, None if target is None else target.version, None, 0, recording.uid, reason
+                name,
+                alias,
+                None if target is None else target.version,
+                None,
+                0,
+                recording.uid,
+                reason,
+                undoes=undoes,
             )
             pending = recording.expect(alias_artifact(move))
             crash_point(ALIAS_INTENT)

@@ -96,6 +96,7 @@ class AliasMove:
         version: Where it points since; None when it was removed.
         previous: Where it pointed before; None when it was new.
         number: The how-manieth change of the registered model this was.
+        undoes: The number of the move this one took back; None for any other move.
     """
 
     model: str
@@ -106,6 +107,7 @@ class AliasMove:
     execution: str
     reason: str = ""
     at: datetime | None = None
+    undoes: int | None = None
 
 
 def _spell(column: Column) -> dict[str, str | bool]:

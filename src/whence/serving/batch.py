@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NoReturn, TypeAlias
+from pathlib import Path
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence._base.arrow import to_arrow
-from whence._base.clock import Clock, WallClock
+from whence._base.clock import Clock, WallClock, utc
 from whence._base.crash import crash_point, register
 from whence._base.digest import sha256_bytes
 from whence._base.ids import derived_uid
@@ -22,10 +23,16 @@ from whence.lake import Commit, Lake, Table, TableVersion
 from whence.metadata.recorder import Recorder
 from whence.metadata.types import Artifact, Execution, Properties, Type, Value
 from whence.registry import Models, ModelVersion
-from whence.serving.live import answer_request, follow_table
+from whence.serving.deployments import Deployments
+from whence.serving.lookup import online_lookup
+from whence.serving.moving import MakeFold, build_fold
 from whence.serving.predictions import find_prediction, prediction_rows, prediction_schema
+from whence.serving.replay import place, replay, replayed
+from whence.serving.request import Answerer
+from whence.serving.requesttable import RequestTable, list_left
 from whence.serving.scorer import open_scorer
-from whence.serving.types import Prediction, ScoreResult
+from whence.serving.stream import MAX_ROWS, Follower
+from whence.serving.types import Deployment, Prediction, ReplayResult, ScoreResult
 
 Spine: TypeAlias = "TableVersion | Table | pa.Table | object"
 
@@ -40,6 +47,7 @@ SCORE_TYPE: Final = Type(
         "definitions": "STRUCT",
         "sources": "STRUCT",
         "n_rows": "INT",
+        "n_late": "INT",
         "version": "INT",
     },
     description="a spine scored by one model version into a predictions table",
@@ -85,6 +93,7 @@ class Scoring:
         self._features = features
         self._models = models
         self._clock = clock or WallClock()
+        self._deployments = Deployments(recorder, lake, features, models)
         recorder.store.put_type(SCORE_TYPE, extend=True)
 
     def score(
@@ -179,13 +188,158 @@ class Scoring:
         """
         return find_prediction(self._lake, ref)
 
-    def follow(self, model: str, table: str) -> NoReturn:
-        """Score a table's commits as they come; see `whence.serving.live`."""
-        follow_table(model, table)
+    # --- deployments and streams
 
-    def answer(self, model: str, rows: Sequence[Mapping[str, object]]) -> NoReturn:
-        """Answer a request with predictions; see `whence.serving.live`."""
-        answer_request(model, rows)
+    def deploy(
+        self,
+        name: str,
+        *,
+        model: str,
+        table: str,
+        views: Sequence[AnyView | str],
+        at: str,
+        key: Sequence[str] | str,
+        into: str,
+        epoch: int = 0,
+        trust: Sequence[str] = (),
+        start: datetime | None = None,
+    ) -> Deployment:
+        """Say which model answers for the rows of a table; the same again is nothing.
+
+        Args:
+            name: What it is called.
+            model: ``late@champion``: the alias is followed; or a fixed version, ``late@3``.
+            table: The spine table; it may still be absent.
+            views: Feature views, or names of applied ones, calendars and given columns.
+            at: The spine's column of the moment the features are taken.
+            key: The spine's columns that name a row.
+            into: The predictions table; no other deployment writes into it.
+            epoch: Counts up when history is to be scored anew, into another table.
+            trust: Model types to trust besides those whence knows.
+            start: Rows whose moment is earlier are not answered for.
+
+        Raises:
+            NotFoundError: The model, a view or a column of the table is absent.
+            UsageError: There is no key (``spine-key``), predictions would go into the spine
+                (``deployment-into``), or the moment is no instant (``bad-timestamp``).
+            ConflictError: Another deployment writes into the table (``deployment-into``).
+
+        Records:
+            One execution ``deploy`` with the deployment as its output; none when it is in force already.
+        """
+        return self._deployments.deploy(
+            name, model=model, table=table, views=views, at=at, key=key, into=into, epoch=epoch, trust=trust,
+            start=start,
+        )  # fmt: skip
+
+    def deployment(self, name: str) -> Deployment:
+        """The deployment in force under a name.
+
+        Raises:
+            NotFoundError: There is none (``deployment-not-found``).
+        """
+        return self._deployments.get(name)
+
+    def deployments(self) -> list[Deployment]:
+        """The deployments in force, by name."""
+        return self._deployments.list()
+
+    def follow(
+        self,
+        deployment: str | Deployment,
+        *,
+        max_rows: int = MAX_ROWS,
+        make_fold: MakeFold = build_fold,
+    ) -> Follower:
+        """Answer for the rows of a deployment's table as they come; use it as a context manager.
+
+        Args:
+            deployment: A deployment, or its name.
+            max_rows: How many rows a commit holds at most.
+            make_fold: Builds the fold the features come from.
+
+        Raises:
+            NotFoundError: There is no such deployment.
+        """
+        found = self._deployments.get(deployment) if isinstance(deployment, str) else deployment
+        return Follower(
+            found, self._recorder, self._lake, self._features, self._models,
+            clock=self._clock, max_rows=max_rows, make_fold=make_fold,
+        )  # fmt: skip
+
+    def replay(
+        self,
+        deployment: str | Deployment,
+        model: str | ModelVersion,
+        *,
+        start: datetime,
+        end: datetime | None = None,
+        into: str | None = None,
+        labels: pa.Table | TableVersion | None = None,
+        truth: str = "label",
+        max_rows: int = MAX_ROWS,
+    ) -> ReplayResult:
+        """Play a model over history: what it would have answered, from what was known at each moment.
+
+        The scorer is the deployment's own, into a table of its own, ``replay.<deployment>_<model>_<version>``.
+        Repeated, or gone on with after it was cut short, it is the same replay.
+
+        Args:
+            deployment: Whose rows, views and key.
+            model: The model version that answers.
+            start: The first moment.
+            end: The first moment that is no more answered; None: up to when everything is complete.
+            into: Another table for the predictions.
+            labels: Key columns and the truth; then the metrics are computed.
+            truth: The column of the truth, true or false.
+            max_rows: How many rows a commit holds at most.
+
+        Raises:
+            NotFoundError: No row lies in between (``rows-to-replay-not-found``).
+            UsageError: `into` holds other rows (``replay-into``).
+
+        Records:
+            One execution ``replay``, and one ``score`` for each step.
+        """
+        version = self._models.get(model) if isinstance(model, str) else model
+        found = self._deployments.get(deployment) if isinstance(deployment, str) else deployment
+        played = place(self._lake, replayed(found, version, utc(start)), into)
+        with self.follow(played, max_rows=max_rows) as follower:
+            return replay(self._recorder, self._lake, follower, version, end=end, labels=labels, truth=truth)
+
+    def answerer(
+        self,
+        deployment: Deployment,
+        folder: Path,
+        *,
+        into: str | None = None,
+        follow_s: float = 0.5,
+        seal_s: float = 30.0,
+        max_waiting: int = 20_000,
+    ) -> Answerer:
+        """A deployment that answers requests until it is closed; `Answerer` says what the arguments are.
+
+        Records:
+            One execution ``answer`` for each segment of its log that is committed.
+        """
+        return Answerer(
+            deployment,
+            folder,
+            recorder=self._recorder,
+            lake=self._lake,
+            models=self._models,
+            lookup=online_lookup(self._features),
+            clock=self._clock,
+            into=into,
+            follow_s=follow_s,
+            seal_s=seal_s,
+            max_waiting=max_waiting,
+        )
+
+    def settle_requests(self, folder: Path) -> int:
+        """Commit what servers that died left in their request logs; returns how many segments that were."""
+        table = RequestTable(self._recorder, self._lake)
+        return sum(table.settle(folder, deployment) for deployment in list_left(folder))
 
     # the parts
 

@@ -62,15 +62,23 @@ class Scorer:
         with progress("scoring", total=n) as advance:
             for start in range(0, n, BATCH_ROWS):
                 batch = inputs.slice(start, BATCH_ROWS)
-                answer = np.asarray(self._ask(matrix(batch)), dtype=np.float64)
-                if answer.shape != (batch.num_rows,) or not np.isfinite(answer).all():
-                    raise IntegrityError(
-                        f"{self.version.ref} gave {answer.shape} answers for {batch.num_rows} rows, or one that is no number",
-                        code="score-not-finite",
-                    )
-                scores[start : start + batch.num_rows] = answer
+                scores[start : start + batch.num_rows] = self.answer(matrix(batch))
                 advance(batch.num_rows)
         return scores
+
+    def answer(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """One number a row of a ready matrix, whose columns are in the model's order.
+
+        Raises:
+            IntegrityError: As `score`.
+        """
+        answer = np.asarray(self._ask(x), dtype=np.float64)
+        if answer.shape != (len(x),) or not np.isfinite(answer).all():
+            raise IntegrityError(
+                f"{self.version.ref} gave {answer.shape} answers for {len(x)} rows, or one that is no number",
+                code="score-not-finite",
+            )
+        return answer
 
 
 def open_scorer(models: Models, version: ModelVersion, *, trust: Sequence[str] = ()) -> Scorer:

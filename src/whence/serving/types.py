@@ -3,11 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from whence.features import AnyView
 from whence.lake import Commit
 from whence.metadata.types import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model answering: which, for which rows, from which features, into which table.
+
+    Attributes:
+        name: What it is called, ``late``.
+        model: ``late@champion``: an alias is followed; or a fixed version, ``late@3``.
+        table: The spine table that is followed.
+        views: Feature views, calendars and given columns.
+        at: The spine's column of the moment the features are taken.
+        key: The spine's columns that name a row.
+        into: The predictions table.
+        epoch: Counts up when history is scored anew.
+        trust: Model types to trust besides those whence knows.
+        start: Rows whose moment is earlier are not answered for; None: all are.
+    """
+
+    name: str
+    model: str
+    table: str
+    views: tuple[AnyView, ...]
+    at: str
+    key: tuple[str, ...]
+    into: str
+    epoch: int = 0
+    trust: tuple[str, ...] = ()
+    start: datetime | None = None
+
+    @property
+    def ref(self) -> str:
+        """``deployment:late``."""
+        return f"deployment:{self.name}"
+
+    @property
+    def application(self) -> str:
+        """The app transaction under which the predictions table counts the steps."""
+        return f"score/{self.name}:{self.epoch}"
+
+    def to_dict(self) -> dict[str, Value]:
+        """The deployment as plain values; `deployment_from_dict` reads them."""
+        return {
+            "name": self.name,
+            "model": self.model,
+            "table": self.table,
+            "views": [view.to_dict() for view in self.views],
+            "at": self.at,
+            "key": list(self.key),
+            "into": self.into,
+            "epoch": self.epoch,
+            "trust": list(self.trust),
+            "start": None if self.start is None else self.start.isoformat(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +156,120 @@ class ScoreResult:
             "execution": self.execution,
             "model": self.model,
             "duplicate": self.duplicate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step of a stream: one commit of everything that could be answered by then.
+
+    Attributes:
+        commit: The commit that holds the predictions.
+        n_rows: How many there are.
+        n_late: How many of them came behind the fold and were computed from the lake.
+        scored_to: Every row with a moment up to here that had come by then is answered.
+        spine_version: The version of the spine table that had been read.
+        model: The model version that answered, ``model:late@3``.
+        execution: The reference of the execution, ``execution:…``.
+        seconds: How long it took.
+        duplicate: The step had been committed before; a follower goes on instead, so never from it.
+    """
+
+    commit: Commit
+    n_rows: int
+    n_late: int
+    scored_to: datetime
+    spine_version: int
+    model: str
+    execution: str
+    seconds: float
+    duplicate: bool = False
+
+    @property
+    def ref(self) -> str:
+        """``table:late_scores@7``."""
+        return self.commit.ref
+
+    def to_dict(self) -> dict[str, Value]:
+        """The step as plain values."""
+        return {
+            "table": self.commit.table,
+            "version": self.commit.version,
+            "n_rows": self.n_rows,
+            "n_late": self.n_late,
+            "scored_to": self.scored_to.isoformat(),
+            "spine_version": self.spine_version,
+            "model": self.model,
+            "execution": self.execution,
+            "seconds": self.seconds,
+            "duplicate": self.duplicate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a stream is behind.
+
+    Attributes:
+        n_versions: Versions of the spine table that no committed step has read.
+        n_rows: Rows of the spine that are not answered, though the spine is complete up to their moment.
+        scored_to: Up to which moment everything is answered; None: nothing is.
+        complete_to: Up to which moment the spine and every source are complete; None: none of them says.
+    """
+
+    n_versions: int
+    n_rows: int
+    scored_to: datetime | None
+    complete_to: datetime | None
+
+    def to_dict(self) -> dict[str, Value]:
+        """The lag as plain values."""
+        return {
+            "n_versions": self.n_versions,
+            "n_rows": self.n_rows,
+            "scored_to": None if self.scored_to is None else self.scored_to.isoformat(),
+            "complete_to": None if self.complete_to is None else self.complete_to.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What became of a model that was played over history.
+
+    Attributes:
+        into: The table with its predictions.
+        version: The version of that table.
+        model: The model version, ``model:late@7``.
+        start: The first moment that was answered.
+        scored_to: The last moment up to which everything is answered.
+        n_rows: Predictions in the table.
+        n_steps: Commits that were made by this call; 0 when all had been there.
+        metrics: ``auc``, ``log_loss``, ``rate`` and ``n`` where labels were given.
+    """
+
+    into: str
+    version: int
+    model: str
+    start: datetime
+    scored_to: datetime | None
+    n_rows: int
+    n_steps: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> str:
+        """``table:replay.late_late_7@3``."""
+        return f"table:{self.into}@{self.version}"
+
+    def to_dict(self) -> dict[str, Value]:
+        """The result as plain values."""
+        return {
+            "table": self.into,
+            "version": self.version,
+            "model": self.model,
+            "start": self.start.isoformat(),
+            "scored_to": None if self.scored_to is None else self.scored_to.isoformat(),
+            "n_rows": self.n_rows,
+            "n_steps": self.n_steps,
+            "metrics": dict(self.metrics),
         }

@@ -1,6 +1,7 @@
 """Pure statistics: aggregate states that merge, sketches that state their error, metrics, distances."""
 
 from whence.stats.base import State, Values
+from whence.stats.binned import Divergences, count_cells, divergences, ks_bracket
 from whence.stats.classification import (
     CalibrationBin,
     Confusion,
@@ -32,19 +33,30 @@ from whence.stats.hashing import hash64
 from whence.stats.histogram import Bucket, Histogram, align, equal_mass, equal_width
 from whence.stats.moments import IntegerMoments, Moments
 from whence.stats.quantiles import Quantiles
+from whence.stats.sequential import (
+    BETS,
+    Running,
+    e_from_p,
+    student_quantile,
+    student_sf,
+    symmetric_bets,
+)
 
 __all__ = [
+    "BETS",
     "Bucket",
     "CalibrationBin",
     "Confusion",
     "Count",
     "Counts",
     "Distinct",
+    "Divergences",
     "Histogram",
     "IntegerMoments",
     "MinMax",
     "Moments",
     "Quantiles",
+    "Running",
     "State",
     "TopValues",
     "Values",
@@ -55,6 +67,9 @@ __all__ = [
     "calibration",
     "calibration_error",
     "confusion",
+    "count_cells",
+    "divergences",
+    "e_from_p",
     "equal_mass",
     "equal_width",
     "hash64",
@@ -63,6 +78,7 @@ __all__ = [
     "js_histograms",
     "kl",
     "ks",
+    "ks_bracket",
     "ks_histograms",
     "l_infinity",
     "log_loss",
@@ -70,4 +86,7 @@ __all__ = [
     "psi",
     "psi_counts",
     "psi_histograms",
+    "student_quantile",
+    "student_sf",
+    "symmetric_bets",
 ]

@@ -19,11 +19,13 @@ from whence.errors import (
 )
 from whence.lake import Lake, Table
 from whence.metadata import Recorder
+from whence.testing.lake_changes import FollowingRules
+from whence.testing.lake_quarantine import QuarantineRules
 from whence.testing.lake_reading import ReadingRules
 from whence.testing.lake_world import DAY, FEED, SCHEMA, START, check_digest, error_of, feed, ids_of, rows
 
 
-class LakeSuite(ReadingRules):
+class LakeSuite(FollowingRules, QuarantineRules, ReadingRules):
     """The suite: what a lake promises, whatever keeps the tables."""
 
     # --- making tables
@@ -380,7 +382,21 @@ class LakeSuite(ReadingRules):
         assert error_of(lambda: lake.table("nix").merge(rows(1)), NotFoundError).code == "table-not-found"
         assert (flights.head().version, keyless.head().version) == (3, 0)
 
-    def test_delete_removes_what_is_true(self, flights: Table) -> None:
+    def test_a_row_must_have_a_name(self, lake: Lake, flights: Table) -> None:
+        null = pa.table({"id": [None, 9], "carrier": ["x", "y"], "delay": [0.0, 0.0]}, schema=SCHEMA)
+        error = error_of(lambda: flights.append(null))
+        assert error.code == "null-key"
+        assert "1 rows have nothing but null in the key of table 'flights' (id)" in error.message
+        assert error_of(lambda: flights.overwrite(null)).code == "null-key"
+        assert flights.head().version == 2
+        parts = lake.create("parts", SCHEMA, key=["id", "carrier"])
+        parts.append(null)
+        assert parts.head().n_rows == 2
+
+    def test_delete_removes_what_is_true(self, lake: Lake) -> None:
+        flights = lake.create("keyless", SCHEMA)
+        flights.append(rows(1, 2))
+        flights.append(rows(3, carrier="UA"))
         flights.append(pa.table({"id": [None], "carrier": ["B6"], "delay": [0.0]}, schema=SCHEMA))
         commit = flights.delete("id < 3")
         assert (commit.n_rows, commit.version) == (2, 4)

@@ -18,7 +18,7 @@ from whence._base.locks import Life
 from whence.blobs import BlobStore, open_blobs
 from whence.compute import Engine, open_engine
 from whence.database import Database, sqlite_url
-from whence.features import Features
+from whence.features import Features, open_online
 from whence.lake import Lake, open_lake
 from whence.metadata import Recorder, open_store
 from whence.pipelines import Pipelines, child
@@ -60,7 +60,15 @@ class HandBuiltRooms:
             clock=self.clock,
             locks=None if folder is None else folder / "locks",
         )
-        self.features = Features(self.recorder, self.lake, self.engine, self.blobs)
+        online = "memory://" if folder is None else f"sqlite:///{folder / 'online.db'}"
+        self.features = Features(
+            self.recorder,
+            self.lake,
+            self.engine,
+            self.blobs,
+            online=lambda: open_online(online),
+            clock=self.clock,
+        )
         self.runs = Runs(self.recorder, open_metrics(self._database), self.blobs)
         self.models = Models(self.recorder, self.blobs)
 

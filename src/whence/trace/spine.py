@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from whence.errors import IntegrityError, WhenceError
 from whence.metadata.types import INPUT_KINDS, Artifact, Execution
+from whence.serving.spine import row_rank
 from whence.trace.base import Graph, Prediction, Tables
 from whence.trace.names import ref_of, table_version
 from whence.trace.rows import values_condition
@@ -47,6 +48,7 @@ def spine_row(graph: Graph, lake: Tables | None, prediction: Prediction) -> Spin
     try:
         version = lake.table(spine.table).at(spine.version)
         rows = version.arrow(where=spine.condition(values_condition(prediction.key)))
+        rows = _answered_for(rows, spine.at, prediction.features_at, version.declaration.known_at)
         if rows.num_rows != 1:
             raise IntegrityError(f"{ref} has {rows.num_rows} rows of this key", code="spine-row")
     except WhenceError as error:
@@ -54,6 +56,14 @@ def spine_row(graph: Graph, lake: Tables | None, prediction: Prediction) -> Spin
     name = "-".join(str(value) for value in prediction.key.values())
     named_rows = rows.append_column("_row", pa.array([f"row:{spine.artifact.name}/{name}"], pa.string()))
     return SpineRow({**own, **rows.to_pylist()[0]}, ref, named_rows)
+
+
+def _answered_for(rows: pa.Table, at: str, moment: datetime, known_at: str | None) -> pa.Table:
+    """Of several rows of the key the one that a stream answers for: rows may be repeated, or moved, later."""
+    if rows.num_rows < 2 or at not in rows.column_names:
+        return rows
+    ranks = {i: row_rank(row, at, known_at) for i, row in enumerate(rows.to_pylist()) if row[at] == moment}
+    return rows.slice(min(ranks, key=lambda i: ranks[i]), 1) if ranks else rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,6 @@ from whence.tracking.run import BUFFER_N, BUFFER_S, Run, read_facts
 from whence.tracking.types import ParamValue, RunInfo, check_key, check_param, check_tag
 
 STARTED: Final = register("tracking.started", "the run is in the graph, the metric store does not know it")
-ENDED: Final = register(
-    "tracking.ended", "the run is closed in the graph, the metric store still has it open"
-)
 
 TYPES: Final = (
     Type("execution", "run", {"run_name": "STRING", "experiment": "STRING"}),
@@ -79,6 +76,16 @@ class Runs:
         self._lock = threading.Lock()
         declare_types(recorder.store, TYPES)
         _everywhere.add(self)
+
+    @contextmanager
+    def logging_to(self, recorder: Recorder, metrics: MetricStore) -> Iterator[None]:
+        """Within the block, runs are recorded and metrics kept elsewhere than in the workspace."""
+        kept = self.recorder, self._metrics
+        self.recorder, self._metrics = recorder, metrics
+        try:
+            yield
+        finally:
+            self.recorder, self._metrics = kept
 
     # -- making --------------------------------------------------------------------------------
 

@@ -294,6 +294,9 @@ class RowCheck:
         environment: As in `validate_statistics`.
         engine: Runs the SQL of the schema's row rules; only needed when there are some.
 
+    Attributes:
+        ref: The kept schema the rules are from, such as ``schema:flights@3``; None for one given by hand.
+
     Raises:
         UsageError: The schema has row rules and no engine is given (``rule-needs-engine``).
     """
@@ -303,6 +306,7 @@ class RowCheck:
     ) -> None:
         self.schema = schema
         self.environment = environment
+        self.ref: str | None = None
         self._engine = engine
         self._tests = [t for t in row_tests(schema, environment) if t.rejects]
         self._rules = rules_in(schema, environment)

@@ -417,6 +417,7 @@ class Validation:
         known = self._guards.get(table)
         if known is None or known[0] != newest.uid:
             known = newest.uid, self.row_check(self._schema(newest))
+            known[1].ref = f"schema:{newest.name}"
             self._guards[table] = known
         return known[1]
 

@@ -167,7 +167,10 @@ def test_ingest_append_hold_and_cleanup(ask: Ask, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
     good.write_text("n,word\n1,a\n2,b\n")
     bad.write_text("n,word\nx,a\n")
-    assert [c["version"] for c in ask("ingest", "words", str(good), str(good))] == [0, 1]
+    more = tmp_path / "more.csv"
+    more.write_text("n,word\n3,c\n")
+    commits = ask("ingest", "words", str(good), str(more), str(good))
+    assert [(c["version"], c["duplicate"]) for c in commits] == [(0, False), (1, False), (0, True)]
     assert ask("table", "append", "words", str(bad), code=2)["error"]["code"] == "bad-data"
     assert ask("table", "append", "words", str(good))["version"] == 2
     assert ask("table", "hold", "words@0", "--reason", "why")["held"] == "table:words@0"

@@ -225,6 +225,3 @@ def test_what_is_not_there_is_refused_by_name(features: w.Features, spine: pa.Ta
             spine, [FeatureView("g", entity=CARRIER, source="daily", features=[w.last("v")])], at="q"
         )
     assert caught.value.code == "view-source"
-    with pytest.raises(UnsupportedError, match="not served online yet") as caught:
-        features.get_online({"k": ["a"]})
-    assert caught.value.code == "no-online-store"

@@ -16,7 +16,7 @@ from whence.pipelines import PipelineRun, Verdict
 from whence.pipelines.child import RESULT, write_job
 from whence.pipelines.compare import compare_metrics, compare_tables
 from whence.pipelines.environment import differences, package_differences
-from whence.pipelines.reproduce import Reproducer
+from whence.pipelines.remake import Remaker
 from whence.testing.pipelines import HandBuiltRooms, run_elsewhere
 
 STEPS = """
@@ -94,11 +94,11 @@ def quick_child(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     if "real_child" in request.fixturenames:
         return
 
-    def child(self: Reproducer, job: Any, folder: Path) -> Any:
+    def child(self: Remaker, job: Any, folder: Path) -> Any:
         run_elsewhere("whence.testing.pipelines:do_job", str(write_job(folder, job)))
         return json.loads((folder / RESULT).read_text())
 
-    monkeypatch.setattr(Reproducer, "_child", child)
+    monkeypatch.setattr(Remaker, "_child", child)
 
 
 @pytest.fixture
@@ -226,6 +226,26 @@ def test_impossible_says_why(rooms: HandBuiltRooms, shop: Any, run: PipelineRun,
     done = in_memory.pipelines.run(shop.roll)
     impossible(in_memory.pipelines.reproduce(done.steps[0].execution), "memory of this process")
     in_memory.close()
+
+
+def test_stored_bytes_that_are_not_what_was_made_are_named(
+    rooms: HandBuiltRooms, run: PipelineRun, tmp_path: Path
+) -> None:
+    digest = rooms.models.get("late@1").digest
+    [file] = [p for p in (tmp_path / "ws" / "blobs").rglob("*") if p.name.endswith(digest[-20:])]
+    file.chmod(0o600)
+    file.write_bytes(b"something else")
+    verdict = rooms.pipelines.reproduce("model:late@1")
+    assert verdict.verdict == "different"
+    assert str(verdict.first_difference) == f"output model:late@1: {digest} → corrupted"
+    assert f"the stored bytes are corrupted: blob {digest} is corrupted" in verdict.reason
+    impossible(
+        rooms.pipelines.reproduce(run.step("show").execution), "the bytes of model:late@1 are corrupted"
+    )
+    rooms.blobs.delete(digest)
+    gone = rooms.pipelines.reproduce("model:late@1")
+    assert gone.verdict == "identical"
+    assert "the stored bytes are gone" in gone.reason
 
 
 def test_errors_of_the_call(rooms: HandBuiltRooms, run: PipelineRun) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from whence._base.crash import VARIABLE
-from whence.errors import ConflictError, NotFoundError, UnsupportedError, UsageError
+from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.metadata import Execution
 from whence.testing.pipelines import HandBuiltRooms, run_elsewhere
 
@@ -410,9 +410,6 @@ def test_errors_name_the_way_out(rooms: HandBuiltRooms, shop: Any) -> None:
     with pytest.raises(UsageError) as caught:
         rooms.pipelines.run(len)  # type: ignore[arg-type]  # the mistake under test
     assert caught.value.code == "not-a-pipeline"
-    with pytest.raises(UnsupportedError) as other:
-        rooms.pipelines.schedule([shop.retrain])
-    assert other.value.code == "schedule"
     with pytest.raises(UsageError) as third:
         shop.w.current()
     assert third.value.code == "no-workspace"

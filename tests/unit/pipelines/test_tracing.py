@@ -15,7 +15,8 @@ from whence.pipelines.pipeline import pipeline
 from whence.pipelines.promise import Promise
 from whence.pipelines.runner import as_pipeline
 from whence.pipelines.step import latest, step
-from whence.pipelines.types import Metrics, Model, ModelOutput, Report, Slot, Table, every, model, on_alert
+from whence.pipelines.triggers import every, on_alert
+from whence.pipelines.types import Metrics, Model, ModelOutput, Report, Slot, Table, model
 
 
 @step
@@ -242,8 +243,8 @@ def test_outputs_become_values() -> None:
 
 def test_triggers() -> None:
     assert [repr(t) for t in retrain.triggers] == [
-        "OnAlert(name='late')",
-        "Every(period=datetime.timedelta(days=30))",
+        "OnAlert(monitor='late', at_most_every=None, decides=True)",
+        "Every(period=datetime.timedelta(days=30), start=None)",
     ]
     assert every("12h").period == timedelta(hours=12)
     with pytest.raises(UsageError) as caught:

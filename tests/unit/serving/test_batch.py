@@ -255,14 +255,6 @@ def test_a_key_scored_twice_is_said(rooms: HandBuiltRooms) -> None:
         rooms.serving.find("late_scores/B6-3")
 
 
-def test_what_is_not_built_yet_says_so(rooms: HandBuiltRooms) -> None:
-    with pytest.raises(UnsupportedError) as stream:
-        rooms.serving.follow("late@champion", "schedule")
-    with pytest.raises(UnsupportedError) as request:
-        rooms.serving.answer("late@champion", [{"distance": 1.0}])
-    assert (stream.value.code, request.value.code) == ("stream-scoring", "request-scoring")
-
-
 def go(folder: str) -> None:
     """Run in another process."""
     score(HandBuiltRooms(Path(folder)))

@@ -162,6 +162,8 @@ VIEWS: Final = (
     aircraft_last,
     plane,
 )
+#: Kept ready for requests that bring only keys; `whence features materialize` brings any other.
+ONLINE_VIEWS: Final = (weather_now, plane)
 FEATURES: Final[tuple[AnyView, ...]] = (*VIEWS, WHEN, CARRIER, ORIGIN, given("distance"))
 BASELINE_FEATURES: Final[tuple[AnyView, ...]] = (CARRIER, WHEN)
 

@@ -27,6 +27,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 TS = pa.timestamp("us", tz="UTC")
 FIRST_DAY = date(2013, 1, 1)
 LAST_DAY = date(2013, 12, 31)
+FIRST_SCORED = date(2013, 4, 1)
 BEFORE_THE_YEAR = datetime(2012, 12, 31, tzinfo=UTC)
 # The airports file lacks four airports of Puerto Rico and the Virgin Islands; all keep this clock.
 PUERTO_RICO = "America/Puerto_Rico"

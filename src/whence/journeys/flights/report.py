@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from whence.drawing import (
     Bin,
@@ -17,7 +17,8 @@ from whence.drawing import (
     page,
     text_table,
 )
-from whence.journeys.flights.story import Outcome
+from whence.journeys.flights.faults import Fault
+from whence.journeys.flights.story import Outcome, Planted
 from whence.stats import CalibrationBin
 
 
@@ -43,7 +44,16 @@ def to_json(outcome: Outcome, *, seconds: float) -> dict[str, Any]:
             }
             for name, m in outcome.metrics.items()
         },
+        "duplicates": outcome.n_duplicates,
+        "parity_cells_differing": outcome.n_parity,
+        "auc": {name: month.to_dict() for name, month in outcome.live.items()},
+        "alerts": [_alert(found) for found in outcome.alerts],
+        "promotions": [d.to_dict() for d in outcome.decisions if d.promoted],
+        "decisions": [d.to_dict() for d in outcome.decisions],
+        "faults": [_found_fault(outcome, f) for f in outcome.faults],
+        "quarantine": outcome.quarantine,
         "champion": outcome.champion,
+        "frozen": outcome.frozen,
         "baseline": outcome.baseline,
         "not_beaten": not_beaten(outcome),
         "runs": [
@@ -61,11 +71,38 @@ def to_json(outcome: Outcome, *, seconds: float) -> dict[str, Any]:
     }
 
 
+def _alert(found: Planted) -> dict[str, Any]:
+    alert = found.alert
+    blame = alert.blame
+    return {
+        "metric": alert.metric,
+        "feature": alert.feature,
+        "value": alert.value,
+        "threshold": alert.threshold,
+        "window": {"kind": alert.window, "start": alert.start.isoformat(), "end": alert.end.isoformat()},
+        "decides": alert.decides,
+        "table": alert.table if blame is None or blame.table is None else blame.table,
+        "version": None if blame is None else blame.version,
+        "execution": None if blame is None or blame.execution is None else f"execution:{blame.execution}",
+        "blame": None if blame is None else blame.text,
+        "planted": None if found.fault is None else found.fault.name,
+    }
+
+
+def _found_fault(outcome: Outcome, fault: Fault) -> dict[str, Any]:
+    """A planted fault and what became of it: quarantined, or the alerts that found it."""
+    found = [p.alert for p in outcome.alerts if p.fault == fault]
+    return {**fault.to_dict(), "alerts": [f"{a.metric} {a.feature or ''}".strip() for a in found]}
+
+
 def not_beaten(outcome: Outcome) -> list[str]:
-    """The months in which the champion ranked no better than the baseline."""
-    return [name for name, m in outcome.metrics.items() if not m.beaten]
+    """The months with more than 1,000 labels in which a champion ranked no better than its baseline."""
+    frozen = [name for name, m in outcome.metrics.items() if m.n > ENOUGH_LABELS and not m.beaten]
+    live = [name for name, m in outcome.live.items() if m.n > ENOUGH_LABELS and not m.beaten]
+    return sorted({*frozen, *live})
 
 
+ENOUGH_LABELS: Final = 1_000
 _CHAIN = ("model", "run", "execution", "table")
 _HEAD = (
     "month",
@@ -92,6 +129,90 @@ def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
         )
         for name, m in outcome.metrics.items()
     ]
+
+
+_LIVE_HEAD = (
+    "month",
+    "labels",
+    "late",
+    "AUC baseline refitted",
+    "AUC March's model",
+    "AUC champion",
+    "log loss March's",
+    "log loss champion",
+    "mean score March's",
+    "mean score champion",
+)
+
+
+def _live_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    return [
+        (
+            name,
+            f"{m.n:,}",
+            f"{m.rate:.3f}",
+            *(f"{m.auc[role]:.3f}" for role in ("baseline", "frozen", "champion")),
+            *(f"{m.log_loss[role]:.3f}" for role in ("frozen", "champion")),
+            *(f"{m.mean_score[role]:.3f}" for role in ("frozen", "champion")),
+        )
+        for name, m in outcome.live.items()
+    ]
+
+
+_ALERT_HEAD = ("seen", "metric", "feature", "value", "threshold", "decides", "blame", "planted")
+
+
+def _alert_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    return [
+        (
+            p.alert.start.date().isoformat(),
+            p.alert.metric,
+            p.alert.feature or p.alert.table,
+            f"{p.alert.value:.4g}",
+            f"{p.alert.threshold:.4g}",
+            "yes" if p.alert.decides else "",
+            "" if p.alert.blame is None else p.alert.blame.text,
+            "" if p.fault is None else p.fault.name,
+        )
+        for p in outcome.alerts
+    ]
+
+
+_DECISION_HEAD = ("at", "because", "champion", "challenger", "rows", "log loss of both", "promoted")
+
+
+def _decision_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    return [
+        (
+            d.at.date().isoformat(),
+            d.trigger,
+            d.previous,
+            d.to,
+            f"{d.n_rows:,}",
+            f"{d.champion:.4f} → {d.challenger:.4f}",
+            "yes" if d.promoted else "no",
+        )
+        for d in outcome.decisions
+    ]
+
+
+_FAULT_HEAD = ("fault", "feed", "days", "fate", "found by")
+
+
+def _fault_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for fault in outcome.faults:
+        found = _found_fault(outcome, fault)["alerts"]
+        by = (
+            "its row rule; corrected and replayed"
+            if fault.fate == "quarantined"
+            else "; ".join(found) or "nothing"
+        )
+        days = fault.first.isoformat() + (
+            f" to {fault.last.isoformat()}" if fault.last != fault.first else ""
+        )
+        rows.append((fault.name, fault.feed, days, fault.fate, by))
+    return rows
 
 
 def _features(outcome: Outcome) -> list[tuple[str, ...]]:
@@ -128,9 +249,23 @@ def to_text(outcome: Outcome, *, seconds: float, page_path: str) -> str:
         f"Landed: {rows}.",
         f"Anomalies found in the feeds: {n_errors}.",
         *(r.text() for r in outcome.reports if r.anomalies),
-        f"Predictions: {outcome.n_predictions:,}, one per flight; {outcome.n_labels:,} of them have a label by now.",
+        f"Live predictions: {outcome.n_predictions:,}, one per flight; {outcome.n_labels:,} of them have a label by now.",
         text_table(_HEAD, _rows(outcome)),
         _verdict_line(outcome),
+        (
+            f"Live, {len(outcome.live)} months: {outcome.n_duplicates} duplicates, {outcome.n_parity} feature cells differ from "
+            "the same features computed point in time afterwards."
+        ),
+        text_table(_LIVE_HEAD, _live_rows(outcome)),
+        f"Retraining: {len(outcome.decisions)} challengers, {sum(d.promoted for d in outcome.decisions)} promoted.",
+        text_table(_DECISION_HEAD, _decision_rows(outcome)),
+        (
+            f"Planted faults, and what found them; quarantine took {outcome.quarantine['in']:,} rows, "
+            f"{outcome.quarantine['replayed']:,} were corrected and replayed."
+        ),
+        text_table(_FAULT_HEAD, _fault_rows(outcome)),
+        f"Alerts: {len(outcome.alerts)}.",
+        text_table(_ALERT_HEAD, _alert_rows(outcome)),
         "Whence did one late flight's score come?",
         _chain(outcome),
         text_table(("feature", "value", "recomputed from raw rows", "rows"), _features(outcome)),
@@ -141,6 +276,15 @@ def to_text(outcome: Outcome, *, seconds: float, page_path: str) -> str:
         f"Report: {page_path}   ({seconds:.0f} s)",
     ]
     return "\n\n".join(parts)
+
+
+def _live_chart(outcome: Outcome, field: str, title: str) -> Any:
+    names = {"champion": "champion, maintained", "frozen": "March's model", "baseline": "baseline, refitted"}
+    series = [
+        Series(label, [getattr(m, field)[role] for m in outcome.live.values()])
+        for role, label in names.items()
+    ]
+    return line_chart(list(outcome.live), series, title=title, y_label=field.replace("_", " "))
 
 
 def to_page(
@@ -177,6 +321,30 @@ def to_page(
         Section(
             "How good the predictions were", [_verdict_line(outcome), html_table(_HEAD, _rows(outcome)), auc]
         ),
+        Section(
+            "Live: April to December",
+            [
+                (
+                    f"{outcome.n_duplicates} duplicates; {outcome.n_parity} feature cells differ from the same features "
+                    "computed point in time afterwards."
+                ),
+                html_table(_LIVE_HEAD, _live_rows(outcome)),
+                _live_chart(outcome, "auc", "AUC by month, live"),
+                _live_chart(outcome, "log_loss", "Log loss by month, live"),
+            ],
+        ),
+        Section("Retraining", [html_table(_DECISION_HEAD, _decision_rows(outcome))]),
+        Section(
+            "Planted faults",
+            [
+                (
+                    f"Quarantine took {outcome.quarantine['in']:,} rows; {outcome.quarantine['replayed']:,} were corrected "
+                    "and replayed."
+                ),
+                html_table(_FAULT_HEAD, _fault_rows(outcome)),
+            ],
+        ),
+        Section("Alerts", [html_table(_ALERT_HEAD, _alert_rows(outcome))]),
         Section(
             "Calibration",
             [

@@ -41,18 +41,22 @@ from whence.lake.backends.delta_facts import (
     CHECKPOINT_INTERVAL,
     INDIRECT,
     KEEP_LOG,
+    added_files,
     arrow_schema,
     configuration,
     log_entry,
     needing,
     properties,
+    read_files,
     read_indirectly,
 )
-from whence.lake.base import LakeBackend, Snapshot
+from whence.lake.base import LakeBackend, Snapshot, changes_gone
 from whence.lake.types import CommitFacts, LogEntry
 
 LOG_FOLDER: Final = "_delta_log"
 VERSIONS_KEPT: Final = 128
+# What a small commit added is read without an engine: 2 ms instead of 18 for 900 rows of 50 columns.
+READ_AT_ONCE_BYTES: Final = 16 << 20
 _HOOKS: Final = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _WRITABLE: Final = frozenset(
     {"appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed"}
@@ -359,6 +363,29 @@ class DeltaBackend(LakeBackend):
                 raise self._gone(snapshot, path)
         return Files(paths, snapshot.schema, snapshot.partition_by)
 
+    def added(self, snapshot: Snapshot, version: int) -> Relation:
+        with self._opened(snapshot) as opened:
+            protocol = opened.protocol()
+        if protocol.min_reader_version == 2 or "columnMapping" in (protocol.reader_features or ()):
+            raise UnsupportedError(
+                f"the files of table {snapshot.table!r} do not name its columns; what a commit added cannot be read",
+                code="table-features",
+                hint="read whole versions of it",
+            )
+        folder = self._folder(snapshot.table)
+        with as_whence_errors(snapshot.table):
+            names = added_files(folder / LOG_FOLDER, version)
+        if names is None:
+            raise changes_gone(snapshot.table, version, "its log is gone")
+        paths = tuple(sorted(str(folder.absolute() / name) for name in names))
+        for path in paths:
+            if not os.path.exists(path):  # noqa: PTH110  # as above
+                raise changes_gone(snapshot.table, version, f"file {Path(path).name} was vacuumed")
+        if snapshot.partition_by or sum(os.path.getsize(path) for path in paths) > READ_AT_ONCE_BYTES:  # noqa: PTH202
+            return Files(paths, snapshot.schema, snapshot.partition_by)
+        with as_whence_errors(snapshot.table):
+            return read_files(paths, snapshot.schema)
+
     def _gone(self, snapshot: Snapshot, path: str) -> WhenceError:
         handle = self._handle(snapshot.table)
         if handle is not None and handle.snapshot.version == snapshot.version:
@@ -401,13 +428,12 @@ class DeltaBackend(LakeBackend):
         return version
 
     def log(self, table: str, *, after: int, upto: int) -> Sequence[LogEntry]:
-        handle = self._handle(table)
-        if handle is None or after >= upto:
-            return []
-        with handle.lock, as_whence_errors(table):
-            self._catch_up(handle)
-            entries = handle.table.history(limit=handle.snapshot.version - after)
-        return [log_entry(e) for e in reversed(entries) if after < e["version"] <= upto]
+        # `DeltaTable.history` counts down from the version of its handle, while the commits it lists may
+        # be newer by then (delta-rs 1.6.6): with another writer beside, versions are taken for each other.
+        folder = self._folder(table) / LOG_FOLDER
+        with as_whence_errors(table):
+            entries = [log_entry(folder, version) for version in range(after + 1, upto + 1)]
+        return [entry for entry in entries if entry is not None]
 
     # --- keeping house
 

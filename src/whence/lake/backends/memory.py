@@ -14,13 +14,14 @@ import pyarrow as pa
 from whence._base.ids import new_uid
 from whence.compute.base import Relation
 from whence.errors import ConflictError, NotFoundError
-from whence.lake.base import LakeBackend, Snapshot
+from whence.lake.base import LakeBackend, Snapshot, changes_gone
 from whence.lake.types import CommitFacts, LogEntry
 
 
 @dataclass(slots=True)
 class _Version:
     data: pa.Table | None
+    added: pa.Table | None
     entry: LogEntry
     transactions: Mapping[str, int]
 
@@ -74,12 +75,12 @@ class MemoryBackend(LakeBackend):
             if table in self._tables:
                 raise ConflictError(f"table {table!r} exists", code="table-exists")
             self._tables[table] = _Kept(new_uid(), declaration, tuple(partition_by))
-            return self._commit(table, data, "CREATE TABLE", facts)
+            return self._commit(table, data, "CREATE TABLE", facts, added=data)
 
     def append(self, base: Snapshot, data: pa.Table, *, evolve: bool, facts: CommitFacts) -> Snapshot:
         with self._lock:
             old = self._base(base)
-            return self._commit(base.table, _stack(old, data, evolve=evolve), "WRITE", facts)
+            return self._commit(base.table, _stack(old, data, evolve=evolve), "WRITE", facts, added=data)
 
     def overwrite(
         self,
@@ -126,6 +127,13 @@ class MemoryBackend(LakeBackend):
                 raise NotFoundError("table version", f"{snapshot.table}@{snapshot.version}")
             return found
 
+    def added(self, snapshot: Snapshot, version: int) -> Relation:
+        with self._lock:
+            kept = self._tables[snapshot.table].versions[version]
+            if kept.added is None:
+                raise changes_gone(snapshot.table, version, "its files were vacuumed")
+            return _stack(snapshot.schema.empty_table(), kept.added, evolve=True)
+
     def log(self, table: str, *, after: int, upto: int) -> Sequence[LogEntry]:
         with self._lock:
             return [v.entry for v in self._tables[table].versions[after + 1 : upto + 1]]
@@ -164,6 +172,10 @@ class MemoryBackend(LakeBackend):
             if not dry_run:
                 for number in gone:
                     versions[number].data = None
+                rewritten = max((v.entry.version for v in versions if v.added is None), default=0)
+                for number in gone:
+                    if number < rewritten:
+                        versions[number].added = None
             return [f"version-{number}" for number in gone], gone
 
     def close(self) -> None:
@@ -181,13 +193,20 @@ class MemoryBackend(LakeBackend):
         return kept.versions[base.version].data
 
     def _commit(
-        self, table: str, data: pa.Table, operation: str, facts: CommitFacts, *, changes_rows: bool = True
+        self,
+        table: str,
+        data: pa.Table,
+        operation: str,
+        facts: CommitFacts,
+        *,
+        added: pa.Table | None = None,
+        changes_rows: bool = True,
     ) -> Snapshot:
         kept = self._tables[table]
         number = len(kept.versions)
         before = kept.versions[-1].transactions if kept.versions else {}
         entry = LogEntry(number, datetime.now(UTC), operation, changes_rows, dict(facts.metadata))
-        kept.versions.append(_Version(data, entry, {**before, **dict(facts.transactions)}))
+        kept.versions.append(_Version(data, added, entry, {**before, **dict(facts.transactions)}))
         return self._snapshot(table, kept, number)
 
 

@@ -1,0 +1,1 @@
+"""Online stores, one file a scheme."""

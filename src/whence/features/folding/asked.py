@@ -1,0 +1,66 @@
+"""What a batch asks: moments of keys, in the order of keys, then of moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from whence.features.folding.growing import Bools, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The questions of a batch to one list of join keys: a key and a moment each, by key, then moment.
+
+    Rows whose key is null or has no rows ask nothing.
+
+    Attributes:
+        moments: The distinct moments of the batch, ascending.
+        codes: Of each question the key's code.
+        numbers: Of each question the number of its moment.
+        rows: The row of the batch that asks it.
+        n_rows: How many rows the batch has.
+        n_keys: How many codes there are.
+        places: The questions on one line, ascending.
+    """
+
+    moments: Ints
+    codes: Ints
+    numbers: Ints
+    rows: Ints
+    n_rows: int
+    n_keys: int
+    places: Ints = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", self.line(self.codes, self.numbers))
+
+    @classmethod
+    def of(cls, moments: Ints, numbers: Ints, codes: Ints, n_keys: int) -> Asked:
+        """The questions of a batch: of each row the number of its moment and the code of its key."""
+        order = np.argsort(codes * (len(moments) + 1) + numbers, kind="stable")
+        order = order[np.count_nonzero(codes < 0) :]
+        return cls(moments, codes[order], numbers[order], order, len(codes), n_keys)
+
+    def line(self, codes: Ints, numbers: Ints | int) -> Ints:
+        """Where pairs of keys and numbers of moments lie on one line."""
+        return codes * (len(self.moments) + 1) + numbers
+
+    def place(self, codes: Ints, times: Ints) -> Ints:
+        """Where on that line what happens to a key at a time takes effect."""
+        return self.line(codes, np.searchsorted(self.moments, times))
+
+    def wanted(self, codes: Ints) -> Bools:
+        """Which codes are asked about; -1 is not."""
+        mask = np.zeros(self.n_keys + 1, dtype=bool)
+        mask[self.codes] = True
+        return np.asarray(mask[codes])
+
+    def spread(self, values: npt.NDArray[Any], nothing: int) -> npt.NDArray[Any]:
+        """Values of the questions as values of the batch's rows."""
+        found = np.full(self.n_rows, nothing, dtype=values.dtype)
+        found[self.rows] = values
+        return found

@@ -1,0 +1,256 @@
+"""Views that are folded together: they read the same rows by the same keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from whence.features.compile import result_type
+from whence.features.duration import microseconds
+from whence.features.folding.asked import Asked
+from whence.features.folding.finals import Totals, count_of, mean_of, std_of, sum_of
+from whence.features.folding.growing import Bools, Ints
+from whence.features.folding.picks import Best, Pick, pick, values_of
+from whence.features.folding.rows import Change, Moved, Rows
+from whence.features.folding.spans import NEVER, Span
+from whence.features.folding.terms import ODD, TermKey, Whole
+from whence.features.folding.totals import Events, Windows
+from whence.features.points import key_column
+from whence.features.source import Group, columns_of
+from whence.features.types import ADDITIVE, Aggregation, FeatureView
+
+_BEST: dict[str, Best] = {"first": "oldest", "last": "newest", "min": "least", "max": "greatest"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Additive:
+    """A feature made of totals of one window."""
+
+    feature: Aggregation
+    name: str
+    span: int
+    terms: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    """A feature that is the value of one row."""
+
+    feature: Aggregation
+    name: str
+    pick: Pick
+
+
+@dataclass
+class FoldedGroup:
+    """The features of one group, at the fold's moment.
+
+    Args:
+        group: The views.
+        rows: The rows they read; shared with other groups.
+    """
+
+    group: Group
+    rows: Rows
+    additive: list[_Additive] = field(default_factory=list)
+    picked: list[_Picked] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keys = tuple(key for key, _ in self.group.keys)
+        self.windows = Windows(self.rows.new_place(), self.rows, self.keys)
+        for view in self.group.views:
+            for feature in view.features:
+                if feature.op in ADDITIVE:
+                    self._want_totals(view, feature)
+                else:
+                    self._want_pick(view, feature)
+
+    # --- what is wanted ----------------------------------------------------------------------------
+
+    def _want_totals(self, view: FeatureView, feature: Aggregation) -> None:
+        span = _span(view, feature)
+        assert span is not None
+        wanted = [self.windows.want(span, self.rows.want_term(key)) for key in self._term_keys(feature)]
+        terms = tuple(term for _, term in wanted)
+        self.additive.append(_Additive(feature, f"{view.name}__{feature.name}", wanted[0][0], terms))
+
+    def _term_keys(self, feature: Aggregation) -> Iterator[TermKey]:
+        """The number of values, their sum, their squares, and how many are not finite."""
+        column, where = feature.column, feature.where
+        if column is None:
+            yield TermKey("rows", where=where)
+            return
+        yield TermKey("count", column, where=where)
+        if feature.op == "count":
+            return
+        doubles = pa.types.is_floating(self.group.source.schema.field(column).type)
+        scale = feature.scale if doubles else None
+        yield TermKey("sum", column, scale, where)
+        if feature.op == "std":
+            yield TermKey("squares", column, scale, where)
+        if doubles and scale is None:
+            yield from (TermKey(kind, column, where=where) for kind in ODD)
+
+    def _want_pick(self, view: FeatureView, feature: Aggregation) -> None:
+        windowed = feature.over is not None
+        what = Pick(
+            _BEST[feature.op],
+            _span(view, feature),
+            windowed,
+            feature.column if windowed else None,
+            feature.where,
+        )
+        self.rows.want_presence(what.where, what.column)
+        self.picked.append(_Picked(feature, f"{view.name}__{feature.name}", what))
+
+    # --- answers -----------------------------------------------------------------------------------
+
+    def check(self, spine: pa.Table) -> None:
+        """Whether a batch has the key columns, of fitting types.
+
+        Raises:
+            NotFoundError: A key column is absent.
+            UsageError: Its type is not the source's kind (``bad-key-type``).
+        """
+        for key, name in self.group.keys:
+            key_column(spine, key, name, self.group)
+
+    def asked(
+        self, spine: pa.Table, moments: Ints, numbers: Ints, parts: dict[tuple[int, str, str], Ints]
+    ) -> Asked:
+        """What a batch asks this group; `parts` keeps the numbers of key columns already looked up."""
+        mine = {}
+        for key, name in self.group.keys:
+            at = (id(self.rows), key, name)
+            if at not in parts:
+                parts[at] = self.rows.numbers[key].find(spine.column(name))
+            mine[key] = parts[at]
+        codes = self.rows.key_codes[self.keys]
+        return Asked.of(moments, numbers, codes.find(mine, spine.num_rows), len(codes))
+
+    def events(self, moved: Mapping[Span, Moved]) -> Events | None:
+        """What moved in the windows of sums; None where there are no such windows."""
+        return self.windows.events(moved) if self.windows.spans else None
+
+    def features(self, asked: Asked, events: Events | None) -> Iterator[tuple[str, pa.Array]]:
+        """The features of each row of the batch."""
+        if events is not None:
+            totals = self.windows.at(asked, events)
+            for wanted in self.additive:
+                yield wanted.name, self._final(wanted, [totals[wanted.span][term] for term in wanted.terms])
+        taken: dict[Pick, Ints] = {}
+        for one in self.picked:
+            if one.pick not in taken:
+                taken[one.pick] = pick(self.rows, self.keys, one.pick, asked)
+            column = str(one.feature.column)
+            yield one.name, values_of(self.rows, column, taken[one.pick], plain=one.pick.windowed)
+
+    def _final(self, wanted: _Additive, totals: Sequence[Whole]) -> pa.Array:
+        feature = wanted.feature
+        if feature.op == "count":
+            return count_of(totals[0])
+        doubles = pa.types.is_floating(self.group.source.schema.field(str(feature.column)).type)
+        addend = self.rows.addends[str(feature.column), feature.scale if doubles else None]
+        squares = totals[2] if feature.op == "std" else None
+        odd = (totals[-3], totals[-2], totals[-1]) if addend.binary and self._has_odd(feature) else None
+        made = Totals(totals[0], totals[1], squares, odd)
+        if feature.op == "sum":
+            return sum_of(made, addend, result_type(feature, self.group.source.schema), wanted.name)
+        return mean_of(made, addend) if feature.op == "mean" else std_of(made, addend)
+
+    def _has_odd(self, feature: Aggregation) -> bool:
+        """Whether some value that was not finite was ever seen."""
+        keys = (TermKey(kind, feature.column, where=feature.where) for kind in ODD)
+        return any(self.rows.terms[key].largest for key in keys)
+
+    # --- moving ------------------------------------------------------------------------------------
+
+    def advance(self, events: Events | None) -> None:
+        """Move the totals forward."""
+        if events is not None:
+            self.windows.advance(events)
+
+    def correct(self, change: Change, at: int) -> None:
+        """Take over what came in for moments that have passed."""
+        self.windows.correct(change, at)
+
+    def rebuild(self, at: int) -> None:
+        """Make the totals anew from the rows."""
+        self.windows.rebuild(at)
+
+    # --- what is still seen ------------------------------------------------------------------------
+
+    def seen(self, at: int) -> Bools:
+        """Which rows some moment at or after `at` can still see."""
+        rows = self.rows
+        everything = np.arange(len(rows))
+        possible = (rows.codes[self.keys].values >= 0) & (rows.event.values != NEVER)
+        seen = np.zeros(len(rows), dtype=bool)
+        for span in {*self.windows.spans, *(one.pick.span for one in self.picked if one.pick.windowed)}:
+            seen |= at <= rows.last_moment(span, everything)
+        for what in {one.pick for one in self.picked if not one.pick.windowed}:
+            seen |= self._seen_by(what, at)
+        return np.asarray(seen & possible)
+
+    def _seen_by(self, what: Pick, at: int) -> Bools:
+        """Which rows a lookup can still find."""
+        rows = self.rows
+        seen: Bools = at < rows.until.values
+        if what.span is not None:
+            seen &= at <= what.span.expiry(rows.event.values)
+        elif self._steady(what):
+            seen &= rows.presence[what.where, what.column].values
+            seen[self._outranked(seen, at)] = False
+        return seen
+
+    def _steady(self, what: Pick) -> bool:
+        """Whether a row that is outranked stays so, because what outranks it is never taken back for less."""
+        key = set(self.group.source.key)
+        if not key:
+            return True
+        timestamp = self.group.timestamp
+        return what.where is None and key.issuperset(self.keys) and (timestamp is None or timestamp in key)
+
+    def _outranked(self, seen: Bools, at: int) -> Ints:
+        """Of the usable rows of each key all but the newest."""
+        rows = self.rows
+        usable = np.flatnonzero(seen & (rows.usable.values <= at))
+        codes = rows.codes[self.keys].values[usable]
+        event, known = rows.event.values[usable], rows.known.values[usable]
+        order = np.lexsort((known, event, codes))
+        codes, event, known = codes[order], event[order], known[order]
+        newer = codes[1:] == codes[:-1]
+        # of rows that tie, content decides later: all of them stay
+        newest = np.append(~newer, True)[: len(order)]
+        tied = newer & (event[1:] == event[:-1]) & (known[1:] == known[:-1])
+        for i in np.flatnonzero(tied)[::-1]:
+            newest[i] |= newest[i + 1]
+        return np.asarray(usable[order[~newest]])
+
+
+def _span(view: FeatureView, feature: Aggregation) -> Span | None:
+    if feature.over is None:
+        return None if view.ttl is None or view.timestamp is None else Span(microseconds(view.ttl))
+    return Span(microseconds(feature.over), 0 if view.hop is None else microseconds(view.hop))
+
+
+def rows_for(groups: Iterable[Group]) -> dict[tuple[str, str | None], Rows]:
+    """The rows that groups share: one of each source and timestamp."""
+    found: dict[tuple[str, str | None], list[Group]] = {}
+    for group in groups:
+        found.setdefault((group.source.name, group.timestamp), []).append(group)
+    return {name: _rows(mine) for name, mine in found.items()}
+
+
+def _rows(groups: Sequence[Group]) -> Rows:
+    source = groups[0].source
+    views = [view for group in groups for view in group.views]
+    ranked = any(f.op in ("first", "last") for view in views for f in view.features)
+    needed: set[Any] = {column for view in views for column in columns_of(view, source)}
+    columns = None if ranked or source.key else [c for c in source.schema.names if c in needed]
+    keys = [tuple(key for key, _ in group.keys) for group in groups]
+    return Rows(source, groups[0].timestamp, columns, keys)

@@ -1,0 +1,305 @@
+"""The server: inference as a raw ASGI route, everything else as FastAPI, guards before both.
+
+::
+
+    Guards ─► POST /v2/models/…/infer   ─► Inference   read, decode, queue, wait, answer
+           └► everything else           ─► FastAPI     /v2/…, pages and their JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from whence._version import __version__
+from whence.errors import NotFoundError, WhenceError
+from whence.server import ui
+from whence.server.guards import (
+    BODY_TIMEOUT_S,
+    MAX_BODY_BYTES,
+    App,
+    Guards,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    check_loopback,
+    own_hosts,
+    read_body,
+    refuse,
+    respond,
+)
+from whence.server.infer import ask_of, metadata, refusal_of, write_answer
+from whence.server.served import Served
+from whence.serving import Answer, Answerer, Line
+from whence.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+PREFIX: Final = "/v2/models/"
+INFER: Final = "/infer"
+LARGE_BYTES: Final = 1 << 18
+"""A larger body is decoded beside the event loop, so that others are not kept waiting."""
+
+
+def make_app(
+    ws: Workspace,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    deployments: Sequence[str] | None = None,
+    served: Served | None = None,
+    allowed_hosts: Iterable[str] = (),
+    max_body_bytes: int = MAX_BODY_BYTES,
+    body_timeout_s: float = BODY_TIMEOUT_S,
+    pages: bool = True,
+    on_ready: Callable[[], None] | None = None,
+) -> App:
+    """The server of a workspace as an ASGI application.
+
+    Args:
+        ws: The workspace.
+        host: Where it will be bound: this machine only.
+        port: Its port.
+        deployments: The deployments to answer for; None is all, and every registered model.
+        served: What answers, when it has been put together already; it is closed with the app.
+        allowed_hosts: Further names by which clients may call it, ``name`` or ``name:port``.
+        max_body_bytes: A larger body is refused.
+        body_timeout_s: A body that takes longer is given up.
+        pages: Whether it also shows the workspace in a browser.
+        on_ready: Called when everything is open.
+
+    Raises:
+        UsageError: Other machines could reach it (``not-loopback``).
+
+    Records:
+        For each deployment that was asked, what `whence.serving.Answerer` records. Looking at pages records
+        nothing.
+    """
+    check_loopback(host)
+    served = served or Served(ws, deployments)
+    return Guards(
+        Door(Inference(served), _make_fastapi(ws, served, on_ready, pages=pages)),
+        hosts=own_hosts(host, port, allowed_hosts),
+        max_body_bytes=max_body_bytes,
+        body_timeout_s=body_timeout_s,
+    )
+
+
+class Door:
+    """Requests for inference go the short way."""
+
+    def __init__(self, inference: Inference, rest: App) -> None:
+        self._inference, self._rest = inference, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if path.startswith(PREFIX) and path.endswith(INFER):
+                model, version = parse_model(path[len(PREFIX) : -len(INFER)])
+                if model is not None:
+                    await self._inference(scope, receive, send, model, version)
+                    return
+        await self._rest(scope, receive, send)
+
+
+def parse_model(text: str) -> tuple[str | None, str | None]:
+    """Model and version of the middle of a path; no model when it is not of that form.
+
+    Example:
+        >>> parse_model("late/versions/3"), parse_model("late"), parse_model("late/3")
+        (('late', '3'), ('late', None), (None, None))
+    """
+    parts = text.split("/")
+    if len(parts) == 1 and parts[0]:
+        return parts[0], None
+    if len(parts) == 3 and parts[0] and parts[1] == "versions":
+        return parts[0], parts[2]
+    return None, None
+
+
+class Mailbox:
+    """Brings answers from the answerers' threads to the event loop, many with one call."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._box: deque[tuple[asyncio.Future[Answer | BaseException], Answer | BaseException]] = deque()
+        self._called = False
+
+    def post(self, future: asyncio.Future[Answer | BaseException], answer: Answer | BaseException) -> None:
+        """Give a future its answer, from any thread."""
+        self._box.append((future, answer))
+        if not self._called:  # what is put in until the call empties the box, the call takes with it
+            self._called = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._called = False
+        while self._box:
+            future, answer = self._box.popleft()
+            if not future.done():
+                future.set_result(answer)
+
+
+class Inference:
+    """``POST /v2/models/{model}[/versions/{version}]/infer``."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._mailbox: Mailbox | None = None
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, model: str, version: str | None
+    ) -> None:
+        """Answer one request."""
+        if scope["method"] != "POST":
+            error = Refused(
+                405, "method-not-allowed", "inference is asked by POST", headers=((b"allow", b"POST"),)
+            )
+            raise error
+        _check_content(scope)
+        body = await read_body(receive)
+        try:
+            answer = await self._answer(model, version, body)
+        except Exception as error:  # whatever it is, the client is told in the protocol's shape
+            refused = refusal_of(error)
+            if refused.status >= 500 and refused.status != 503:
+                log.exception("inference failed", extra={"model": model})
+            await refuse(send, refused)
+            return
+        await respond(send, 200, write_answer(model, answer))
+
+    async def _answer(self, model: str, version: str | None, body: bytes) -> Answer:
+        answerer = self._served.answerers.get(model)
+        if answerer is None:
+            answerer = await run_in_threadpool(self._served.find, model)
+        line = answerer.line if version is None else await run_in_threadpool(pinned, answerer, version)
+        ask = await run_in_threadpool(ask_of, line, body) if len(body) > LARGE_BYTES else ask_of(line, body)
+        loop = asyncio.get_running_loop()
+        if self._mailbox is None:
+            self._mailbox = Mailbox(loop)
+        future: asyncio.Future[Answer | BaseException] = loop.create_future()
+        mailbox = self._mailbox
+        answerer.submit(ask, lambda told: mailbox.post(future, told))
+        told = await future
+        if isinstance(told, BaseException):
+            raise told
+        return told
+
+
+def _check_content(scope: Scope) -> None:
+    kind, coded = b"", b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kind = value.partition(b";")[0].strip().lower()
+        elif name in {b"content-encoding", b"inference-header-content-length"}:
+            coded = value.strip().lower()
+    if kind != b"application/json":
+        raise Refused(415, "wrong-content-type", "an inference request is application/json")
+    if coded not in {b"", b"identity"}:
+        raise Refused(
+            415, "wrong-content-type", "bodies are read as they are: no encoding, no binary tensors"
+        )
+
+
+def pinned(answerer: Answerer, version: str) -> Line:
+    """A version of an answerer's model, as a path names it.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    if not (version.isascii() and version.isdecimal() and len(version) < 10):
+        name = answerer.line.version.name
+        raise NotFoundError("model version", f"{name}@{version}", hint="a version is a number")
+    return answerer.pinned(int(version))
+
+
+def _make_fastapi(ws: Workspace, served: Served, on_ready: Callable[[], None] | None, *, pages: bool) -> App:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(served.open)
+        if on_ready is not None:
+            on_ready()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(served.close)
+
+    # no generated pages: they would load scripts from elsewhere
+    app = FastAPI(
+        title="whence",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    _add_protocol(app, served)
+    app.add_exception_handler(HTTPException, _page_error if pages else _http_error)
+    app.add_exception_handler(WhenceError, _whence_error)
+    if pages:
+        app.include_router(ui.router(ws))
+    return app
+
+
+def _add_protocol(app: FastAPI, served: Served) -> None:
+    """The protocol's questions besides inference."""
+
+    @app.get("/v2")
+    def server() -> dict[str, object]:
+        return {"name": "whence", "version": __version__, "extensions": [], "models": served.names()}
+
+    @app.get("/v2/health/live")
+    def live() -> dict[str, object]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready")
+    def ready() -> Response:
+        why = served.why_not_ready()
+        is_ready = served.is_open and not why
+        return JSONResponse({"ready": is_ready, "failed": why}, 200 if is_ready else 503)
+
+    def line_of(model: str, version: str | None) -> tuple[Answerer, Line]:
+        answerer = served.find(model)
+        return answerer, answerer.line if version is None else pinned(answerer, version)
+
+    @app.get("/v2/models/{model}")
+    @app.get("/v2/models/{model}/versions/{version}")
+    def model(model: str, version: str | None = None) -> dict[str, object]:
+        _, line = line_of(model, version)
+        return metadata(model, [line.version.version], line)
+
+    @app.get("/v2/models/{model}/ready")
+    @app.get("/v2/models/{model}/versions/{version}/ready")
+    def model_ready(model: str, version: str | None = None) -> Response:
+        answerer, line = line_of(model, version)
+        found = {"name": model, "version": str(line.version.version), "ready": answerer.broken is None}
+        return JSONResponse(found, 200 if answerer.broken is None else 503)
+
+
+def _page_error(request: Request, error: Exception) -> Response:
+    if getattr(error, "status_code", 0) == 404 and not request.url.path.startswith("/v2"):
+        return ui.not_found(request)
+    return _http_error(request, error)
+
+
+def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "page-not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
+    return JSONResponse({"error": str(error.detail), "code": code}, error.status_code, headers=error.headers)
+
+
+def _whence_error(_: Request, error: Exception) -> Response:
+    refused = refusal_of(error)
+    headers = {name.decode(): value.decode() for name, value in refused.headers}
+    return JSONResponse({"error": refused.message, "code": refused.code}, refused.status, headers=headers)

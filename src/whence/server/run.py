@@ -1,0 +1,125 @@
+"""A server that runs until it is told to stop, and then loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+
+from whence.errors import BackendError
+from whence.server.app import make_app
+from whence.server.guards import BODY_TIMEOUT_S, MAX_BODY_BYTES, App, check_loopback
+from whence.server.served import Served
+from whence.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS: Final = 1_000
+_BACKLOG: Final = 1024
+STOP_TIMEOUT_S: Final = 10
+"""How long requests under way may take once the server is told to stop."""
+
+
+def serve(
+    ws: Workspace,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    deployments: Sequence[str] | None = None,
+    allowed_hosts: Iterable[str] = (),
+    max_body_bytes: int = MAX_BODY_BYTES,
+    body_timeout_s: float = BODY_TIMEOUT_S,
+    pages: bool = True,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a workspace until SIGTERM or SIGINT; then answer what came, commit what was answered, and return.
+
+    Args:
+        ws: The workspace.
+        host: An address of this machine that no other can reach.
+        port: 0 takes a free one.
+        deployments: As for `make_app`.
+        allowed_hosts: As for `make_app`.
+        max_body_bytes: As for `make_app`.
+        body_timeout_s: As for `make_app`.
+        pages: As for `make_app`.
+        on_ready: Called with the server's address when it answers.
+
+    Raises:
+        UsageError: ``not-loopback``.
+        BackendError: The port is taken (``port-taken``).
+    """
+    check_loopback(host)
+    listener = _listen(host, port)
+    served = Served(ws, deployments)
+    try:
+        served.open()  # before the server runs: what is wrong is told in our words
+        bound = listener.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        app = make_app(
+            ws,
+            host=host,
+            port=bound,
+            served=served,
+            allowed_hosts=allowed_hosts,
+            max_body_bytes=max_body_bytes,
+            body_timeout_s=body_timeout_s,
+            pages=pages,
+            on_ready=None if on_ready is None else lambda: on_ready(f"http://{shown}:{bound}"),
+        )
+        listener.listen(_BACKLOG)  # who asks from now on waits; nobody is refused
+        _Server(_settings(app)).run(sockets=[listener])
+    finally:
+        served.close()
+        listener.close()
+
+
+def _settings(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        backlog=_BACKLOG,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # the protocol is named: asyncio sends at once only on sockets that say they are TCP
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise BackendError(
+            f"{host}:{port} cannot be listened on: {error.strerror}",
+            code="port-taken",
+            hint="name another with --port, or 0 for a free one",
+        ) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Ends when it is told to; whoever started it sees an orderly return and not the signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)

@@ -1,0 +1,26 @@
+"""What the other processes of the online tests do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import whence.features as w
+from tests.unit.features.online_world import view_of
+from whence.testing.pipelines import HandBuiltRooms
+
+VIEWS: Final = (
+    view_of(w.mean("n", over="10min"), w.count(over="10min"), w.last("n"), ttl="5min"),
+    w.FeatureView(
+        "b", entity=w.Entity("flag", ["b"]), source="s", timestamp="e", features=[w.sum("n", over="1h")]
+    ),
+)
+BATCH_ROWS: Final = 7
+
+
+def materialize(folder: str) -> None:
+    """Bring the rows of a workspace into its online store, in small batches."""
+    rooms = HandBuiltRooms(Path(folder))
+    rooms.features._projection.batch_rows = BATCH_ROWS
+    rooms.features.materialize(*VIEWS)
+    rooms.close()
