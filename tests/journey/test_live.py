@@ -102,7 +102,7 @@ def test_the_faults_that_were_let_through_are_found(undisturbed: Path) -> None:
         assert again is not None
         assert (again.table, again.version) == ("arrivals", sent["flights.arrivals.again"].version)
         assert str(again.execution).removeprefix("execution:") == sent["flights.arrivals.again"].execution
-        cold = alerts["ks", "weather_now__temp", "late_scores"]
+        cold = alerts["location", "temp", "weather"]
         assert cold.blame is not None
         assert not cold.blame.gradual
         (first,) = [c.version for c in ws.table("weather").history() if c.at == midnight(small.TWO)][-1:]

@@ -12,7 +12,6 @@ from whence.cli import options
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened
 from whence.errors import UsageError
-from whence.lake.table import read_moment
 
 if TYPE_CHECKING:
     from whence.monitoring import Alert, Labels, Window
@@ -182,6 +181,8 @@ def measures(
 
 
 def _moment(text: str | None) -> datetime | None:
+    from whence.lake.table import read_moment
+
     return None if text is None else read_moment(text)
 
 

@@ -14,7 +14,6 @@ from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.pipelines import stopping
 from whence.cli.session import opened, resolve
 from whence.errors import UsageError
-from whence.lake.table import read_moment
 
 if TYPE_CHECKING:  # the rooms load heavy clients; a command pays for them when it runs
     from whence.serving import Deployment, Follower, StepResult
@@ -230,6 +229,8 @@ def replay(
 
 def _moment(text: str) -> datetime:
     """A moment; a date is its first instant in UTC."""
+    from whence.lake.table import read_moment
+
     return read_moment(f"{text.strip()}T00:00:00+00:00" if len(text.strip()) == len("2013-06-01") else text)
 
 

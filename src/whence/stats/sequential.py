@@ -65,23 +65,19 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _fraction(a: float, b: float, x: float) -> float:
-    c, d = 1.0, 1.0 / _away(1.0 - (a + b) * x / (a + 1))
+    c, d = 1.0, 1.0 / ((1.0 - (a + b) * x / (a + 1)) or _TINY)
     h = d
     for m in range(1, _STEPS):
         for up in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
         ):
-            d = 1.0 / _away(1.0 + up * d)
-            c = _away(1.0 + up / c)
+            d = 1.0 / ((1.0 + up * d) or _TINY)
+            c = (1.0 + up / c) or _TINY
             h *= d * c
         if abs(d * c - 1.0) < 1e-15:
             break
     return h
-
-
-def _away(x: float) -> float:
-    return x if abs(x) > _TINY else _TINY
 
 
 @dataclass(frozen=True, slots=True)

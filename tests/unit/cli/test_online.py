@@ -20,7 +20,7 @@ MOMENT = pa.timestamp("us", tz="UTC")
 Ask = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a table keyed by a number and two views."""
     folder = tmp_path_factory.mktemp("cli") / "bank.whence"

@@ -77,7 +77,7 @@ YEAR: Final = (
     ),
     Fault(
         "temperature in °C", "unit change", "weather",
-        date(2013, 7, 9), date(2013, 7, 11), date(2013, 7, 13), "let through", "weather_now__temp",
+        date(2013, 7, 9), date(2013, 7, 11), date(2013, 7, 13), "let through", "temp",
     ),
     Fault(
         "a day of landings sent twice", "duplicated batch", "arrivals",
