@@ -29,7 +29,7 @@ FAULTS: Final = (
     Fault("renamed", "renamed category", "arrivals", TWO, TWO, THREE, "quarantined", "carrier"),
     Fault("late", "late batch", "arrivals", TWO, TWO, THREE, "let through", "late_rows"),
 )
-PLAN: Final = Plan(FIRST, LAST, FAULTS, Retraining(period="2d", at_most_every="2d", holdout_days=1))
+PLAN: Final = Plan(FIRST, LAST, FAULTS, Retraining("2d", "2d", holdout_days=1, confidence=0.01, rounds=40))
 #: Columns that tell when and by whom it was done, not what; by the namespace of the table.
 WALL: Final = {"": {"scored_at"}, "monitor": {"detail"}, "quarantine": {"execution"}}
 

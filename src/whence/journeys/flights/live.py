@@ -93,8 +93,9 @@ def live(ws: Workspace, clock: ReplayClock, feeds: dict[str, Feed], plan: Plan) 
         for day in days(begin, plan.last):
             live_through(ws, clock, feeds, follower, day, plan)
             step()
-    # who was in the air at midnight; the monitor hears of it with the next day
+    # who was in the air at midnight
     land_feed(ws, feeds["arrivals"], plan.last + timedelta(days=1), plan.faults)
+    ws.monitoring.run(MONITOR, upto=midnight(plan.last + timedelta(days=1)))
 
 
 def live_through(

@@ -50,8 +50,7 @@ MODEL: Final = "late"
 #: seasons stay in sight, and a fit stays short.
 OLD_SIXTEENTHS: Final = 4
 RECENT_DAYS: Final = 30
-#: Rows of one day have their weather in common, so days are what is drawn.
-RULE: Final = PairedRule("log_loss", confidence=0.8)
+METRIC: Final = "log_loss"
 #: Answers that are asked again after a promotion.
 ASKED_AGAIN: Final = 50
 
@@ -157,15 +156,20 @@ def shadow(
 
 
 @step(cache=False)
-def decide(moment: datetime, challenger: Challenger, baseline: Challenger, answered: Shadow) -> Report:
+def decide(
+    moment: datetime, challenger: Challenger, baseline: Challenger, answered: Shadow, confidence: float = 0.8
+) -> Report:
     """The challenger becomes champion if it is better on the same rows; the baseline beside it goes along.
+
+    Rows of one day have their weather in common, so days are what is drawn to say how sure it is.
 
     Records:
         One execution ``promote`` with the evidence.
     """
     rooms = current()
+    rule = PairedRule(METRIC, confidence=confidence)
     promotion = promote_paired(
-        rooms.models, rooms.lake, MODEL, challenger.version, RULE, answered, label="late", group="day"
+        rooms.models, rooms.lake, MODEL, challenger.version, rule, answered, label="late", group="day"
     )
     if promotion.promoted:
         verify_promotion(rooms, promotion, answered, k=ASKED_AGAIN).require()
@@ -177,7 +181,7 @@ def decide(moment: datetime, challenger: Challenger, baseline: Challenger, answe
         "to": challenger.ref,
         "baseline": baseline.ref,
         "n_rows": promotion.n_rows,
-        "metric": RULE.metric,
+        "metric": METRIC,
         "champion": promotion.values[champion.version],
         "challenger": promotion.values[challenger.version],
         "promoted": promotion.promoted,
@@ -186,13 +190,13 @@ def decide(moment: datetime, challenger: Challenger, baseline: Challenger, answe
     return Report(json.dumps(found), media_type="application/json", name="decision")
 
 
-def retrain(moment: datetime, holdout_days: int = 7) -> None:
+def retrain(moment: datetime, holdout_days: int = 7, confidence: float = 0.8, rounds: int = 100) -> None:
     """Learn from what was scored, answer in shadow, and decide."""
     rows = live_rows(moment, holdout_days)
     baseline, _ = refit_baseline(rows)
-    challenger, _ = train_challenger(rows)
+    challenger, _ = train_challenger(rows, rounds=rounds)
     answered = shadow(moment, challenger, holdout_days)
-    decide(moment, challenger, baseline, answered)
+    decide(moment, challenger, baseline, answered, confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +207,15 @@ class Retraining:
         period: How often, whatever happens.
         at_most_every: How soon after the last time an alert may call for it.
         holdout_days: How many days are left out of learning, for the shadow.
+        confidence: How sure it must be that the challenger is better.
+        rounds: How long a challenger learns.
     """
 
     period: str = "30d"
     at_most_every: str = "14d"
     holdout_days: int = 7
+    confidence: float = 0.8
+    rounds: int = 100
 
     def pipeline(self) -> Pipeline[..., None]:
         """The pipeline with its triggers."""
@@ -219,7 +227,12 @@ class Retraining:
 
     def tick(self, ws: Workspace) -> list[PipelineRun]:
         """Learn again if it is time."""
-        return ws.pipelines.tick([self.pipeline()], holdout_days=self.holdout_days)
+        return ws.pipelines.tick(
+            [self.pipeline()],
+            holdout_days=self.holdout_days,
+            confidence=self.confidence,
+            rounds=self.rounds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -232,7 +233,9 @@ class Site:
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, path)
 
-        return asyncio.run(send())
+        # in a thread of its own: a browser driven by the same process keeps a loop running in this one
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, send()).result()
 
     def page(self, path: str, status: int = 200) -> Seen:
         """A page, parsed; every tag in it is closed."""
