@@ -49,6 +49,7 @@ POINTS = [
     "serving.step.recorded:3",
     "lake.quarantine.before-good",
     "lake.replay.before-table",
+    "lake.replay.after-table",
     "monitoring.reference.stored",
     "monitoring.run.judged:2",
     "monitoring.run.stored:2",

@@ -460,15 +460,23 @@ class Quarantine:
             with recorded(core, "replay", None if inside else self.name, params) as recording:
                 core.record_read(core.get(self.kept_in))
                 if inside:
-                    done: Mapping[str, Mapping[str, object]] = {
-                        uid: {} for uid in rows.column("id").to_pylist()
-                    }
+                    told_by = {"note": self._let_in_by(number)}
+                    done: Mapping[str, Mapping[str, object]] = dict.fromkeys(
+                        rows.column("id").to_pylist(), told_by
+                    )
                     self._tell(rows, done, "replayed", recording.uid)
                 else:
                     told = json.loads(rows.column("note")[0].as_py())
                     w, t = told["watermark"], told["transaction"]
                     moment = None if w is None else datetime.fromisoformat(w)
                     self._let_in(number, 0, moment, None if t is None else (t[0], t[1]), recording.uid)
+
+    def _let_in_by(self, number: int) -> str:
+        """The commit of the table that let the rows of a replay in."""
+        base = self._core.get(self.name)
+        ours = (REPLAY, number)
+        infos = self._core.chain(base).infos(base.version)
+        return next(i.ref for i in reversed(infos) if i.transaction == ours or ours in i.progress)
 
 
 def _told(rows: pa.Table) -> list[dict[str, Any]]:

@@ -91,24 +91,39 @@ def live(ws: Workspace, clock: ReplayClock, feeds: dict[str, Feed], plan: Plan) 
         ws.serving.follow(DEPLOYMENT) as follower,
     ):
         for day in days(begin, plan.last):
-            live_through(ws, clock, feeds, follower, day, plan)
+            live_through(ws, clock, feeds, follower, day, plan, judged=day == begin and _judged(ws, begin))
             step()
     # who was in the air at midnight
     land_feed(ws, feeds["arrivals"], plan.last + timedelta(days=1), plan.faults)
-    ws.monitoring.run(MONITOR, upto=midnight(plan.last + timedelta(days=1)))
+    ws.monitoring.run(MONITOR, upto=moment_after(plan.last))
+
+
+def _judged(ws: Workspace, day: date) -> bool:
+    """Whether the monitor has judged a day already: then it does not look again at what came since."""
+    kept = ws.table(f"monitor.{MONITOR}")
+    evening = f"TIMESTAMPTZ '{moment_after(day).isoformat()}'"
+    return kept.exists and kept.arrow(["kind"], where=f"kind = 'run' AND start >= {evening}").num_rows > 0
 
 
 def live_through(
-    ws: Workspace, clock: ReplayClock, feeds: dict[str, Feed], follower: Follower, day: date, plan: Plan
+    ws: Workspace,
+    clock: ReplayClock,
+    feeds: dict[str, Feed],
+    follower: Follower,
+    day: date,
+    plan: Plan,
+    *,
+    judged: bool = False,
 ) -> None:
     """One day: land, score, keep the online store up, watch, learn."""
     land(ws, clock, feeds, day, plan.faults)
-    evening = midnight(day + timedelta(days=1))
+    evening = moment_after(day)
     while follower.step(until=evening - timedelta(microseconds=1)) is not None:
         pass
     ws.features.materialize(*ONLINE_VIEWS)
     crash_point(AFTER_SCORES)
-    ws.monitoring.run(MONITOR, upto=evening)
+    if not judged:
+        ws.monitoring.run(MONITOR, upto=evening)
     crash_point(AFTER_MONITOR)
     plan.retraining.tick(ws)
 
@@ -126,7 +141,7 @@ def land(
     ws: Workspace, clock: ReplayClock, feeds: dict[str, Feed], day: date, faults: Sequence[Fault] = ()
 ) -> None:
     """What became known on `day` in New York, one commit for each delivery."""
-    clock.advance_to(max(clock.now(), midnight(day + timedelta(days=1))))
+    clock.advance_to(max(clock.now(), moment_after(day)))
     for fault in faults:
         if fault.fate == "quarantined" and fault.fixed == day:
             _replay(ws, fault, day)
