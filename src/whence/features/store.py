@@ -102,7 +102,7 @@ class Features:
         """
         for view in views:
             if isinstance(view, FeatureView) and self._lake.table(view.source).exists:
-                check_view(view, _declared(self._lake.table(view.source).head()))
+                check_view(view, Source.of_version(self._lake.table(view.source).head()))
         current = {view.name: self._find(view.name) for view in views}
         changed = [view for view in views if not _same(current[view.name], view)]
         written: dict[str, Artifact] = {}
@@ -132,16 +132,8 @@ class Features:
         return {str(node.get("view")) for node in self._nodes() if node.get("applied_at")}
 
     def _nodes(self, **where: str) -> builtins.list[Artifact]:
-        nodes: builtins.list[Artifact] = []
-        cursor = None
-        while True:
-            page = self._recorder.store.find_nodes(
-                "artifact", type_=FEATURE_VIEW.name, where=where or None, cursor=cursor
-            )
-            nodes += [node for node in page.nodes if isinstance(node, Artifact)]
-            cursor = page.cursor
-            if cursor is None:
-                return nodes
+        nodes = self._recorder.store.list_nodes("artifact", type_=FEATURE_VIEW.name, where=where or None)
+        return [node for node in nodes if isinstance(node, Artifact)]
 
     def _find(self, name: str) -> Artifact | None:
         name = name.removeprefix("feature_view:")
@@ -260,7 +252,7 @@ class Features:
         return table.head() if number is None else table.at(number)
 
     def _source(self, version: TableVersion) -> Source:
-        return replace(_declared(version), relation=version.files())
+        return replace(Source.of_version(version), relation=version.files())
 
     def _at_hand(self, version: TableVersion) -> Source:
         """A source whose rows stay in memory for the next question: a trace asks dozens of them."""
@@ -270,7 +262,7 @@ class Features:
         self._kept[version.ref] = self._engine.scan(version.files()) if rows is None else rows
         while len(self._kept) > AT_HAND:
             self._kept.pop(next(iter(self._kept)))
-        return replace(_declared(version), relation=self._kept[version.ref])
+        return replace(Source.of_version(version), relation=self._kept[version.ref])
 
     def _spine(self, spine: object, recording: Recording) -> pa.Table:
         if isinstance(spine, Table):
@@ -432,7 +424,7 @@ class Features:
         """
         found = self._feature_views(views)
         for view in found:
-            check_view(view, _declared(self._version(view.source, (upto or {}).get(view.source))))
+            check_view(view, Source.of_version(self._version(view.source, (upto or {}).get(view.source))))
         return self._projection.materialize(
             found, upto=upto or {}, rebuild=rebuild, resolve=self._version, view_artifact=view_artifact
         )
@@ -497,15 +489,6 @@ class Features:
     def _feature_views(self, views: Sequence[AnyView | str]) -> builtins.list[FeatureView]:
         found = [self.get(view) if isinstance(view, str) else view for view in views] or self.list()
         return [view for view in found if isinstance(view, FeatureView)]
-
-
-def _declared(version: TableVersion) -> Source:
-    """A version as a source, without its rows: reading those is recorded."""
-    declared = version.declaration
-    return Source(
-        version.table, version.schema.empty_table(), version.schema, declared.key, declared.known_at,
-        version.version, version.watermark,
-    )  # fmt: skip
 
 
 def view_artifact(view: AnyView, *, applied_at: datetime | None = None) -> Artifact:

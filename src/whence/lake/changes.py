@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
@@ -11,6 +12,9 @@ from whence.errors import IntegrityError, NotFoundError
 from whence.lake.base import Snapshot, changes_gone
 from whence.lake.core import Core
 from whence.lake.types import CommitInfo
+
+BROKEN: Final = frozenset({"table-epoch", "changes-gone"})
+"""The codes that say: what came cannot be followed, read the newest version anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final, Literal
 
 from whence.metadata.types import (
     AnyNode,
@@ -21,6 +21,9 @@ from whence.metadata.types import (
     Value,
     Written,
 )
+
+PAGE_NODES: Final = 500
+"""Nodes that `MetadataStore.list_nodes` reads at a time."""
 
 
 class MetadataStore(ABC):
@@ -78,6 +81,32 @@ class MetadataStore(ABC):
         cursor: str | None = None,
     ) -> Page:
         """Nodes for which every given condition holds. `where` compares properties, typed or custom."""
+
+    def list_nodes(
+        self,
+        kind: NodeKind,
+        *,
+        type_: str | Collection[str] | None = None,
+        name_prefix: str | None = None,
+        state: str | Collection[str] | None = None,
+        where: Mapping[str, Value] | None = None,
+    ) -> Iterator[AnyNode]:
+        """All nodes for which every given condition holds, by id, read page by page; see `find_nodes`."""
+        cursor: str | None = None
+        while True:
+            page = self.find_nodes(
+                kind,
+                type_=type_,
+                name_prefix=name_prefix,
+                state=state,
+                where=where,
+                limit=PAGE_NODES,
+                cursor=cursor,
+            )
+            yield from page.nodes
+            cursor = page.cursor
+            if cursor is None:
+                return
 
     @abstractmethod
     def list_events(

@@ -27,11 +27,10 @@ from whence.errors import DeniedError, WhenceError
 from whence.lake import Lake, pinned
 from whence.metadata.ambient import surrounding
 from whence.metadata.base import MetadataStore
-from whence.metadata.ledger import Intent, Ledger
 from whence.metadata.open import open_store
 from whence.metadata.recorder import Recorder
-from whence.metadata.recording import Recording
-from whence.metadata.types import NONE, Artifact, Change, Execution, Value, Written
+from whence.metadata.types import Change, Value, Written
+from whence.metadata.unrecorded import Unrecorded
 from whence.pipelines.ambient import working_in
 from whence.pipelines.closure import code_of
 from whence.pipelines.constants import decode_param
@@ -128,33 +127,6 @@ def _loaded(job: Mapping[str, Any], folder: Path) -> Iterator[Step[..., Any]]:
         yield found if isinstance(found, Step) else Step(found)  # type: ignore[arg-type]  # a function when the decorator is gone
 
 
-class Unrecorded(Recording):
-    """A recording that notes what is read and keeps nothing."""
-
-    def __init__(self) -> None:
-        node = Execution(type="reproduce")
-        nothing: tuple[()] = ()
-        intent = Intent(
-            node=node,
-            properties=NONE,
-            inputs=nothing,
-            expects=nothing,
-            contexts=nothing,
-            code=None,
-            parent=None,
-        )
-        super().__init__(
-            Ledger(open_store("memory://"), "reproduce", dict), intent, Written({node.uid: node})
-        )
-
-    def flush(self) -> None:
-        """Nothing is written."""
-
-    def expect(self, artifact: Artifact) -> Artifact:
-        """Nothing is expected."""
-        return artifact
-
-
 @contextmanager
 def _reading(job: Mapping[str, Any], workspace: Workspace, folder: Path) -> Iterator[None]:
     """Versions pinned, rows substituted, nothing recorded and nothing written."""
@@ -164,7 +136,7 @@ def _reading(job: Mapping[str, Any], workspace: Workspace, folder: Path) -> Iter
         workspace.lake.reading_through(lambda below: OverlayBackend(below, rows)),
         workspace.runs.logging_to(nowhere, open_metrics()),
         _refusing_writes(workspace.recorder.store),
-        surrounding(workspace.recorder, Unrecorded()),
+        surrounding(workspace.recorder, Unrecorded("reproduce")),
         pinned(job["pins"]),
         working_in(workspace),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,8 @@ from whence.errors import IntegrityError
 from whence.features import AnyView, Features, FeatureView, Fold
 from whence.features.types import feature_columns
 from whence.lake import Lake, TableVersion
+from whence.lake.changes import BROKEN
 from whence.serving.position import instant, micros
-
-_BROKEN: Final = frozenset({"table-epoch", "changes-gone", "schema-mismatch"})
 
 
 class Moving(Protocol):
@@ -84,7 +83,7 @@ class MovingFeatures:
             try:
                 self._add(self._fold, versions)
             except IntegrityError as error:
-                if error.code not in _BROKEN:
+                if error.code not in BROKEN:
                     raise
                 self._fold = None
         if self._fold is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,10 @@ from whence._base.digest import sha256_bytes
 from whence.errors import IntegrityError, UsageError
 from whence.features.points import moments_of
 from whence.lake import Lake, TableVersion
+from whence.lake.changes import BROKEN
 from whence.serving.position import Position, instant, micros
 from whence.serving.scored import ScoredKeys, key_hashes
 from whence.serving.types import Deployment
-
-_BROKEN: Final = frozenset({"table-epoch", "changes-gone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Spine:
             else:
                 self._follow(newest, self.version, position)
         except IntegrityError as error:
-            if error.code not in _BROKEN:
+            if error.code not in BROKEN:
                 raise
             self._anew(newest, position)
         self.version = newest.version

@@ -17,6 +17,7 @@ from whence.metadata import (
     Put,
     Value,
 )
+from whence.metadata.base import PAGE_NODES
 from whence.testing.metadata_world import (
     Furnished,
     artifact,
@@ -133,6 +134,13 @@ class FindRules(Furnished):
         assert page.cursor is not None
         last = typed.find_nodes("artifact", limit=2, cursor=page.cursor)
         assert ([n.name for n in last.nodes], last.cursor) == (["t2", "t3"], None)
+
+    def test_all_nodes_are_listed_however_many_pages_they_fill(self, typed: MetadataStore) -> None:
+        put(typed, *(artifact(f"t{i:04}") for i in range(PAGE_NODES + 5)))
+        names = [n.name for n in typed.list_nodes("artifact")]
+        assert names == [f"t{i:04}" for i in range(PAGE_NODES + 5)]
+        assert [n.name for n in typed.list_nodes("artifact", name_prefix="t0007")] == ["t0007"]
+        assert list(typed.list_nodes("execution")) == []
 
     @pytest.mark.parametrize("cursor", ["", "x", "bm90IGpzb24", "WzEsMl0"])
     def test_a_foreign_cursor_is_refused(self, typed: MetadataStore, cursor: str) -> None:

@@ -5,7 +5,7 @@ Trace reads everything and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -36,6 +36,12 @@ class Graph(Protocol):
         cursor: str | None = None,
     ) -> Page:
         """Nodes for which every given condition holds."""
+        ...
+
+    def list_nodes(
+        self, kind: NodeKind, *, type_: str | Collection[str] | None = None, name_prefix: str | None = None
+    ) -> Iterator[AnyNode]:
+        """All nodes for which every given condition holds, by id."""
         ...
 
     def list_events(

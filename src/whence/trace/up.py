@@ -42,7 +42,6 @@ _GROUP_OF_TYPE: Final = {
     "Statistics": "statistics",
     "Anomalies": "anomalies",
 }
-_PAGE: Final = 500
 
 Via = Literal["read", "carried"]
 
@@ -197,18 +196,11 @@ def ends_in_graph(graph: Graph, table: str) -> set[int]:
 def all_versions(graph: Graph, table: str) -> list[tuple[int, Artifact]]:
     """Every version of a table that the graph knows."""
     found: list[tuple[int, Artifact]] = []
-    cursor: str | None = None
-    while True:
-        page = graph.find_nodes(
-            "artifact", type_="TableVersion", name_prefix=f"{table}@", limit=_PAGE, cursor=cursor
-        )
-        for node in page.nodes:
-            named = table_version(node)
-            if named is not None and named[0] == table and isinstance(node, Artifact):
-                found.append((named[1], node))
-        cursor = page.cursor
-        if cursor is None:
-            return found
+    for node in graph.list_nodes("artifact", type_="TableVersion", name_prefix=f"{table}@"):
+        named = table_version(node)
+        if named is not None and named[0] == table and isinstance(node, Artifact):
+            found.append((named[1], node))
+    return found
 
 
 def group_of(node: Artifact, maker: Execution | None, *, is_training_set: bool) -> str:

@@ -428,15 +428,10 @@ class Validation:
         return next((n for n in page.nodes if isinstance(n, Artifact)), None)
 
     def _artifacts(self, type_: str, *, name_prefix: str | None = None) -> Iterator[Artifact]:
-        cursor: str | None = None
-        while True:
-            page = self._recorder.store.find_nodes(
-                "artifact", type_=type_, name_prefix=name_prefix, state="LIVE", limit=500, cursor=cursor
-            )
-            yield from (n for n in page.nodes if isinstance(n, Artifact))
-            cursor = page.cursor
-            if cursor is None:
-                return
+        nodes = self._recorder.store.list_nodes(
+            "artifact", type_=type_, name_prefix=name_prefix, state="LIVE"
+        )
+        yield from (n for n in nodes if isinstance(n, Artifact))
 
 
 class SchemaHandle:

@@ -30,6 +30,18 @@ SPINE_TIME: Final = "features_at"
 LABEL: Final = "late"
 
 
+def truth(known: str = "TRUE") -> str:
+    """SQL of the labels: each landed flight once, by the row of it that was known last, and whether it came late.
+
+    Args:
+        known: Which rows of ``arrivals`` are known.
+    """
+    return f"""(
+        SELECT flight_id, arr_delay >= $late AS late FROM arrivals WHERE {known}
+        QUALIFY row_number() OVER (PARTITION BY flight_id ORDER BY known_at DESC) = 1
+    )"""
+
+
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """How one table of the journey is declared."""

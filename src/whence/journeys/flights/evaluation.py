@@ -10,29 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from whence.journeys.flights.definitions import FEATURE_COLUMNS, LATE_MINUTES, ONLINE_VIEWS
+from whence.journeys.flights.definitions import FEATURE_COLUMNS, LATE_MINUTES, ONLINE_VIEWS, truth
 from whence.journeys.flights.feeds import TS
 from whence.metadata import Artifact
 from whence.stats import CalibrationBin, auc, calibration, log_loss
 from whence.workspace import Workspace
 
 _MONTH = "strftime(timezone('America/New_York', p.features_at), '%Y-%m')"
-_TRUTH = """(
-    SELECT flight_id, arr_delay >= $late AS late FROM arrivals
-    QUALIFY row_number() OVER (PARTITION BY flight_id ORDER BY known_at DESC) = 1
-)"""
 _PAIRS = f"""
 SELECT {_MONTH} AS month, p.score, b.score AS baseline, a.late
 FROM late_frozen_scores AS p
 JOIN late_baseline_scores AS b USING (flight_id)
-LEFT JOIN {_TRUTH} AS a USING (flight_id)
+LEFT JOIN {truth()} AS a USING (flight_id)
 """
 _LIVE = f"""
 SELECT {_MONTH} AS month, p.score AS champion, f.score AS frozen, b.score AS baseline, a.late
 FROM late_scores AS p
 JOIN late_frozen_scores AS f USING (flight_id)
 JOIN late_refit_scores AS b USING (flight_id)
-JOIN {_TRUTH} AS a USING (flight_id)
+JOIN {truth()} AS a USING (flight_id)
 """
 
 

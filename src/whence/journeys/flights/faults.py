@@ -68,7 +68,6 @@ class Fault:
 
 #: The carrier whose code changes, and what it changes to.
 RENAMED: Final = ("US", "US Airways")
-CORRECTION: Final = {"carrier": RENAMED[0]}
 
 YEAR: Final = (
     Fault(

@@ -16,7 +16,7 @@ from whence._base.clock import ReplayClock
 from whence._base.crash import crash_point, register
 from whence._base.progress import progress
 from whence.journeys.flights.definitions import FEATURES, LATE_MINUTES, ONLINE_VIEWS, SPINE_TIME
-from whence.journeys.flights.faults import CORRECTION, RENAMED, YEAR, Fault, deliveries
+from whence.journeys.flights.faults import RENAMED, YEAR, Fault, deliveries
 from whence.journeys.flights.feeds import FIRST_DAY, FIRST_SCORED, LAST_DAY, Feed, midnight
 from whence.journeys.flights.retraining import Retraining
 from whence.monitoring import Labels
@@ -165,8 +165,7 @@ def _replay(ws: Workspace, fault: Fault, day: date) -> None:
     """The rows a fault sent to quarantine, corrected and let in; what is known of them is known from now on."""
     quarantine = ws.quarantine(fault.feed)
     old, new = RENAMED
-    assert old == CORRECTION["carrier"]
-    quarantine.correct(CORRECTION, where=f"carrier = '{new}'")
+    quarantine.correct({"carrier": old}, where=f"carrier = '{new}'")
     quarantine.replay(transaction=(f"flights.{fault.feed}.replayed", day.toordinal()))
 
 

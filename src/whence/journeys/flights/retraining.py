@@ -20,6 +20,7 @@ from whence.journeys.flights.definitions import (
     CATEGORICAL,
     FEATURE_COLUMNS,
     LATE_MINUTES,
+    truth,
 )
 from whence.journeys.flights.feeds import FIRST_SCORED, midnight
 from whence.journeys.flights.models import RateTable, boosting
@@ -61,12 +62,7 @@ Shadow: TypeAlias = Annotated[TableVersion, Table("shadow.late")]
 Challenger: TypeAlias = Annotated[Any, Model("late")]
 
 _COLUMNS: Final = ", ".join(f'"{name}"' for name in FEATURE_COLUMNS)
-_TRUTH: Final = """
-truth AS (
-    SELECT flight_id, arr_delay >= $late AS late FROM arrivals WHERE known_at < $moment
-    QUALIFY row_number() OVER (PARTITION BY flight_id ORDER BY known_at DESC) = 1
-)
-"""
+_TRUTH: Final = truth("known_at < $moment")
 
 
 @step
@@ -81,7 +77,7 @@ def live_rows(
     until = moment - timedelta(days=holdout_days)
     return current().sql(
         f"""
-        WITH {_TRUTH}, asked AS (
+        WITH truth AS {_TRUTH}, asked AS (
             SELECT flight_id, features_at, {_COLUMNS} FROM train.late
             UNION ALL SELECT flight_id, features_at, {_COLUMNS} FROM late_scores
         )
@@ -136,7 +132,7 @@ def shadow(
     champion = rooms.models.get(f"{MODEL}@champion")
     asked = rooms.sql(
         f"""
-        WITH {_TRUTH}
+        WITH truth AS {_TRUTH}
         SELECT p.flight_id, p.features_at, strftime(p.features_at, '%Y-%m-%d') AS day, {_COLUMNS}, late,
                p.score AS champion
         FROM late_scores AS p JOIN truth USING (flight_id)
@@ -284,15 +280,8 @@ class Decided:
 
 def decisions(ws: Workspace) -> list[Decided]:
     """Every challenger so far, in the order of time."""
-    found = []
-    cursor = None
-    while True:
-        page = ws.graph.find_nodes("execution", type_="step", where={"step": "decide"}, cursor=cursor)
-        found += [n for n in page.nodes if isinstance(n, Execution) and n.state == "COMPLETE"]
-        cursor = page.cursor
-        if cursor is None:
-            break
-    return sorted((_decided(ws, step) for step in found), key=lambda d: d.at)
+    steps = ws.graph.list_nodes("execution", type_="step", state="COMPLETE", where={"step": "decide"})
+    return sorted((_decided(ws, s) for s in steps if isinstance(s, Execution)), key=lambda d: d.at)
 
 
 def _decided(ws: Workspace, execution: Execution) -> Decided:

@@ -38,7 +38,7 @@ from whence.journeys.flights.evaluation import (
 )
 from whence.journeys.flights.faults import Fault, find_planted
 from whence.journeys.flights.feeds import FIRST_SCORED, Feed, load_feeds, load_registers, midnight
-from whence.journeys.flights.live import MONITOR, SCORES, Plan, days, go_live, land, live
+from whence.journeys.flights.live import MONITOR, SCORES, Plan, days, go_live, land, live, moment_after
 from whence.journeys.flights.retraining import Decided, decisions
 from whence.journeys.flights.schemas import learn_schemas, learn_spine_schema, validate_feeds
 from whence.journeys.flights.steps import TRUSTED, learn
@@ -122,7 +122,7 @@ def look(ws: Workspace, learned: PipelineRun, plan: Plan) -> Outcome:
         step()
         metrics, months = evaluate(ws), evaluate_live(ws)
         step()
-        n_parity = count_parity(ws) + count_online_parity(ws, midnight(plan.last + timedelta(days=1)))
+        n_parity = count_parity(ws) + count_online_parity(ws, moment_after(plan.last))
         step()
         trace = ws.trace(f"prediction:{SCORES}/{late_flight(ws)}")
         step()
@@ -131,6 +131,7 @@ def look(ws: Workspace, learned: PipelineRun, plan: Plan) -> Outcome:
         leaks = ws.features.leaks(ws.table("train.late").head(), sample=LEAK_SAMPLE).n_cells
         step()
     n_predictions, n_keys, n_labels = _counts(ws)
+    aside = [ws.quarantine(feed).counts() for feed in ("arrivals", "weather")]
     return Outcome(
         rows={name: ws.table(name).head().n_rows for name in TABLES},
         versions={name: ws.table(name).head().version for name in ws.lake.list()},
@@ -148,10 +149,7 @@ def look(ws: Workspace, learned: PipelineRun, plan: Plan) -> Outcome:
         faults=plan.faults,
         alerts=[Planted(alert, planted(alert, plan.faults)) for alert in ws.monitoring.alerts(MONITOR)],
         decisions=decisions(ws),
-        quarantine={
-            "in": sum(ws.quarantine(feed).counts()["in"] for feed in ("arrivals", "weather")),
-            "replayed": sum(ws.quarantine(feed).counts()["replayed"] for feed in ("arrivals", "weather")),
-        },
+        quarantine={state: sum(counts[state] for counts in aside) for state in ("in", "replayed")},
         trace=trace,
         verdict=verdict,
         n_leaks=leaks,
