@@ -266,7 +266,7 @@ class Workspace:
         """Registered models and their versions."""
         from whence.registry import Models
 
-        return Models(self.recorder, self.blobs)
+        return Models(self.recorder, self.blobs, clock=self.clock)
 
     @cached_property
     def serving(self) -> Scoring:

@@ -58,14 +58,25 @@ def error_codes() -> dict[str, str]:
 
 
 def error_kinds() -> dict[str, set[str]]:
-    """The classes each code is raised with, where the source names them."""
+    """The classes each code is raised with, where the source names them; of a mere answer its status, ``HTTP 413``."""
     kinds: dict[str, set[str]] = {}
     for _, _, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _name(node.func).endswith("Error"):
                 for code in _codes(node):
                     kinds.setdefault(code, set()).add(_name(node.func))
+            for status, code in _refused(node):
+                kinds.setdefault(code, set()).add(f"HTTP {status}")
     return kinds
+
+
+def _refused(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """The status and code of an answer that refuses: ``Refused(413, "body-too-large", …)``."""
+    if isinstance(node, ast.Call) and _name(node.func) == "Refused" and len(node.args) > 1:
+        given = node.args[0]
+        status = given.value if isinstance(given, ast.Constant) and isinstance(given.value, int) else 400
+        for code in _texts(node.args[1]):
+            yield status, code
 
 
 def _codes(node: ast.AST) -> Iterator[str]:
@@ -73,6 +84,7 @@ def _codes(node: ast.AST) -> Iterator[str]:
         for keyword in node.keywords:
             if keyword.arg == "code" and _is_error(node):
                 yield from _texts(keyword.value)
+        yield from (code for _, code in _refused(node))
         if _name(node.func) == "NotFoundError" and node.args:
             for kind in _texts(node.args[0]):
                 yield kind.replace(" ", "-") + "-not-found"

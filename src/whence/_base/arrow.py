@@ -214,9 +214,12 @@ def normalise(table: pa.Table) -> pa.Table:
         >>> normalise(pa.table({"a": pa.array(["x"], pa.large_string())})).schema.field("a").type
         DataType(string)
     """
-    if len(set(table.column_names)) != table.num_columns:
-        twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
+    names = table.schema.names
+    if len(set(names)) != len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})
         raise UsageError(f"column {twice[0]!r} appears more than once", code="duplicate-column")
+    if all(f.metadata is None and _is_plain(f.type) for f in table.schema):
+        return table
     fields, columns, changed = [], [], False
     for field, column in zip(table.schema, table.columns, strict=True):
         want = normal_type(field.type, name=field.name)

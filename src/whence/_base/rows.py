@@ -36,10 +36,10 @@ of the row digests modulo 2^128 as 32 hexadecimal digits; written ``rows-v1:<hex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -62,6 +62,7 @@ _EMPTY: Final = pa.scalar(b"", pa.binary())
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Words: TypeAlias = npt.NDArray[np.uint64]
+Buffer: TypeAlias = "bytes | memoryview"
 
 
 # --- the face -----------------------------------------------------------------------------------
@@ -139,9 +140,9 @@ def row_digests(table: pa.Table) -> Words:
     sha256 = hashlib.sha256
     parts: list[bytes] = []
     for buffer, bounds in _encoded(table):
-        parts += [sha256(buffer[a:b]).digest()[:16] for a, b in pairwise(bounds)]
-    words = np.frombuffer(b"".join(parts), dtype=">u8").astype(np.uint64)
-    return words.reshape(-1, 2)
+        parts += [sha256(buffer[a:b]).digest() for a, b in pairwise(bounds)]
+    words = np.frombuffer(b"".join(parts), dtype=">u8").reshape(-1, 4)
+    return words[:, :2].astype(np.uint64)
 
 
 def sum_digests(digests: Words) -> int:
@@ -230,22 +231,24 @@ _WORDS: Final = {
 
 # --- the encoder --------------------------------------------------------------------------------
 #
-# Every column becomes cells in one of two forms: `_Block` (all cells of one width, none null: a matrix
-# of bytes, so that neighbours merge into one) or a binary array with nulls. One vectorised
-# concatenation then makes the rows.
+# Every column becomes cells, in parts of one of two forms: `_Fixed` (none is null, all have one width: most
+# columns, texts of one length among them) or a binary array with nulls. Neighbours of the first form are laid
+# out together: what all rows share is written once, as a template. One vectorised concatenation then makes
+# the rows.
 
 
-@dataclass(slots=True)
-class _Block:
-    """Cells of one width, one per row: shape (n, width)."""
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """Parts of one width, one per row: `head`, the same in all rows, then `data` of shape (n, width)."""
 
+    head: bytes
     data: Bytes
 
 
-_Cells: TypeAlias = "_Block | pa.Array"
+_Part: TypeAlias = "_Fixed | pa.Array"
 
 
-def _encoded(table: pa.Table) -> Iterator[tuple[bytes, list[int]]]:
+def _encoded(table: pa.Table) -> Iterator[tuple[Buffer, list[int]]]:
     """Per batch of rows: their canonical bytes in one buffer, and the n + 1 bounds of the rows."""
     table = normalise(table)
     names = sorted(table.column_names)
@@ -254,7 +257,7 @@ def _encoded(table: pa.Table) -> Iterator[tuple[bytes, list[int]]]:
     for start in range(0, table.num_rows, step):
         batch = table.slice(start, step)
         arrays = [_one_array(column) for column in batch.columns]
-        yield _bytes_and_bounds(_concatenate(_struct_cells(names, arrays), batch.num_rows))
+        yield _bytes_and_bounds(_concatenate(_struct_parts(names, arrays), batch.num_rows))
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
@@ -264,30 +267,30 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
 
-def _bytes_and_bounds(rows: pa.Array) -> tuple[bytes, list[int]]:
-    _, offsets, data = rows.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int32)[rows.offset : rows.offset + len(rows) + 1]
-    return b"" if data is None else data.to_pybytes(), ends.tolist()
+def _bytes_and_bounds(rows: pa.Array) -> tuple[Buffer, list[int]]:
+    data = rows.buffers()[2]
+    return b"" if data is None else memoryview(data), _offsets(rows).tolist()
 
 
-def _struct_cells(names: Sequence[str], arrays: Sequence[pa.Array]) -> list[_Cells]:
-    """The cells of columns that stand in name order; null cells are null."""
-    out: list[_Cells] = []
+def _offsets(array: pa.Array) -> npt.NDArray[np.int32]:
+    """The n + 1 bounds of texts or binaries in their buffer."""
+    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)
+    return offsets[array.offset : array.offset + len(array) + 1]
+
+
+def _struct_parts(names: Sequence[str], arrays: Sequence[pa.Array]) -> list[_Part]:
+    """The parts of the cells of columns that stand in name order; of null cells all parts are null."""
+    out: list[_Part] = []
     for name, array in zip(names, arrays, strict=True):
-        if pa.types.is_null(array.type):
-            continue
-        encoded = name.encode()
-        head = len(encoded).to_bytes(4, "little") + encoded
-        cells = _values(array, head)
-        if isinstance(cells, _Block) and out and isinstance(out[-1], _Block):
-            cells = _Block(np.hstack([out.pop().data, cells.data]))
-        out.append(cells)
+        if not pa.types.is_null(array.type):
+            encoded = name.encode()
+            out += _values(array, len(encoded).to_bytes(4, "little") + encoded)
     return out
 
 
-def _concatenate(cells: Sequence[_Cells], n: int) -> pa.Array:
-    """Row by row, the cells that are not null, one after the other: a binary array without nulls."""
-    arrays = [_binary(c.data) if isinstance(c, _Block) else c for c in cells]
+def _concatenate(parts: Sequence[_Part], n: int) -> pa.Array:
+    """Row by row, the parts that are not null, one after the other: a binary array without nulls."""
+    arrays = _arrays(parts)
     if not arrays:
         return _binary(np.zeros((n, 0), dtype=np.uint8))
     if len(arrays) == 1 and arrays[0].null_count == 0:
@@ -296,87 +299,146 @@ def _concatenate(cells: Sequence[_Cells], n: int) -> pa.Array:
     return pc.binary_join_element_wise(_EMPTY, *arrays, b"", null_handling="skip")
 
 
-def _binary(block: Bytes, valid: Bytes | None = None) -> pa.Array:
-    """A matrix of bytes as a binary array; where `valid` is 0 it is null."""
+def _whole(parts: Sequence[_Part]) -> pa.Array:
+    """Row by row, all parts in one piece; null where one of them is."""
+    arrays = _arrays(parts)
+    return (
+        arrays[0]
+        if len(arrays) == 1
+        else pc.binary_join_element_wise(*arrays, b"", null_handling="emit_null")
+    )
+
+
+def _arrays(parts: Iterable[_Part]) -> list[pa.Array]:
+    """The parts as binary arrays, neighbours of fixed width in one."""
+    out: list[pa.Array] = []
+    for fixed, neighbours in groupby(parts, key=lambda part: isinstance(part, _Fixed)):
+        run = list(neighbours)
+        out += [_binary(_laid_out(run))] if fixed else run
+    return out
+
+
+def _laid_out(run: Sequence[_Fixed]) -> Bytes:
+    """Parts of fixed width side by side."""
+    template = b"".join(part.head + bytes(part.data.shape[1]) for part in run)
+    n = len(run[0].data)
+    # Arrow keeps memory that was given back; numpy's would come fresh from the system, page by page
+    room = pa.allocate_buffer(n * len(template))
+    out = np.frombuffer(room, dtype=np.uint8).reshape(n, len(template))
+    out[:] = np.frombuffer(template, dtype=np.uint8)
+    end = 0
+    for part in run:
+        begin = end + len(part.head)
+        end = begin + part.data.shape[1]
+        out[:, begin:end] = part.data
+    return out
+
+
+def _binary(block: Bytes, valid: pa.Buffer | None = None) -> pa.Array:
+    """A matrix of bytes as a binary array; where the bit of `valid` is 0 it is null."""
     n, width = block.shape
     offsets = np.arange(n + 1, dtype=np.int32) * np.int32(width)
-    mask = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
     data = np.ascontiguousarray(block)
-    return pa.Array.from_buffers(pa.binary(), n, [mask, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return pa.Array.from_buffers(pa.binary(), n, [valid, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
-def _values(array: pa.Array, head: bytes) -> _Cells:
-    """``head + value`` for each element; null elements are null."""
-    type_ = array.type
-    if pa.types.is_string(type_) or pa.types.is_binary(type_):
-        return _text(array, head)
-    if pa.types.is_list(type_):
-        return _list(array, head)
-    if pa.types.is_struct(type_):
-        return _struct(array, head)
-    tag, block = _fixed(array)
-    return _with_head(head + tag, block, array)
+def _values(array: pa.Array, head: bytes) -> list[_Part]:
+    """``head + value`` for each element, in parts; null elements are null."""
+    fixed = _FIXED.get(array.type.id)
+    if fixed is not None:
+        tag, block = fixed(array)
+        return [_with_head(head + tag, block, array)]
+    if pa.types.is_list(array.type):
+        return [_list(array, head)]
+    if pa.types.is_struct(array.type):
+        return [_struct(array, head)]
+    return _text(array, head)
 
 
-def _with_head(head: bytes, block: Bytes, array: pa.Array) -> _Cells:
-    n, width = block.shape
-    out = np.empty((n, len(head) + width), dtype=np.uint8)
-    out[:, : len(head)] = np.frombuffer(head, dtype=np.uint8)
-    out[:, len(head) :] = block
-    if array.null_count == 0:
-        return _Block(out)
-    return _binary(out, _validity(array))
+def _with_head(head: bytes, block: Bytes, array: pa.Array) -> _Part:
+    part = _Fixed(head, block)
+    return part if array.null_count == 0 else _binary(_laid_out([part]), _validity(array))
 
 
-def _validity(array: pa.Array) -> Bytes:
-    valid: Bytes = array.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8)
-    return valid
+def _validity(array: pa.Array) -> pa.Buffer:
+    """A bit for each element, from the first byte on: 0 where it is null."""
+    if array.offset == 0:
+        return array.buffers()[0]
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    return pa.py_buffer(np.packbits(valid, bitorder="little"))
 
 
-def _fixed(array: pa.Array) -> tuple[bytes, Bytes]:
-    """Tag and payload of the types whose values all have one width."""
-    type_ = array.type
-    if pa.types.is_boolean(type_):
-        return b"b", _words(array, pa.uint8(), np.uint8)
-    if pa.types.is_floating(type_):
-        return b"f", _doubles(array)
-    if pa.types.is_decimal(type_):
-        raw = np.frombuffer(array.buffers()[1], dtype=np.uint8)
-        unscaled = raw[array.offset * 16 : (array.offset + len(array)) * 16].reshape(len(array), 16)
-        return b"d" + type_.scale.to_bytes(1, "little", signed=True), unscaled
-    if pa.types.is_date(type_):
-        return b"D", _words(array.cast(pa.int32()), pa.int64(), np.int64)
-    if pa.types.is_timestamp(type_):
-        return b"T", _words(array, pa.int64(), np.int64)
-    return b"i", _words(array, pa.int64(), np.int64)
+# Tag and payload of the types whose values all have one width; what a null's payload is does not matter.
 
 
-def _words(array: pa.Array, as_type: pa.DataType, dtype: Any) -> Bytes:
-    # Any: numpy's own typing of dtype arguments
-    filled = array.cast(as_type).fill_null(0) if array.null_count else array.cast(as_type)
-    words = np.ascontiguousarray(
-        filled.to_numpy(zero_copy_only=False), dtype=np.dtype(dtype).newbyteorder("<")
-    )
-    return words.view(np.uint8).reshape(len(array), words.itemsize)
+def _truths(array: pa.Array) -> tuple[bytes, Bytes]:
+    return b"b", _bytes(_stored(array.cast(pa.uint8()), np.uint8))
 
 
-def _doubles(array: pa.Array) -> Bytes:
-    # a null becomes NaN here; what its bytes are does not matter, its cell is null
-    doubles = array if array.type == pa.float64() else array.cast(pa.float64())
-    values = np.array(doubles.to_numpy(zero_copy_only=False), dtype="<f8")
-    values += 0.0  # -0.0 + 0.0 is 0.0
-    nan = np.isnan(values)
-    bits = values.view("<u8")
-    bits[nan] = _NAN_BITS
-    return bits.view(np.uint8).reshape(len(array), 8)
+def _integers(array: pa.Array) -> tuple[bytes, Bytes]:
+    return b"i", _bytes(_stored(_as(array, pa.int64()), np.int64))
 
 
-def _text(array: pa.Array, head: bytes) -> pa.Array:
-    tag = b"t" if pa.types.is_string(array.type) else b"x"
-    lengths = _words(pc.binary_length(array), pa.int64(), np.int64)[:, :4]
-    prefix = _with_head(head + tag, lengths, array)
-    prefix = _binary(prefix.data) if isinstance(prefix, _Block) else prefix
-    return pc.binary_join_element_wise(prefix, array.cast(pa.binary()), b"", null_handling="emit_null")
+def _doubles(array: pa.Array) -> tuple[bytes, Bytes]:
+    values = _stored(_as(array, pa.float64()), np.float64) + 0.0  # a copy; -0.0 + 0.0 is 0.0
+    values.view(np.uint64)[np.isnan(values)] = _NAN_BITS
+    return b"f", _bytes(values)
+
+
+def _decimals(array: pa.Array) -> tuple[bytes, Bytes]:
+    scale = array.type.scale.to_bytes(1, "little", signed=True)
+    return b"d" + scale, _bytes(_stored(array, np.dtype("V16")))
+
+
+def _dates(array: pa.Array) -> tuple[bytes, Bytes]:
+    return b"D", _bytes(_stored(array, np.int32).astype(np.int64))
+
+
+def _moments(array: pa.Array) -> tuple[bytes, Bytes]:
+    return b"T", _bytes(_stored(array, np.int64))
+
+
+_FIXED: Final[Mapping[int, Callable[[pa.Array], tuple[bytes, Bytes]]]] = {
+    pa.bool_().id: _truths,
+    **{type_.id: _integers for type_ in (pa.int8(), pa.int16(), pa.int32(), pa.int64())},
+    **{type_.id: _doubles for type_ in (pa.float32(), pa.float64())},
+    pa.decimal128(1).id: _decimals,
+    pa.date32().id: _dates,
+    pa.timestamp("us", tz="UTC").id: _moments,
+}
+
+
+def _as(array: pa.Array, type_: pa.DataType) -> pa.Array:
+    return array if array.type.equals(type_) else array.cast(type_)
+
+
+def _stored(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The values as they lie in memory; those of nulls are arbitrary."""
+    if not len(array):  # may have no memory at all
+        return np.empty(0, dtype=dtype)
+    return np.frombuffer(array.buffers()[1], dtype=dtype)[array.offset : array.offset + len(array)]
+
+
+def _bytes(values: npt.NDArray[Any]) -> Bytes:
+    """The bytes of each value, little endian, one value a row."""
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return little.view(np.uint8).reshape(len(values), little.itemsize)
+
+
+def _text(array: pa.Array, head: bytes) -> list[_Part]:
+    head += b"t" if pa.types.is_string(array.type) else b"x"
+    if not array.null_count and len(array):
+        bounds = _offsets(array)
+        n, width = len(array), int(bounds[1] - bounds[0])
+        if width and (np.diff(bounds) == width).all():
+            data = np.frombuffer(array.buffers()[2], dtype=np.uint8)[bounds[0] : bounds[-1]]
+            return [_Fixed(head + width.to_bytes(4, "little"), data.reshape(n, width))]
+    return [_with_head(head, _lengths(array), array), array.cast(pa.binary())]
+
+
+def _lengths(array: pa.Array) -> Bytes:
+    """The length of each text as ``u32``."""
+    return _bytes(np.diff(_offsets(array)).astype(np.uint32))
 
 
 def _list(array: pa.Array, head: bytes) -> pa.Array:
@@ -384,27 +446,21 @@ def _list(array: pa.Array, head: bytes) -> pa.Array:
     elements = _elements(array.values.slice(offsets[0], offsets[-1] - offsets[0]))
     starts = pa.array(offsets - offsets[0], pa.int32())
     bodies = pc.binary_join(pa.ListArray.from_arrays(starts, elements), b"")
-    counts = np.diff(offsets).astype("<u4").view(np.uint8).reshape(len(array), 4)
-    prefix = _with_head(head + b"l", counts, array)
-    prefix = _binary(prefix.data) if isinstance(prefix, _Block) else prefix
-    return pc.binary_join_element_wise(prefix, bodies, b"", null_handling="emit_null")
+    counts = _bytes(np.diff(offsets).astype(np.uint32))
+    return _whole([_with_head(head + b"l", counts, array), bodies])
 
 
 def _elements(array: pa.Array) -> pa.Array:
     """Each element of a list as value; null elements as ``n``."""
     if pa.types.is_null(array.type):
         return pa.array([b"n"] * len(array), pa.binary())
-    cells = _values(array, b"")
-    return _binary(cells.data) if isinstance(cells, _Block) else cells.fill_null(b"n")
+    return _whole(_values(array, b"")).fill_null(b"n")
 
 
 def _struct(array: pa.Array, head: bytes) -> pa.Array:
     fields = sorted(
         zip([f.name for f in array.type], array.flatten(), strict=True), key=lambda pair: str(pair[0])
     )
-    cells = _struct_cells([name for name, _ in fields], [child for _, child in fields])
-    body = _concatenate(cells, len(array))
-    lengths = _words(pc.binary_length(body), pa.int64(), np.int64)[:, :4]
-    prefix = _with_head(head + b"r", lengths, array)
-    prefix = _binary(prefix.data) if isinstance(prefix, _Block) else prefix
-    return pc.binary_join_element_wise(prefix, body, b"", null_handling="emit_null")
+    parts = _struct_parts([name for name, _ in fields], [child for _, child in fields])
+    body = _concatenate(parts, len(array))
+    return _whole([_with_head(head + b"r", _lengths(body), array), body])

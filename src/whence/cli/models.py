@@ -111,17 +111,21 @@ def models_history(
     *,
     as_json: options.AsJson = False,
 ) -> None:
-    """List who moved which alias, when and why."""
+    """List who moved which alias, when and why; of a replay also the moment by its clock."""
     with opened(workspace) as ws:
-        rows = [
-            {
-                "alias": m.alias,
-                "from": m.previous,
-                "to": m.version,
-                "at": m.at,
-                "reason": m.reason,
-                "execution": m.execution,
-            }
-            for m in ws.models.alias_history(name, alias)
-        ]
+        moves = ws.models.alias_history(name, alias)
+    rows: list[dict[str, object]] = [
+        {
+            "alias": m.alias,
+            "from": m.previous,
+            "to": m.version,
+            "at": m.at,
+            "moment": m.moment,
+            "reason": m.reason,
+            "execution": m.execution,
+        }
+        for m in moves
+    ]
+    if not as_json and not any(m.moment for m in moves):
+        rows = [{k: v for k, v in row.items() if k != "moment"} for row in rows]
     print_rows(rows, as_json=as_json, empty=f"no alias of {name} was ever set")

@@ -46,7 +46,8 @@ def watch(
         str | None, typer.Option(metavar="SQL", help="Condition over the labels, such as 'arr_delay >= 30'.")
     ] = None,
     feed: Annotated[
-        list[str] | None, typer.Option(metavar="TABLE", help="Source table to watch; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="TABLE", help="Source table to watch, which exists; may be repeated."),
     ] = None,
     tz: Annotated[str, typer.Option(help="The clock by which days and weeks are cut.")] = "UTC",
     budget: Annotated[float, typer.Option(help="False alarms a year, all streams together.")] = 6.0,
@@ -75,8 +76,14 @@ def watch(
 def _labels(table: str | None, key: Sequence[str], truth: str | None) -> Labels | None:
     from whence.monitoring import Labels
 
-    if table is None:
+    if table is None and not key and truth is None:
         return None
+    if table is None:
+        raise UsageError(
+            "a key or a truth is of labels, and no table of labels is named",
+            code="bad-labels-option",
+            hint="--labels TABLE",
+        )
     if not key or truth is None:
         raise UsageError(
             f"labels in {table!r} need their key and what makes them true",

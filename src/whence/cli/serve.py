@@ -30,6 +30,9 @@ def serve(
         list[str] | None,
         typer.Option(help="A further name clients may call it by, NAME or NAME:PORT; may be repeated."),
     ] = None,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="A request of more rows is refused; `whence score` takes any number.")
+    ] = 16_384,
     *,
     pages: Annotated[
         bool, typer.Option("--pages/--no-pages", help="Show the workspace in a browser too.")
@@ -58,6 +61,7 @@ def serve(
             port=port,
             deployments=deployment or None,
             allowed_hosts=allowed_host or (),
+            max_rows=max_rows,
             pages=pages,
             on_ready=ready,
         )

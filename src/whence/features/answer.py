@@ -31,6 +31,7 @@ class OnlineAnswer:
         moments: The n moments.
         progress: By group of rows that was read: its source, and how far the store has come with it.
         schema: The features' columns and types.
+        view_versions: By view, the version of its source whose rows are in the answer.
     """
 
     values: Mapping[str, Sequence[Any]]
@@ -38,6 +39,7 @@ class OnlineAnswer:
     moments: Sequence[datetime]
     progress: Sequence[tuple[str, Mapping[str, int]]] = field(repr=False)
     schema: pa.Schema = field(compare=False, repr=False)
+    view_versions: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def columns(self) -> tuple[str, ...]:

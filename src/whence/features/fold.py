@@ -14,7 +14,7 @@ from whence.compute import Engine
 from whence.errors import NotFoundError, UsageError
 from whence.features.dialect import dialect_of, quote
 from whence.features.duration import microseconds
-from whence.features.folding import ALWAYS, FoldedGroup, Moved, Rows, Span, rows_for
+from whence.features.folding import ALWAYS, FoldedGroup, Rows, Span, rows_for
 from whence.features.plain import micros
 from whence.features.pointintime import group_views, kept_columns
 from whence.features.points import Ints, moments_of
@@ -106,8 +106,7 @@ class Fold:
 
     def _condition(self, rows: Rows, version: TableVersion, at: int, engine: Engine) -> str | None:
         """Which rows of a table some moment from `at` on can still see; None: any may be."""
-        mine = [g for g in self._groups if g.rows is rows]
-        reach = [_reach(view) for g in mine for view in g.group.views]
+        reach = [_reach(view) for g in self._groups_of(rows) for view in g.group.views]
         column = rows.timestamp
         if column is None or any(r is None for r in reach):
             return None
@@ -163,9 +162,9 @@ class Fold:
         for (name, _), held in self._rows.items():
             if name == source:
                 change = held.add(rows, self._at)
-                for group in self._groups:
-                    if group.rows is held:
-                        group.correct(change, self._at)
+                corrected = {span: held.corrected(span, change, self._at) for span in self._spans(held)}
+                for group in self._groups_of(held):
+                    group.advance(group.events(corrected))
 
     def features(self, spine: pa.Table, *, at: str) -> pa.Table:
         """The features of a batch: what `point_in_time` says, without the spine's own columns.
@@ -192,7 +191,10 @@ class Fold:
             )
         distinct = np.sort(moments.distinct)
         numbers = np.searchsorted(distinct, moments.of_rows)
-        moved = {id(rows): self._moved(rows, distinct) for rows in self._rows.values()}
+        moved = {
+            id(rows): {span: rows.moved(span, self._at, distinct) for span in self._spans(rows)}
+            for rows in self._rows.values()
+        }
         events = [group.events(moved[id(group.rows)]) for group in self._groups]
         made = self._of_rows(spine)
         parts: dict[tuple[int, str, str], Ints] = {}
@@ -222,9 +224,12 @@ class Fold:
             )
         return self._made
 
-    def _moved(self, rows: Rows, moments: Ints) -> dict[Span, Moved]:
-        spans = dict.fromkeys(span for g in self._groups if g.rows is rows for span in g.windows.spans)
-        return {span: rows.moved(span, self._at, moments) for span in spans}
+    def _groups_of(self, rows: Rows) -> list[FoldedGroup]:
+        return [group for group in self._groups if group.rows is rows]
+
+    def _spans(self, rows: Rows) -> list[Span]:
+        """The windows of all groups that read some rows, each once."""
+        return list(dict.fromkeys(span for group in self._groups_of(rows) for span in group.windows.spans))
 
     def _of_rows(self, spine: pa.Table) -> dict[str, pa.Array]:
         """The features that need no table."""
@@ -247,13 +252,14 @@ class Fold:
         """Drop the rows that no moment from the fold's on can see; gives how many. No answer changes."""
         before = self.n_rows
         for rows in self._rows.values():
-            mine = [group for group in self._groups if group.rows is rows]
+            mine = self._groups_of(rows)
             seen = rows.known.values > self._at
             for group in mine:
                 seen |= group.seen(self._at)
             rows.keep(np.flatnonzero(seen), self._at)
+            counted = {span: rows.counted(span, self._at) for span in self._spans(rows)}
             for group in mine:
-                group.rebuild(self._at)
+                group.rebuild(group.events(counted))
         self._enough = max(MIN_ROWS, 2 * self.n_rows)
         return before - self.n_rows
 

@@ -7,16 +7,21 @@
 
 A slice and the place behind it are one transaction, made only where the store still stands at the place before
 it. So a process may die anywhere and another go on, and of two that do the same one is faster with each slice.
+
+What no moment that will be asked can see need not be loaded at first: then the store is told that it has forgotten
+it before any row comes, and what it says decides which rows come, whoever goes on.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from whence._base.crash import crash_point, register
@@ -24,11 +29,15 @@ from whence._base.progress import progress as show_progress
 from whence.errors import ConflictError, IntegrityError
 from whence.features.base import NO_PROGRESS, GroupState, OnlineStore
 from whence.features.duration import microseconds
-from whence.features.packing import Batch, Facts, group_of
+from whence.features.packing import Batch, Facts, Ints, Mask, group_of
 from whence.features.plain import micros
 from whence.features.types import FeatureView
+from whence.features.visible import visible
 from whence.lake import Table, TableVersion
 
+BEGUN: Final = register(
+    "features.materialize.begun", "a new group is made, the store does not know yet what it need not answer"
+)
 BEFORE_PUT: Final = register(
     "features.materialize.before_put", "a batch of rows is read, nothing of it is written"
 )
@@ -42,7 +51,15 @@ BEFORE_RECORD: Final = register(
 BATCH_ROWS: Final = 20_000
 """Rows in one transaction: a tenth of a second, so that other writers wait no longer."""
 
+LOAD_BATCHES: Final = 5
+"""So many batches at once in a group that is new: its keys lie all over the file, and each transaction writes most
+of its pages again.
+"""
+
 LOADING: Final = "snapshot"
+
+Limits: TypeAlias = tuple[int, int]
+"""The first moment that is asked, and from where rows are kept, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,49 @@ class Place:
         return cls(**progress) if progress else None
 
 
+class Slice(NamedTuple):
+    """Rows on their way, the place behind them, and which of them a group wants; a group that is not named: all."""
+
+    rows: pa.Table
+    after: Place
+    chosen: Mapping[str, Mask] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a group must answer.
+
+    Attributes:
+        before_us: The first moment that is asked; None: any may be.
+        reach_us: How far back its views look, besides the newest row of each key; None: to the beginning.
+    """
+
+    before_us: int | None = None
+    reach_us: int | None = None
+
+    @property
+    def limits(self) -> Limits | None:
+        """The first moment, and from where rows are kept; None: all are."""
+        if self.before_us is None or self.reach_us is None:
+            return None
+        return self.before_us, self.before_us - self.reach_us
+
+    def short(self, state: GroupState) -> bool:
+        """Whether a group has fewer rows than that; where nothing is said of moments it is as it is."""
+        if self.before_us is None or state.since_us is None:
+            return False
+        before = max(self.before_us, state.forgotten_us or state.since_us)
+        return self.reach_us is None or before - self.reach_us < state.since_us
+
+    def and_of(self, state: GroupState | None) -> Needs:
+        """For a group that is loaded anew: it also keeps what it has kept so far."""
+        if state is None or self.limits is None or self.reach_us is None:
+            return self
+        if state.since_us is None or state.forgotten_us is None:
+            return replace(self, reach_us=None)
+        return replace(self, reach_us=max(self.reach_us, state.forgotten_us - state.since_us))
+
+
 @dataclass
 class Materializer:
     """Brings groups of one source to a version.
@@ -142,12 +202,14 @@ class Materializer:
         table: The source.
         target: The version to come to.
         batch_rows: Rows in one transaction.
+        needs: By group, what it must answer; a new group gets no row that is not needed for that.
     """
 
     store: OnlineStore
     table: Table
     target: TableVersion
     batch_rows: int = BATCH_ROWS
+    needs: Mapping[str, Needs] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
 
     def facts(self, view: FeatureView) -> Facts:
@@ -203,9 +265,29 @@ class Materializer:
             behind = self.behind(states)
             if not behind:
                 return
+            if self._begin([by_group[group] for group in behind if states[group] is None]):
+                continue
             progress = self._progress(states[behind[0]])
             together = [g for g in behind if self._progress(states[g]) == progress]
-            self._advance({g: self._grown(by_group[g], states[g]) for g in together}, progress)
+            grown = {g: self._grown(by_group[g], states[g]) for g in together}
+            self._advance(grown, progress, {g: _limits(states[g]) for g in together})
+
+    def _begin(self, new: Sequence[Facts]) -> bool:
+        """Make the groups that need not have all rows; gives whether there was one."""
+        begun = False
+        for facts in new:
+            limits = self.needs.get(facts.group, Needs()).limits
+            if limits is None:
+                continue
+            place = Place(-1, 0, self.target.epoch, snapshot=self.target.version)
+            if self.store.put(
+                facts.group, [], progress=place.to_progress(), after=NO_PROGRESS, facts=facts.to_text(),
+                rank=facts.rank,
+            ):  # fmt: skip
+                crash_point(BEGUN)  # nothing is said yet: then all rows come
+                self.store.forget(facts.group, *limits)
+            begun = True
+        return begun
 
     def _progress(self, state: GroupState | None) -> Mapping[str, int]:
         return NO_PROGRESS if state is None else dict(state.progress)
@@ -213,16 +295,22 @@ class Materializer:
     def _grown(self, facts: Facts, state: GroupState | None) -> Facts:
         return facts if state is None else Facts.from_text(state.facts).grown(self.target.schema)
 
-    def _advance(self, groups: dict[str, Facts], progress: Mapping[str, int]) -> None:
+    def _advance(
+        self, groups: dict[str, Facts], progress: Mapping[str, int], limits: Mapping[str, Limits | None]
+    ) -> None:
         """Write what is missing, slice by slice, while nobody else does."""
         place = Place.of(progress)
         texts = {group: facts.to_text() for group, facts in groups.items()}
         with show_progress(f"online {self.table.name}") as step:
-            for rows, after in self._slices(place):
+            if place is None or place.snapshot is not None:
+                slices = self._snapshot(place, [(facts, limits[group]) for group, facts in groups.items()])
+            else:
+                slices = (Slice(rows, after) for rows, after in self._changes(place))
+            for rows, after, chosen in slices:
                 batch = Batch(rows)
                 for group in [*groups]:
                     facts = groups[group]
-                    packed = facts.pack(batch)
+                    packed = facts.pack(batch, chosen.get(group))
                     crash_point(BEFORE_PUT)
                     done = self.store.put(
                         group, packed, progress=after.to_progress(), after=progress, facts=texts[group],
@@ -238,23 +326,27 @@ class Materializer:
                 progress = after.to_progress()
                 step(rows.num_rows)
 
-    def _slices(self, place: Place | None) -> Iterator[tuple[pa.Table, Place]]:
-        """Rows, and the place behind them."""
-        if place is None or place.snapshot is not None:
-            yield from self._snapshot(place)
-        else:
-            yield from self._changes(place)
-
-    def _snapshot(self, place: Place | None) -> Iterator[tuple[pa.Table, Place]]:
-        """All rows of one version, in the version's own order: the same for whoever goes on."""
+    def _snapshot(
+        self, place: Place | None, groups: Sequence[tuple[Facts, Limits | None]]
+    ) -> Iterator[Slice]:
+        """The rows of one version, in the version's own order: the same for whoever goes on."""
         version = self.target if place is None else self._version(place)
         rows = version.arrow()
-        start = 0 if place is None else place.row
-        while start + self.batch_rows < rows.num_rows:
-            part = rows.slice(start, self.batch_rows)
-            start += self.batch_rows
-            yield part, Place(-1, start, version.epoch, snapshot=version.version)
-        yield rows.slice(start), _at(version)
+        masks = {f.group: visible(rows, f, *limits) for f, limits in groups if limits is not None}
+        wanted = np.ones(rows.num_rows, dtype=bool)
+        if len(masks) == len(groups):
+            wanted = np.logical_or.reduce([*masks.values()])
+        places = np.flatnonzero(wanted)
+        places = places[places >= (0 if place is None else place.row)]
+        first, n_rows = 0, self.batch_rows * LOAD_BATCHES
+        while first + n_rows < len(places):
+            part = places[first : first + n_rows]
+            first += n_rows
+            # the slice ends where the next one begins
+            after = Place(-1, int(places[first]), version.epoch, snapshot=version.version)
+            yield Slice(_taken(rows, part), after, {group: mask[part] for group, mask in masks.items()})
+        part = places[first:]
+        yield Slice(_taken(rows, part), _at(version), {group: mask[part] for group, mask in masks.items()})
 
     def _version(self, place: Place) -> TableVersion:
         assert place.snapshot is not None
@@ -290,6 +382,20 @@ class Materializer:
             raise _rewritten(self.table.name, place.version) from error
 
 
+def _limits(state: GroupState | None) -> Limits | None:
+    """What a group that is being loaded has forgotten beforehand."""
+    if state is None or state.forgotten_us is None or state.since_us is None:
+        return None
+    return state.forgotten_us, state.since_us
+
+
+def _taken(rows: pa.Table, places: Ints) -> pa.Table:
+    """Some rows; those that lie together are not copied."""
+    if len(places) and places[-1] - places[0] == len(places) - 1:
+        return rows.slice(int(places[0]), len(places))
+    return rows.take(pa.array(places))
+
+
 def _at(version: TableVersion) -> Place:
     """Everything of a version is there."""
     return Place(version.version, 0, version.epoch, None, micros(version.watermark))
@@ -303,11 +409,11 @@ def _rewritten(source: str, version: int) -> ConflictError:
     )
 
 
-def groups_by_source(views: Sequence[FeatureView]) -> dict[str, dict[str, FeatureView]]:
-    """By source, the groups that views read, each with one of its views."""
-    found: dict[str, dict[str, FeatureView]] = {}
+def groups_by_source(views: Sequence[FeatureView]) -> dict[str, dict[str, list[FeatureView]]]:
+    """By source, the groups that views read, each with its views."""
+    found: dict[str, dict[str, list[FeatureView]]] = {}
     for view in views:
-        found.setdefault(view.source, {}).setdefault(group_of(view), view)
+        found.setdefault(view.source, {}).setdefault(group_of(view), []).append(view)
     return found
 
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import compress
 from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +32,9 @@ from whence.features.types import FeatureView
 
 Plain: TypeAlias = Callable[[Any], Any]
 """From a Python value to what MessagePack holds, or back; never called with None."""
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = date(1970, 1, 1)
@@ -105,21 +110,28 @@ class Facts:
 
     # --- writing
 
-    def pack(self, batch: Batch) -> list[OnlineRow]:
-        """Rows as they are written; those that no moment can ever see are left out."""
+    def pack(self, batch: Batch, chosen: Mask | None = None) -> list[OnlineRow]:
+        """Rows as they are written; those that no moment can ever see are left out.
+
+        Args:
+            batch: The rows.
+            chosen: Which of them; None is all.
+        """
         event, happened = batch.moments(self.timestamp or self.known_at)
         known, usable = batch.moments(self.known_at or self.timestamp)
+        placed = happened & batch.complete(self.keys)
+        wanted = usable & (placed | batch.complete(self.declared) if self.declared else placed)
+        if chosen is not None:
+            wanted &= chosen
         keys: Sequence[bytes | None] = batch.encoded(self.keys)
+        if not placed.all():
+            keys = [
+                key if is_placed else NOBODY for key, is_placed in zip(keys, placed.tolist(), strict=True)
+            ]
         names: Sequence[bytes | None] = batch.encoded(self.declared) if self.declared else [None] * len(batch)
         contents = batch.contents(tuple(self.schema.names))
-        if all(happened) and all(usable) and None not in keys:
-            return [*map(OnlineRow._make, zip(keys, names, event, known, contents, strict=True))]
-        found = zip(keys, names, event, known, contents, happened, usable, strict=True)
-        return [
-            OnlineRow(NOBODY if key is None or not has_event else key, name, event_us, known_us, content)
-            for key, name, event_us, known_us, content, has_event, is_known in found
-            if is_known and (name is not None or (has_event and key is not None))
-        ]
+        rows = zip(keys, names, event.tolist(), known.tolist(), contents, strict=True)
+        return [*map(OnlineRow._make, rows if wanted.all() else compress(rows, wanted.tolist()))]
 
     # --- reading
 
@@ -158,15 +170,22 @@ class Batch:
             self._columns[name] = values
         return self._columns[name]
 
-    def moments(self, column: str | None) -> tuple[list[int], list[bool]]:
+    def complete(self, names: tuple[str, ...]) -> Mask:
+        """Where none of some columns is null."""
+        found = np.ones(len(self), dtype=bool)
+        for name in names:
+            found &= np.asarray(self._rows.column(name).is_valid())
+        return found
+
+    def moments(self, column: str | None) -> tuple[Ints, Mask]:
         """Microseconds of a time column, and where it is not null."""
         if column is None:
-            return [BEFORE_ALL] * len(self), [True] * len(self)
+            return np.full(len(self), BEFORE_ALL), np.ones(len(self), dtype=bool)
         instants = self._rows.column(column)
         if pa.types.is_date(instants.type):
             instants = instants.cast(pa.timestamp("us"))
-        micro = pc.fill_null(instants.cast(pa.int64()), BEFORE_ALL).to_numpy().tolist()
-        return micro, np.asarray(instants.is_valid()).tolist()
+        micro = pc.fill_null(instants.cast(pa.int64()), BEFORE_ALL).to_numpy()
+        return micro, np.asarray(instants.is_valid())
 
     def encoded(self, names: tuple[str, ...]) -> list[bytes | None]:
         """Several columns of each row as one key; None where one of them is null."""

@@ -20,6 +20,7 @@ from whence.features.materialize import (
     Loaded,
     Materialized,
     Materializer,
+    Needs,
     Place,
     groups_by_source,
     needed_us,
@@ -120,6 +121,7 @@ class Projection:
         *,
         upto: Mapping[str, int],
         rebuild: bool,
+        since: datetime | None,
         resolve: Callable[[str, int | None], TableVersion],
         view_artifact: Callable[[FeatureView], Artifact],
     ) -> Materialized:
@@ -129,16 +131,20 @@ class Projection:
         if unknown := sorted(set(upto) - set(sources)):
             raise NotFoundError("source", unknown[0], near=sources, hint="upto= names sources of the views")
         jobs: list[_Job] = []
+        anew: set[str] = set()
         for name, groups in sources.items():
             job = Materializer(
                 self.store, self._lake.table(name), resolve(name, upto.get(name)), self.batch_rows
             )
-            facts = [job.facts(view) for view in groups.values()]
+            facts = [job.facts(views[0]) for views in groups.values()]
             states = job.states(groups)
             if not rebuild:
                 job.check(facts, states)
+            needs = _needs(job.target, groups, None if since is None else micros(utc(since)))
+            anew |= {g for g, state in states.items() if rebuild or (state and needs[g].short(state))}
+            job.needs = {g: one.and_of(states[g]) for g, one in needs.items()}
             jobs.append((job, facts, states))
-        if not rebuild and not any(job.behind(states) for job, _, states in jobs):
+        if not anew and not any(job.behind(states) for job, _, states in jobs):
             return Materialized(self._all_loaded(jobs), None, time.monotonic() - started)
         params: dict[str, Any] = {"views": [view.name for view in views], "rebuild": rebuild}
         with self._recorder.joined("materialize", params=params) as recording:
@@ -146,8 +152,9 @@ class Projection:
                 recording.input(view_artifact(view), path=("views", view.name))
             for job, facts, _ in jobs:
                 recording.input(job.target.artifact(), path=("sources", job.table.name))
-                for one in facts if rebuild else ():
-                    self.store.drop(one.group)
+                for one in facts:
+                    if one.group in anew:
+                        self.store.drop(one.group)
                 job.run(facts)
             crash_point(BEFORE_RECORD)
             done = self._all_loaded(jobs)
@@ -218,6 +225,15 @@ class Projection:
             needs = needed_us(mine, declared=bool(facts.declared)) if mine else None
             found[group] = self.store.forget(group, limit, None if needs is None else limit - needs)
         return found
+
+
+def _needs(
+    target: TableVersion, groups: Mapping[str, Sequence[FeatureView]], since_us: int | None
+) -> dict[str, Needs]:
+    """What each group must answer; what may still come late without bound lets nothing go."""
+    watermark, declared = micros(target.watermark), bool(target.declaration.key)
+    before = None if watermark is None or since_us is None else min(watermark, since_us)
+    return {g: Needs(before, needed_us(views, declared=declared)) for g, views in groups.items()}
 
 
 def _moment(us: int) -> datetime:

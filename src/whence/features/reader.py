@@ -7,10 +7,10 @@ operation: the cells are equal. What to read and how to decode it is worked out 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -23,6 +23,9 @@ from whence.features.packing import Facts, group_of
 from whence.features.reading_part import Part, Questions
 from whence.features.types import AnyView, Calendar, FeatureView, feature_columns
 
+_UNKNOWN: Final[list[Any]] = []
+_UNSAID: Final[list[Status]] = []
+
 
 @dataclass(slots=True)
 class _Plan:
@@ -31,6 +34,8 @@ class _Plan:
     found: list[GroupState | None]
     states: Mapping[str, GroupState]
     parts: Sequence[Part]
+    progress: Sequence[tuple[str, Mapping[str, int]]] = ()
+    versions: Mapping[str, int] = field(default_factory=dict)
     schema: pa.Schema | None = None
 
 
@@ -53,6 +58,7 @@ class OnlineReader:
                 parts.setdefault((group_of(view), spine), []).append(view)
         self._wanted = [(group, spine, tuple(views)) for (group, spine), views in parts.items()]
         self._groups = [*dict.fromkeys(group for group, _, _ in self._wanted)]
+        self._of_rows = [view for view in self.views if not isinstance(view, FeatureView)]
         self._plan = _Plan([], {}, [])
 
     @cached_property
@@ -80,9 +86,9 @@ class OnlineReader:
         columns, n = read_columns(keys, wanted)
         at = read_moments(moments, columns, n)
         micro = in_micros(at)
-        values: dict[str, list[Any]] = {name: [None] * n for name in self.columns}
-        statuses: dict[str, list[Status]] = {name: ["NOT_FOUND"] * n for name in self.columns}
-        progress = []
+        # in the order of the views; each part puts its own in place
+        values: dict[str, list[Any]] = dict.fromkeys(self.columns, _UNKNOWN)
+        statuses: dict[str, list[Status]] = dict.fromkeys(self.columns, _UNSAID)
         coded: dict[str, Questions] = {}
         with self._store.reading() as reading:
             plan = self._compiled(reading)
@@ -92,13 +98,11 @@ class OnlineReader:
                     part.check_kept(state, micro)
                 if complete:
                     _check_complete(part.facts.source, state, micro)
-                part.answer(reading, part.asked(columns, micro, coded), values, statuses)
-                progress.append((part.facts.source, state.progress))
+                part.answer(reading, part.asked(columns, micro, coded), n, values, statuses)
         types = {}
-        for view in self.views:
-            if not isinstance(view, FeatureView):
-                types.update(answer_row(view, columns, values, statuses))
-        return OnlineAnswer(values, statuses, at, progress, self._schema(plan, types))
+        for view in self._of_rows:
+            types.update(answer_row(view, columns, values, statuses))
+        return OnlineAnswer(values, statuses, at, plan.progress, self._schema(plan, types), plan.versions)
 
     def from_text(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Keys as the command line gives them, each as the type its column has; others stay text.
@@ -141,7 +145,9 @@ class OnlineReader:
             facts = {group: Facts.from_text(state.facts) for group, state in states.items()}
             parts = [Part.of(facts[group], spine, views) for group, spine, views in self._wanted]
         # one assignment, because several threads may read
-        self._plan = plan = _Plan(found, states, parts)
+        progress = [(part.facts.source, states[part.group].progress) for part in parts]
+        versions = {v.name: states[g].progress["version"] for g, _, views in self._wanted for v in views}
+        self._plan = plan = _Plan(found, states, parts, progress, versions)
         return plan
 
 

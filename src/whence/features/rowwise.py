@@ -29,6 +29,8 @@ def category_column(spine: pa.Table, view: Category) -> pa.Array:
         raise UsageError(
             f"category reads {view.column!r}, which is {column.type}, not string", code="bad-category"
         )
-    code = pc.index_in(column.combine_chunks(), value_set=pa.array(view.values, pa.string())).cast(pa.int64())
-    code = pc.fill_null(code, -1)
-    return pc.if_else(column.combine_chunks().is_null(), pa.scalar(None, pa.int64()), code)
+    values = column.combine_chunks()
+    code = pc.fill_null(pc.index_in(values, value_set=pa.array(view.values, pa.string())), -1)
+    if values.null_count:
+        code = pc.if_else(values.is_null(), pa.scalar(None, code.type), code)
+    return code.cast(pa.int64())

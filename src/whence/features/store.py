@@ -398,6 +398,7 @@ class Features:
         *views: FeatureView | str,
         upto: Mapping[str, int] | None = None,
         rebuild: bool = False,
+        since: datetime | None = None,
     ) -> Materialized:
         """Bring the rows behind views into the online store, up to a version of each source.
 
@@ -409,6 +410,10 @@ class Features:
             views: Views, or names of applied ones; none is all applied ones.
             upto: The version to come to, by source; a source that is not named comes to its newest (or pinned) one.
             rebuild: Take the rows of these views away first and load them anew.
+            since: The first moment that will be asked: what only earlier ones see is not loaded when the rows of a
+                view come for the first time, as if `forget_online` had been called; not beyond the watermark of
+                a source. Where a view looks further back than its rows reach, they are loaded anew. By default
+                every moment can be asked.
 
         Raises:
             NotFoundError: A view or a source is absent.
@@ -426,8 +431,9 @@ class Features:
         for view in found:
             check_view(view, Source.of_version(self._version(view.source, (upto or {}).get(view.source))))
         return self._projection.materialize(
-            found, upto=upto or {}, rebuild=rebuild, resolve=self._version, view_artifact=view_artifact
-        )
+            found, upto=upto or {}, rebuild=rebuild, since=since, resolve=self._version,
+            view_artifact=view_artifact,
+        )  # fmt: skip
 
     def get_online(
         self,

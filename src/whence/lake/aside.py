@@ -1,4 +1,8 @@
-"""Setting aside: the rows of a batch that may not enter go to quarantine, the others into the table."""
+"""Setting aside: the rows of a batch that may not enter go to quarantine, the others into the table.
+
+A batch is told by its transaction or key: the same batch sets nothing aside again. Without either each call is
+a batch of its own, for the rows that enter and for those that do not: two bad rows that look alike are two rows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 import pyarrow as pa
 
 from whence._base.crash import crash_point, register
-from whence._base.ids import derived_uid
+from whence._base.ids import derived_uid, new_uid
 from whence.errors import UsageError
 from whence.lake.cells import row_texts
 from whence.lake.commit import find_duplicate, run
@@ -18,7 +22,6 @@ from whence.lake.core import Core
 from whence.lake.operations import Append, declaration_of
 from whence.lake.quarantine_events import (
     Events,
-    last_known,
     literal,
     make_quarantine,
     next_moment,
@@ -26,7 +29,7 @@ from whence.lake.quarantine_events import (
     recorded,
 )
 from whence.lake.sift import Rejected, Sifted, sift
-from whence.lake.types import Commit, RowCheck
+from whence.lake.types import Commit, RowCheck, State
 from whence.metadata import Properties, Value
 
 OnError: TypeAlias = Literal["reject", "quarantine"]
@@ -60,14 +63,20 @@ def append_sifted(
     check = core.row_check(table)
     want = None if base is None else base.schema
     sifted = sift(data, want, declaration=declaration_of(base), check=check, evolve=evolve)
-    n_bad = len(sifted.bad)
+
+    def entering(part: Sifted, n_bad: int) -> Append:
+        return Append(
+            core, table, part.good, evolve=evolve, watermark=watermark, sifted_by=check, n_quarantined=n_bad
+        )
+
+    operation = entering(sifted, 0)
     if sifted.bad or (carried is not None and core.find(name) is not None):
+        # what is refused as a whole is refused before any of it is set aside
+        operation.check(base, State(0, 0) if base is None else core.state(base))
         sifted, n_bad = _set_aside(core, table, sifted, carried, check)
+        operation = entering(sifted, n_bad)
         if n_bad:
             crash_point(SET_ASIDE)
-    operation = Append(
-        core, table, sifted.good, evolve=evolve, watermark=watermark, sifted_by=check, n_quarantined=n_bad
-    )
     return run(core, operation, transaction=transaction, key=key, properties=properties, progress=progress)
 
 
@@ -87,29 +96,29 @@ def sets_aside(on_error: str) -> bool:
 def _set_aside(
     core: Core, table: str, sifted: Sifted, transaction: tuple[str, int] | None, check: RowCheck | None
 ) -> tuple[Sifted, int]:
-    """Commit the bad rows that are not in quarantine yet; the good rows, without those set aside before.
+    """Commit the bad rows that are not in quarantine yet.
 
     A batch that comes a second time, after its process died, is parted as it was parted first: what is in
     quarantine already does not enter too, even if the rules have been changed in between.
+
+    Returns:
+        The batch without the good rows that were set aside before; how many of its rows are in quarantine now.
     """
     batch = None if transaction is None else f"{transaction[0]}:{transaction[1]}"
+    told_by = batch if batch is not None else new_uid()
     name = quarantine_of(table)
     with core.locks.holding("quarantine", table):
         before = _ids_of(core, name, batch)
-        sifted, again = _parted_before(table, sifted, batch, before)
-        rows = {_row_id(table, batch, r): r for r in sifted.bad}
+        sifted, again = _parted_before(table, sifted, told_by, before)
+        rows = {_row_id(table, told_by, r): r for r in sifted.bad}
         new = {uid: r for uid, r in rows.items() if uid not in before}
-        known = core.find(name)
-        if known is not None and new:
-            have = last_known(core, known, pa.chunked_array([list(new)], pa.string()))
-            new = {uid: r for uid, r in new.items() if uid not in have}
         if new:
             _quarantine(core, table, new, batch, check, sifted.source)
     return sifted, len(rows) + again
 
 
-def _row_id(table: str, batch: str | None, row: Rejected) -> str:
-    return derived_uid("quarantine", table, batch or "", str(row.position), row.row)
+def _row_id(table: str, told_by: str, row: Rejected) -> str:
+    return derived_uid("quarantine", table, told_by, str(row.position), row.row)
 
 
 def _ids_of(core: Core, name: str, batch: str | None) -> set[str]:
@@ -121,14 +130,14 @@ def _ids_of(core: Core, name: str, batch: str | None) -> set[str]:
     return set(rows.column("id").to_pylist())
 
 
-def _parted_before(table: str, sifted: Sifted, batch: str | None, before: set[str]) -> tuple[Sifted, int]:
+def _parted_before(table: str, sifted: Sifted, told_by: str, before: set[str]) -> tuple[Sifted, int]:
     """Leave out of the good rows those that were set aside when the batch came first; how many there are."""
     if not before or sifted.good.num_rows == 0:
         return sifted, 0
     good = sifted.good
     texts = row_texts(dict(zip(good.column_names, good.columns, strict=True)), good.num_rows)
     keep = [
-        _row_id(table, batch, Rejected(at, text, ())) not in before
+        _row_id(table, told_by, Rejected(at, text, ())) not in before
         for at, text in zip(sifted.positions, texts, strict=True)
     ]
     if all(keep):

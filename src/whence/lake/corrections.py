@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
-from whence._base.arrow import fit, to_arrow
-from whence.errors import UsageError
+from whence._base.arrow import fit, to_arrow, widens
+from whence.errors import NotFoundError, UsageError
 from whence.lake.base import Snapshot
 from whence.lake.conditions import check_condition
 from whence.lake.core import Core
@@ -63,8 +63,33 @@ def chosen_rows(core: Core, base: Snapshot | None, group: pa.Table, where: str |
     return found
 
 
+def check_fix(base: Snapshot | None, groups: Sequence[pa.Table], fix: Fix) -> None:
+    """Refuse new values for a column that neither the table nor any of these rows has.
+
+    Raises:
+        NotFoundError: ``column-not-found``, with near names.
+    """
+    if base is None or not groups or not isinstance(fix, Mapping):
+        return
+    names = {*base.schema.names, *(name for group in groups for name in group.column_names)}
+    for name in fix:
+        if name not in names:
+            raise _no_column(base, name, names)
+
+
+def _no_column(base: Snapshot, name: str, names: Iterable[str]) -> NotFoundError:
+    return NotFoundError(
+        "column", name, near=names,
+        hint=f"neither table {base.table!r} nor the rows that wait have it: with it they could not enter",
+    )  # fmt: skip
+
+
 def fixed_rows(core: Core, base: Snapshot | None, rows: pa.Table, fix: Fix) -> pa.Table:
-    """The rows after the correction."""
+    """The rows after the correction.
+
+    A column that neither they nor the table have is not added; one that the table does not have is taken away
+    by nothing but null.
+    """
     if not isinstance(fix, Mapping):
         fixed = to_arrow(fix(rows), schema=None if base is None else base.schema)
         if fixed.num_rows != rows.num_rows:
@@ -73,12 +98,21 @@ def fixed_rows(core: Core, base: Snapshot | None, rows: pa.Table, fix: Fix) -> p
                 code="quarantine-fix",
                 hint="give as many rows in the same order; drop(…) gives rows up",
             )
+        names = {*rows.column_names, *(base.schema.names if base is not None else ())}
+        for name in fixed.column_names:
+            if base is not None and name not in names:
+                raise _no_column(base, name, names)
         return fixed
     wide = _widened(base, rows)
     for name, value in fix.items():
+        if base is not None and name not in wide.column_names:
+            continue  # other rows that are meant have it
         column = _fixed_column(core, base, wide, name, value)
         at = rows.schema.get_field_index(name)
-        rows = rows.append_column(name, column) if at < 0 else rows.set_column(at, name, column)
+        if base is not None and name not in base.schema.names and column.null_count == len(column):
+            rows = rows.remove_column(at)
+        else:
+            rows = rows.append_column(name, column) if at < 0 else rows.set_column(at, name, column)
     return rows
 
 
@@ -92,7 +126,16 @@ def _fixed_column(core: Core, base: Snapshot | None, wide: pa.Table, name: str, 
     else:
         found = to_arrow({"fixed": [value] * wide.num_rows})
     array = to_arrow(found).column("fixed").combine_chunks()
-    return array if want is None else fit(array, want)
+    if want is None:
+        return array
+    fitted = fit(array, want)
+    if not isinstance(value, Expression) and fitted.type != want and not widens(fitted.type, want):
+        raise UsageError(
+            f"{value!r:.80} is {array.type}, which does not fit column {name!r} of {want}",
+            code="quarantine-fix",
+            hint="give a value of that type, or an Expression of SQL",
+        )
+    return fitted
 
 
 def told_fix(fix: Fix) -> Value:

@@ -6,7 +6,8 @@ counts. Nothing is ever changed or taken away.
 
 Setting aside is one commit, before the commit of the good rows::
 
-    quarantine.arrivals   the bad rows: the ids say which rows of which batch, so that the same batch adds none again
+    quarantine.arrivals   the bad rows: the ids say which rows of which batch, so that the same batch, told by its
+                          transaction or key, adds none again; without either each call is a batch of its own
     arrivals              the good rows
 
 Letting in is three, with one number *n* for each replay::
@@ -37,7 +38,7 @@ from whence.lake.base import Snapshot
 from whence.lake.cells import read_rows, row_texts
 from whence.lake.commit import find_duplicate, run
 from whence.lake.core import Core
-from whence.lake.corrections import Fix, chosen_rows, fixed_rows, reasons_of, told_fix
+from whence.lake.corrections import Fix, check_fix, chosen_rows, fixed_rows, reasons_of, told_fix
 from whence.lake.operations import Append, declaration_of
 from whence.lake.quarantine_events import REPLAY, Events, Standing, State, literal, quarantine_of, recorded
 from whence.lake.sift import sift
@@ -61,14 +62,15 @@ class Quarantined:
     """A row that was set aside.
 
     Attributes:
-        id: Its name, made from what it holds, its batch and its place in it.
+        id: Its name, made from what it holds, its batch and its place in it; of a batch that nothing tells
+            from others, the call counts as the batch.
         row: Its values by column.
         reasons: Why it may not enter; empty once a correction helped.
         arrived_at: When it came.
         state: What has become of it.
         execution: The uid of the execution that did the last thing to it.
         schema: The schema whose rules it broke; None where it did not even fit the table.
-        batch: The app transaction it came with.
+        batch: The app transaction it came with; None: it came with neither transaction nor key.
         source: The file it came from.
         position: Its place in the batch, or its line in the file.
         note: What was said when it was dropped.
@@ -106,7 +108,12 @@ class Quarantine:
     # --- looking
 
     def table(self) -> pa.Table:
-        """Every row that was ever set aside, as it stands now, in the order of arrival."""
+        """Every row that was ever set aside, as it stands now, in the order of arrival.
+
+        Raises:
+            NotFoundError: There is no such table, and nothing of one was set aside (``table-not-found``).
+        """
+        self._find()
         return Standing(self._core, self.kept_in).newest()
 
     def list(
@@ -121,8 +128,14 @@ class Quarantine:
             pending: Only those that wait: neither let in nor dropped.
             reason: Only those with a reason that holds this text.
             limit: At most this many.
+
+        Raises:
+            UsageError: `limit` is negative (``bad-argument``).
+            NotFoundError: As `table`.
         """
         check_arguments(reason=reason, limit=limit)
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit is {limit}, want 0 or more", code="bad-argument")
         rows = self._pending() if pending else self.table()
         if reason is not None:
             found = [any(reason in r for r in said or ()) for said in rows.column("reasons").to_pylist()]
@@ -156,8 +169,11 @@ class Quarantine:
     def counts(self) -> dict[str, int]:
         """How many rows were set aside (``in``), and of them: how many wait (``pending``), were corrected at
         least once, were let in (``replayed``), were dropped.
+
+        Raises:
+            NotFoundError: As `table`.
         """
-        snapshot = self._core.find(self.kept_in)
+        snapshot = self._find()
         if snapshot is None:
             return {"in": 0, "pending": 0, "corrected": 0, "replayed": 0, "dropped": 0}
         states = self.table().column("state").to_pylist()
@@ -169,6 +185,13 @@ class Quarantine:
             "replayed": states.count("replayed"),
             "dropped": states.count("dropped"),
         }
+
+    def _find(self) -> Snapshot | None:
+        """What was set aside; None when nothing ever was."""
+        found = self._core.find(self.kept_in)
+        if found is None:
+            self._core.get(self.name)
+        return found
 
     def _pending(self, ids: Sequence[str] | None = None) -> pa.Table:
         rows = self.table()
@@ -199,8 +222,9 @@ class Quarantine:
 
         Args:
             fix: A function from rows to rows, as many and in the same order (rows of different columns or
-                types come in separate calls); or for each column its new value: a value, or an
-                `Expression` over the row's columns.
+                types come in separate calls); or for each column its new value: a value that fits the
+                table's column, or an `Expression` over the row's columns. Null takes a column away that
+                the table does not have.
             ids: Which rows; None is all that wait.
             where: Which of them: a condition in SQL over the row's columns. Where a value has another type than
                 the table's column, it is compared as what it is; rows that cannot be asked are not meant.
@@ -210,12 +234,18 @@ class Quarantine:
 
         Raises:
             UsageError: The condition or expression does not fit (``bad-sql``), the function gave other than
-                as many rows (``quarantine-fix``).
-            NotFoundError: No row of that id waits (``quarantined-row-not-found``).
+                as many rows, or a value is of another type than the column (``quarantine-fix``).
+            NotFoundError: No row of that id waits (``quarantined-row-not-found``); neither the table nor a
+                row that is meant has a column of that name (``column-not-found``).
 
         Records:
             One execution ``correct``; version of the quarantine in, next version out.
         """
+        given: object = fix
+        if given is None:  # by a caller without types; for other arguments it means that they are left out
+            raise UsageError(
+                "fix is None, want a function from rows to rows, or new values by column", code="bad-argument"
+            )
         check_arguments(fix=fix, ids=ids, where=where)
         core = self._core
         with core.locks.holding("quarantine", self.name):
@@ -238,7 +268,9 @@ class Quarantine:
         texts = rows.column("row").to_pylist()
         changed: dict[str, Mapping[str, object]] = {}
         groups = read_rows(texts)
-        for (at, group), chosen in zip(groups, self._meant(base, groups, where), strict=True):
+        meant = self._meant(base, groups, where)
+        check_fix(base, [rows for (_, rows), chosen in zip(groups, meant, strict=True) if chosen], fix)
+        for (at, group), chosen in zip(groups, meant, strict=True):
             if not chosen:
                 continue
             fixed = fixed_rows(self._core, base, group.take(pa.array(chosen)), fix)

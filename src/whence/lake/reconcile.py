@@ -30,7 +30,8 @@ class Reconciled:
 def reconcile(core: Core) -> Reconciled:
     """Derive every commit that the graph lacks. Safe to run at any time, by several processes at once.
 
-    A commit of an execution that is RUNNING is left to it, or to recovery if its process is dead.
+    A commit of an execution that is RUNNING is left to it, or to recovery if its process is dead. One that was told
+    to have failed before it had noted its commit is complete when all it expected has been committed.
     """
     done: list[CommitInfo] = []
     for table in core.backend.list():
@@ -42,14 +43,19 @@ def reconcile(core: Core) -> Reconciled:
 
 def _reconcile_table(core: Core, snapshot: Snapshot) -> list[CommitInfo]:
     produced = _produced(core, snapshot.table)
-    missing = [v for v in range(snapshot.version + 1) if v not in produced]
+    missing = set(range(snapshot.version + 1)) - produced
     if not missing:
         return []
-    infos = {i.version: i for i in core.chain(snapshot).infos(snapshot.version)}
+    infos = {i.version: i for i in core.chain(snapshot).infos(snapshot.version) if i.version in missing}
     done = []
-    for version in missing:
-        info = infos.get(version)
-        if info is not None and _derive(core, core.get(snapshot.table, version), info):
+    for info in infos.values():
+        if _redeem(core, info):
+            crash_point(BETWEEN)
+    produced = _produced(core, snapshot.table)
+    for version, info in infos.items():
+        if version in produced:
+            done.append(info)
+        elif _derive(core, core.get(snapshot.table, version), info):
             done.append(info)
             crash_point(BETWEEN)
     return done
@@ -86,6 +92,17 @@ def _derive(core: Core, snapshot: Snapshot, info: CommitInfo) -> bool:
     events.append(Event(uid, output.uid, "OUTPUT", (info.table,), at=info.at))
     store.write(Change(puts, events))
     return True
+
+
+def _redeem(core: Core, info: CommitInfo) -> bool:
+    """Complete the execution that was told to have failed before it noted this commit: as after a kill."""
+    uids = [] if info.execution is None else [info.execution]
+    found = core.recorder.store.get_nodes("execution", uids=uids)
+    return any(
+        core.recorder.redeem(node, type_="TableVersion") is not None
+        for node in found
+        if isinstance(node, Execution)
+    )
 
 
 def _execution(type_: str, uid: str, info: CommitInfo) -> Execution:

@@ -240,6 +240,8 @@ def _kept(data: object) -> object:
 
 def _whole(data: object, want: pa.Schema | None, *, evolve: bool) -> pa.Table | None:
     """The batch when all of it fits; None when some rows may not."""
+    if want is not None and any(_truths(data, f.name) for f in want if pa.types.is_floating(f.type)):
+        return None
     try:
         table = to_arrow(data, schema=want)
         if want is None:
@@ -250,6 +252,16 @@ def _whole(data: object, want: pa.Schema | None, *, evolve: bool) -> pa.Table | 
         if error.code not in _OF_ROWS or want is None:
             raise
         return None
+
+
+def _truths(data: object, name: str) -> bool:
+    """Whether true or false stands among the Python values of a column; beside a float Arrow reads it as 1 or 0."""
+    if isinstance(data, Mapping):
+        values = data.get(name)
+        return isinstance(values, list | tuple) and any(isinstance(v, bool) for v in values)
+    if isinstance(data, list | tuple):
+        return any(isinstance(row, Mapping) and isinstance(row.get(name), bool) for row in data)
+    return False
 
 
 #: A column as it was given: Arrow with a type of its own, or Python values.
@@ -392,6 +404,8 @@ def _from_arrow(part: pa.ChunkedArray, want: pa.DataType) -> pa.ChunkedArray:
 
 def _from_python(part: Sequence[Any], want: pa.DataType, *, texts: bool) -> pa.Array:
     if any(isinstance(v, datetime) and v.tzinfo is None for v in part):
+        raise _misfit(part, want)
+    if pa.types.is_floating(want) and any(isinstance(v, bool) for v in part):
         raise _misfit(part, want)
     try:
         array = pa.array(part)

@@ -40,6 +40,8 @@ Probe: TypeAlias = Callable[[Execution, Artifact], Artifact | None]
 RETRIES: Final = 20
 RACES: Final = frozenset({"name-taken", "stale-revision"})
 
+FELL: Final = frozenset({"FAILED", "CANCELED"})
+
 _active: Final[Counter[tuple[str, str]]] = Counter()
 _active_lock: Final = threading.Lock()
 """(life, execution) of what this process runs; recorders that share a life share it."""
@@ -194,6 +196,43 @@ class Recovery:
                 "dead execution settled",
                 extra={"execution": fate.uid, "type": fate.type, "state": fate.state},
             )
+            return fate
+        return None
+
+    def redeem(self, execution: Execution, type_: str, *, noted: bool) -> Execution | None:
+        """Complete one that was told to have failed, if all it set out to make exists; None when it does not.
+
+        The error came after the last of its writes: between it and the closing transaction, or out of that.
+        Only outputs of `type_` are believed to be its own when they exist. One that had noted them all before
+        it failed is only completed when `noted` is set: it may have had more to do.
+        """
+        for _ in range(RETRIES):
+            if execution.state not in FELL:
+                return None
+            events = self._store.list_events(executions=[execution.uid])
+            uids = list(dict.fromkeys(e.artifact for e in events if e.kind == "PENDING_OUTPUT"))
+            expected = [n for n in self._store.get_nodes("artifact", uids=uids) if isinstance(n, Artifact)]
+            open_ = [artifact for artifact in expected if artifact.state in ("PENDING", "ABANDONED")]
+            if not expected or any(artifact.type != type_ for artifact in expected):
+                return None
+            if not open_ and not noted:
+                return None
+            found = [(artifact, self._probe(execution, artifact)) for artifact in open_]
+            finals = [(artifact, final) for artifact, final in found if final is not None]
+            if len(finals) < len(open_):
+                return None
+            try:
+                written = self._store.write(self._forward(execution, finals))
+            except ConflictError as error:
+                if error.code not in RACES:
+                    raise
+                (now,) = self._store.get_nodes("execution", uids=[execution.uid])
+                assert isinstance(now, Execution)
+                execution = now
+                continue
+            fate = written.nodes[execution.uid]
+            assert isinstance(fate, Execution)
+            log.info("failed execution redeemed", extra={"execution": fate.uid, "type": fate.type})
             return fate
         return None
 

@@ -204,13 +204,36 @@ class Recorder:
         """The innermost open recording of this recorder around the caller."""
         return current_recording(self)
 
-    def find_complete(self, type_: str, key: str) -> Execution | None:
-        """The execution with this key, if it is done; one whose process died is settled first."""
+    def find_complete(self, type_: str, key: str, *, redeem: str | None = None) -> Execution | None:
+        """The execution with this key, if it is done; one whose process died is settled first.
+
+        With `redeem`, a type, one that was told to have failed is completed if all it expected of that type
+        exists; see the method of that name.
+        """
         found = self._find_key(type_, key)
+        if found is not None and redeem is not None and not self.read_only:
+            found = self.redeem(found, type_=redeem, noted=True) or found
         if found is not None and found.state == "RUNNING" and not self._recovery.is_alive(found):
             self._recovery.settle(found)
             found = self._find_key(type_, key)
         return found if found is not None and found.state in DONE else None
+
+    def redeem(self, execution: Execution, *, type_: str, noted: bool = False) -> Execution | None:
+        """Complete an execution that was told to have failed, if everything it expected to make exists.
+
+        Its error came when its last write was done: the graph could not be written, the caller was interrupted.
+        What was told stays beside it.
+
+        Args:
+            execution: One that is FAILED or CANCELED; another is left as it is.
+            type_: What it may have expected: artifacts that, once there, can only be its own.
+            noted: Also when it had noted all of them before it failed, since it had nothing else to do.
+
+        Returns:
+            The execution, complete; None when it has failed indeed.
+        """
+        self.check_writable()
+        return self._recovery.redeem(execution, type_, noted=noted)
 
     @contextmanager
     def within(self, context: Context) -> Iterator[Context]:

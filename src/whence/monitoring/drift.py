@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from whence.monitoring.profile import Column, Layout, Profile
-from whence.stats import divergences, ks_bracket
+from whence.stats import divergences, js_of, ks_bracket, ks_low
 from whence.stats.base import Array
 
 MIN_ROWS: Final = 30
@@ -82,6 +83,28 @@ def judged(layout: Layout, distances: Distances) -> Array:
     """The one distance of each column that alerts look at; NaN with fewer than `MIN_ROWS` values."""
     by_order = np.array([judged_by(c) == "ks" for c in layout.columns], dtype=bool)
     return np.where(distances.n >= MIN_ROWS, np.where(by_order, distances.ks_low, distances.js), np.nan)
+
+
+def judged_apart(layout: Layout, total: Profile, windows: Sequence[Profile]) -> Array:
+    """How far each window lies from the rest of `total`, a row a window: `judged` of `compare`, and no more.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> rows = pa.table({"x": [float(i % 7) for i in range(90)]})
+        >>> layout = Layout.fit(rows, ["x"])
+        >>> total, window = layout.count(rows), layout.count(rows.slice(50))
+        >>> alone = judged(layout, compare(layout, total - window, window))
+        >>> (judged_apart(layout, total, [window])[0] == alone).tolist()
+        [True]
+    """
+    by_order = np.array([judged_by(c) == "ks" for c in layout.columns], dtype=bool)
+    found = np.empty((len(windows), len(layout.columns)))
+    for row, window in zip(found, windows, strict=True):
+        p, q = total.cells - window.cells, window.cells
+        js = js_of(np.add.reduceat(p, layout.coarse), np.add.reduceat(q, layout.coarse), layout.coarse_starts)
+        row[:] = np.where(by_order, ks_low(p, q, layout.starts), js)
+        row[np.add.reduceat(q, layout.starts) < MIN_ROWS] = np.nan
+    return found
 
 
 def logit(distance: Array | float) -> Array:

@@ -130,10 +130,15 @@ class DriftJudge(Bench):
         last = start + calendar.length(window) - 1
         metric = judged_by(self.layout.columns[i])
         if name == SCORE:
-            blame = blame_score("the score", self.moved(), rising, self.tz)
+            tables = {table for table, _, _ in self.monitor.origins.values()}
+            blame = blame_score(
+                "the score", self.moved(), tables=tables, watched=self.monitor.feeds, first=rising, tz=self.tz
+            )
         else:
-            origin = self.monitor.origins.get(name)
-            blame = blame_feature(name, origin, self.session.moves, first=rising, last=last, tz=self.tz)
+            blame = blame_feature(
+                name, self.monitor.origins.get(name), self.session.moves, watched=self.monitor.feeds,
+                first=rising, last=last, tz=self.tz,
+            )  # fmt: skip
         self.open_alert(
             _drift_stream(window, name), metric, name, self.monitor.table, window, start, value,
             max(threshold, EFFECT[metric]), blame,

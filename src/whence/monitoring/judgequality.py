@@ -77,5 +77,9 @@ class QualityJudge(Bench):
         recent = memory.recent[-max(day - rising + 1, 1) :]
         value = sign * (sum(recent) / len(recent) + small)
         what = {"calibration:low": "the rate above the score", "calibration:high": "the score above the rate"}
-        blame = blame_score(what.get(name, "the loss"), self.moved(), rising, self.tz)
+        labels = self.monitor.labels
+        blame = blame_score(
+            what.get(name, "the loss"), self.moved(), tables=() if labels is None else (labels.table,),
+            watched=self.monitor.feeds, first=rising, tz=self.tz,
+        )  # fmt: skip
         self.open_alert(stream, metric, None, self.monitor.table, "day", day, value, sign * small, blame)

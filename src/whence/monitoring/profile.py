@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from whence._base.digest import canonical_json
 from whence.errors import IntegrityError
-from whence.stats import count_cells
+from whence.stats import cells_of, count_cells
 from whence.stats.base import Array
 
 EDGES: Final = 256
@@ -154,6 +154,33 @@ class Layout:
             nulls[i] = rows.num_rows - counted.sum()
         return Profile(cells, nulls)
 
+    def count_each(self, rows: pa.Table, places: Array, n: int) -> list[Profile]:
+        """The profiles of n groups of rows; `places` says in which group each row is.
+
+        Example:
+            >>> rows = pa.table({"x": [1.0, 2.0, 2.0]})
+            >>> layout = Layout.fit(rows, ["x"])
+            >>> [p.cells.tolist() for p in layout.count_each(rows, np.array([0, 1, 0]), 2)]
+            [[0, 1, 0, 1, 0], [0, 0, 0, 1, 0]]
+        """
+        cells = np.empty((n, self.n_cells), dtype=np.int64)
+        nulls = np.empty((n, len(self.columns)), dtype=np.int64)
+        sizes = np.bincount(places, minlength=n)
+        for i, (start, column) in enumerate(zip(self.starts, self.columns, strict=True)):
+            if column.values is None:
+                values = as_floats(rows.column(column.name))
+                there = ~np.isnan(values)
+                found = cells_of(values[there], self._edges[i])
+            else:
+                texts = rows.column(column.name)
+                there = np.asarray(texts.is_valid())
+                found = _text_cells(texts, column.values)
+            width = column.n_cells
+            counted = np.bincount(places[there] * width + found, minlength=n * width).reshape(n, width)
+            cells[:, start : start + width] = counted
+            nulls[:, i] = sizes - counted.sum(axis=1)
+        return [Profile(*both) for both in zip(cells, nulls, strict=True)]
+
     def empty(self) -> Profile:
         """The profile of no rows."""
         return Profile(np.zeros(self.n_cells, np.int64), np.zeros(len(self.columns), np.int64))
@@ -252,10 +279,13 @@ def _tenths(cells: Array) -> list[int]:
 
 
 def _count_texts(column: pa.ChunkedArray, values: Sequence[str]) -> Array:
-    plain = column.drop_null()
-    places = pc.index_in(plain, value_set=pa.array(values, pa.string()))
-    places = pc.fill_null(places, len(values)).to_numpy()
-    return np.bincount(places, minlength=len(values) + 1).astype(np.int64)
+    return np.bincount(_text_cells(column, values), minlength=len(values) + 1).astype(np.int64)
+
+
+def _text_cells(column: pa.ChunkedArray, values: Sequence[str]) -> Array:
+    places = pc.index_in(column.drop_null(), value_set=pa.array(values, pa.string()))
+    cells: Array = pc.fill_null(places, len(values)).to_numpy()
+    return cells
 
 
 # --- bytes ----------------------------------------------------------------------------------------

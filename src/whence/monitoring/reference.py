@@ -14,7 +14,7 @@ from whence.errors import NotFoundError, UsageError
 from whence.lake import Lake, TableVersion
 from whence.metadata import Artifact, MetadataStore
 from whence.monitoring import calendar
-from whence.monitoring.drift import compare, judged
+from whence.monitoring.drift import judged_apart
 from whence.monitoring.profile import Layout, Profile, from_sparse, pack, to_sparse, unpack
 from whence.monitoring.types import SCORE, WINDOWS, Monitor
 from whence.registry import Models, ModelVersion
@@ -165,7 +165,14 @@ def _table_version(lake: Lake, node: Artifact) -> TableVersion | None:
 def measure(
     monitor: Monitor, layout: Layout, digest: str, model: str, source: TableVersion, rows: pa.Table
 ) -> Reference:
-    """Count the reference, and measure each of its own days and weeks against the rest of it."""
+    """Count the reference, and measure each of its own days and weeks against the rest of it.
+
+    What another version of the model takes and this one does not is null here, as it is in its predictions.
+    """
+    for column in layout.columns:
+        if column.name not in rows.column_names:
+            kind = pa.float64() if column.values is None else pa.string()
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, kind))
     days = calendar.local_days(rows.column(monitor.at), monitor.tz)
     by_day = dict(split(layout, rows, days))
     total = layout.empty()
@@ -201,14 +208,9 @@ def split(layout: Layout, rows: pa.Table, groups: Array) -> list[tuple[int, Prof
     first = int(groups[0])
     if (groups == first).all():
         return [(first, layout.count(rows))]
-    order = np.argsort(groups, kind="stable")
-    ordered = rows.select(list(layout.names)).take(pa.array(order))
-    values, begins = np.unique(groups[order], return_index=True)
-    ends = np.append(begins[1:], len(groups))
-    return [
-        (int(v), layout.count(ordered.slice(int(b), int(e - b))))
-        for v, b, e in zip(values, begins, ends, strict=True)
-    ]
+    values, places = np.unique(groups, return_inverse=True)
+    profiles = layout.count_each(rows, places, len(values))
+    return [(int(v), profile) for v, profile in zip(values, profiles, strict=True)]
 
 
 def _windows(by_day: dict[int, Profile], window: str) -> list[Profile]:
@@ -224,5 +226,4 @@ def _windows(by_day: dict[int, Profile], window: str) -> list[Profile]:
 
 def _own(layout: Layout, total: Profile, windows: list[Profile]) -> Array:
     """The judged distance of each window from the rest, a row a window, a column a column."""
-    found = [judged(layout, compare(layout, total - p, p)) for p in windows]
-    return np.array(found).reshape(len(windows), len(layout.columns))
+    return judged_apart(layout, total, windows)

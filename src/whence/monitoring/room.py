@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,9 +18,11 @@ from whence.blobs import BlobStore
 from whence.compute import Engine
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.features import AnyView
-from whence.lake import Commit, Lake, TableVersion
+from whence.lake import Commit, Lake, Table, TableVersion
 from whence.metadata import Artifact, Change, Event, Put, Recorder, declare_types
 from whence.monitoring import store
+from whence.monitoring.alertlog import AlertLog
+from whence.monitoring.declaring import check_monitor_name, check_settings, check_tables
 from whence.monitoring.judge import Judge
 from whence.monitoring.keeping import References, number_of
 from whence.monitoring.nodes import TYPES, alert_node, monitor_node, profile_node
@@ -131,6 +132,7 @@ class Monitoring:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._references = References(recorder, lake, models, blobs)
+        self._alertlog = AlertLog()
         declare_types(recorder.store, TYPES)
 
     # --- declaring
@@ -154,8 +156,9 @@ class Monitoring:
         Args:
             name: What it is called; its measures are in the table ``monitor.<name>``.
             deployment: Whose predictions are watched.
-            labels: Where the truth comes from.
+            labels: Where the truth comes from; the table exists, if only empty (`Lake.create`).
             feeds: Source tables whose commits are watched: rows, keys, lateness, missing values, level and spread.
+                They exist, if only empty. Of a source that is not among them no change is ever blamed.
             tz: The clock by which days and weeks are cut.
             budget_per_year: How many false alarms a year are accepted, all streams together.
             windows: ``day``, ``week`` or both.
@@ -164,12 +167,18 @@ class Monitoring:
             reference: The table version to compare with, where the graph does not tell what a model was trained on.
 
         Raises:
-            UsageError: A zone, window or number makes no sense (``bad-monitor``).
+            UsageError: A zone, window, number or key makes no sense (``bad-monitor``); the name cannot name a
+                table (``bad-name``, ``nested-name``); the truth is no condition over the labels (``bad-sql``,
+                ``condition-reads``).
+            NotFoundError: There is no such deployment, table, or column of the labels; near names are given.
 
         Records:
             One execution ``watch`` with a `Monitor` as its output, unless the same is in force.
         """
-        _check(tz, budget_per_year, windows, maturity_days)
+        check_monitor_name(name, self._names() - {name})
+        check_settings(tz, budget_per_year, windows, maturity_days)
+        if isinstance(feeds, str):
+            raise UsageError(f"feeds is {feeds!r}, want a list of tables", code="bad-monitor")
         found = self._deployment(deployment)
         monitor = Monitor(
             name=name,
@@ -189,6 +198,7 @@ class Monitoring:
             origins=MappingProxyType(origins_of(found.views, found.table)),
             trust=tuple(found.trust),
         )
+        check_tables(self._lake, self._engine, monitor)
         for _ in range(_TRIES):
             held = self._held(name)
             if held is not None and Monitor.from_dict(_struct(held, "spec")) == monitor:
@@ -221,9 +231,11 @@ class Monitoring:
 
     def monitors(self) -> MonitorList:
         """The monitors in force, by name."""
+        return [self.get(name) for name in sorted(self._names())]
+
+    def _names(self) -> set[str]:
         nodes = self._graph.find_nodes("artifact", type_="Monitor", state="LIVE").nodes
-        names = sorted({str(n.get("monitor")) for n in nodes})
-        return [self.get(name) for name in names]
+        return {str(n.get("monitor")) for n in nodes}
 
     def get(self, name: str) -> Monitor:
         """The monitor of a name.
@@ -233,13 +245,7 @@ class Monitoring:
         """
         held = self._held(name)
         if held is None:
-            nodes = self._graph.find_nodes("artifact", type_="Monitor", state="LIVE").nodes
-            raise NotFoundError(
-                "monitor",
-                name,
-                near={str(n.get("monitor")) for n in nodes},
-                hint="whence monitor list shows all",
-            )
+            raise NotFoundError("monitor", name, near=self._names(), hint="whence monitor list shows all")
         return Monitor.from_dict(_struct(held, "spec"))
 
     def _held(self, name: str) -> Artifact | None:
@@ -450,6 +456,18 @@ class Monitoring:
 
     # --- asking
 
+    def _find_table(self, monitor: Monitor) -> Table | None:
+        """The table of a monitor; None before its first run."""
+        table = self._lake.table(monitor.into)
+        try:
+            there = table.exists
+        except UsageError as error:
+            if error.code != "bad-name":
+                raise
+            # names were not looked at once; who bears such a one can never have run, and hides no other
+            there = False
+        return table if there else None
+
     def alerts(self, name: str, *, since: datetime | None = None, open_only: bool = False) -> AlertList:
         """The alerts of a monitor, as they are known now, in the order they became known.
 
@@ -458,11 +476,10 @@ class Monitoring:
             since: Only those that became known at this moment or later.
             open_only: Only those that have not fallen back.
         """
-        monitor = self.get(name)
-        table = self._lake.table(monitor.into)
-        if not table.exists:
+        table = self._find_table(self.get(name))
+        if table is None:
             return []
-        found = store.read_alerts(table.arrow(["known_at", "detail"], where="kind = 'alert'"))
+        found = self._alertlog.alerts(table)
         if since is not None:
             found = [a for a in found if a.known_at >= utc(since)]
         return [a for a in found if a.open] if open_only else found
@@ -487,13 +504,14 @@ class Monitoring:
             alert: An alert, or its uid.
 
         Returns:
-            As it was found when the alert opened. `gradual` names no execution.
+            As it was found when the alert opened. `gradual` names no execution; neither does a blame whose
+            sources are not all watched, which says so.
         """
         found = self.alert(alert) if isinstance(alert, str) else alert
         if found.blame is not None:
             return found.blame
         text = f"{found.metric}: nothing is known of its cause"
-        return Blame(None, None, None, gradual=True, since=found.start, text=text)
+        return Blame(None, None, None, gradual=False, since=found.start, text=text)
 
     def measures(
         self,
@@ -512,9 +530,8 @@ class Monitoring:
             window: Only ``day`` or ``week``.
             known_at: As it was known at this moment; what was stated anew since does not count.
         """
-        monitor = self.get(name)
-        table = self._lake.table(monitor.into)
-        if not table.exists:
+        table = self._find_table(self.get(name))
+        if table is None:
             return store.SCHEMA.empty_table().select(list(store.MEASURE_COLUMNS))
         rows = table.arrow(where="kind = 'measure'")
         for column, wanted in (("metric", metric), ("feature", feature), ("window", window)):
@@ -538,23 +555,3 @@ def _application(name: str) -> str:
 def _struct(node: Artifact, name: str) -> dict[str, Any]:
     value = node.get(name)
     return dict(cast("dict[str, Any]", value))
-
-
-def _check(tz: str, budget: float, windows: Sequence[str], maturity: int) -> None:
-    try:
-        ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(
-            f"time zone {tz!r} is unknown", code="bad-monitor", hint="Area/City or UTC"
-        ) from error
-    if not budget > 0:
-        raise UsageError(
-            f"a budget is a number of false alarms a year above 0, got {budget}", code="bad-monitor"
-        )
-    wrong = [w for w in windows if w not in WINDOWS]
-    if wrong or not windows or len(set(windows)) != len(windows):
-        raise UsageError(
-            f"windows are day, week or both, got {', '.join(windows) or 'none'}", code="bad-monitor"
-        )
-    if maturity < 0:
-        raise UsageError(f"labels cannot be mature {-maturity} days before the end", code="bad-monitor")

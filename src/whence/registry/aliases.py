@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from whence.errors import ConflictError, NotFoundError, UsageError
@@ -180,6 +181,7 @@ def alias_artifact(move: AliasMove) -> Artifact:
         "previous": move.previous,
         "reason": move.reason,
         "undoes": move.undoes,
+        "moment": None if move.moment is None else move.moment.isoformat(),
     }
     if move.number:
         properties["number"] = move.number
@@ -193,6 +195,7 @@ def alias_artifact(move: AliasMove) -> Artifact:
 def move_of(node: Artifact) -> AliasMove:
     """The move that an artifact says."""
     version, previous, undoes = (node.get(name) for name in ("version", "previous", "undoes"))
+    moment = node.get("moment")
     return AliasMove(
         model=str(node.get("model")),
         alias=str(node.get("alias")),
@@ -203,6 +206,7 @@ def move_of(node: Artifact) -> AliasMove:
         reason=str(node.get("reason") or ""),
         at=node.updated_at,
         undoes=undoes if isinstance(undoes, int) else None,
+        moment=datetime.fromisoformat(moment) if isinstance(moment, str) else None,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from whence._base.clock import Clock, WallClock
 from whence._base.crash import crash_point, register
 from whence._base.digest import is_digest, sha256_bytes
 from whence._base.refs import Ref
@@ -89,6 +90,7 @@ TYPES: Final = (
             "number": "INT",
             "reason": "STRING",
             "undoes": "INT",
+            "moment": "STRING",
         },
         description="the move of an alias",
     ),
@@ -113,6 +115,7 @@ class Models:
         recorder: Records registrations and moves of aliases.
         blobs: Where the bytes of models are.
         trust: Types to trust in every model, by full name or as the type itself.
+        clock: In a replay its clock: a move of an alias says the moment it shows.
 
     Example:
         >>> from sklearn.linear_model import LogisticRegression
@@ -126,8 +129,11 @@ class Models:
         [1]
     """
 
-    def __init__(self, recorder: Recorder, blobs: BlobStore, *, trust: Trust = ()) -> None:
+    def __init__(
+        self, recorder: Recorder, blobs: BlobStore, *, trust: Trust = (), clock: Clock | None = None
+    ) -> None:
         self.recorder = recorder
+        self._replay = None if clock is None or isinstance(clock, WallClock) else clock
         self._graph = recorder.store
         self._blobs = blobs
         self._trust = type_names(trust)
@@ -455,6 +461,7 @@ class Models:
                 recording.uid,
                 reason,
                 undoes=undoes,
+                moment=None if self._replay is None else self._replay.now(),
             )
             pending = recording.expect(alias_artifact(move))
             crash_point(ALIAS_INTENT)

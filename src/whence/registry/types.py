@@ -96,7 +96,9 @@ class AliasMove:
         version: Where it points since; None when it was removed.
         previous: Where it pointed before; None when it was new.
         number: The how-manieth change of the registered model this was.
+        at: When it was done, by the wall.
         undoes: The number of the move this one took back; None for any other move.
+        moment: When it was by the clock of a replay; None outside of one.
     """
 
     model: str
@@ -108,6 +110,7 @@ class AliasMove:
     reason: str = ""
     at: datetime | None = None
     undoes: int | None = None
+    moment: datetime | None = None
 
 
 def _spell(column: Column) -> dict[str, str | bool]:

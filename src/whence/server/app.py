@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -21,10 +22,11 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from whence._version import __version__
-from whence.errors import NotFoundError, WhenceError
+from whence.errors import IntegrityError, NotFoundError, WhenceError
 from whence.server import ui
 from whence.server.guards import (
     BODY_TIMEOUT_S,
+    LARGE_BYTES,
     MAX_BODY_BYTES,
     App,
     Guards,
@@ -38,7 +40,7 @@ from whence.server.guards import (
     refuse,
     respond,
 )
-from whence.server.infer import ask_of, metadata, refusal_of, write_answer
+from whence.server.infer import MAX_ROWS, ask_of, metadata, refusal_of, write_answer
 from whence.server.served import Served
 from whence.serving import Answer, Answerer, Line
 from whence.workspace import Workspace
@@ -47,8 +49,6 @@ log = logging.getLogger(__name__)
 
 PREFIX: Final = "/v2/models/"
 INFER: Final = "/infer"
-LARGE_BYTES: Final = 1 << 18
-"""A larger body is decoded beside the event loop, so that others are not kept waiting."""
 
 
 def make_app(
@@ -60,6 +60,7 @@ def make_app(
     served: Served | None = None,
     allowed_hosts: Iterable[str] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
+    max_rows: int = MAX_ROWS,
     body_timeout_s: float = BODY_TIMEOUT_S,
     pages: bool = True,
     on_ready: Callable[[], None] | None = None,
@@ -74,6 +75,7 @@ def make_app(
         served: What answers, when it has been put together already; it is closed with the app.
         allowed_hosts: Further names by which clients may call it, ``name`` or ``name:port``.
         max_body_bytes: A larger body is refused.
+        max_rows: A request of more rows is refused.
         body_timeout_s: A body that takes longer is given up.
         pages: Whether it also shows the workspace in a browser.
         on_ready: Called when everything is open.
@@ -88,7 +90,7 @@ def make_app(
     check_loopback(host)
     served = served or Served(ws, deployments)
     return Guards(
-        Door(Inference(served), _make_fastapi(ws, served, on_ready, pages=pages)),
+        Door(Inference(served, max_rows), _make_fastapi(ws, served, on_ready, pages=pages)),
         hosts=own_hosts(host, port, allowed_hosts),
         max_body_bytes=max_body_bytes,
         body_timeout_s=body_timeout_s,
@@ -154,8 +156,10 @@ class Mailbox:
 class Inference:
     """``POST /v2/models/{model}[/versions/{version}]/infer``."""
 
-    def __init__(self, served: Served) -> None:
-        self._served = served
+    def __init__(self, served: Served, max_rows: int = MAX_ROWS) -> None:
+        self._served, self._max_rows = served, max_rows
+        self._decoding = asyncio.Semaphore(1)
+        """Large bodies are decoded one after the other: each takes many times its size meanwhile."""
         self._mailbox: Mailbox | None = None
 
     async def __call__(
@@ -173,7 +177,7 @@ class Inference:
             answer = await self._answer(model, version, body)
         except Exception as error:  # whatever it is, the client is told in the protocol's shape
             refused = refusal_of(error)
-            if refused.status >= 500 and refused.status != 503:
+            if isinstance(error, IntegrityError) or (refused.status >= 500 and refused.status != 503):
                 log.exception("inference failed", extra={"model": model})
             await refuse(send, refused)
             return
@@ -184,7 +188,13 @@ class Inference:
         if answerer is None:
             answerer = await run_in_threadpool(self._served.find, model)
         line = answerer.line if version is None else await run_in_threadpool(pinned, answerer, version)
-        ask = await run_in_threadpool(ask_of, line, body) if len(body) > LARGE_BYTES else ask_of(line, body)
+        if len(body) <= LARGE_BYTES:
+            ask = ask_of(line, body, max_rows=self._max_rows)
+        else:  # beside the event loop, so that others are not kept waiting
+            async with self._decoding:
+                ask = await run_in_threadpool(ask_of, line, body, max_rows=self._max_rows)
+        if version is not None:
+            ask = replace(ask, is_pinned=True)
         loop = asyncio.get_running_loop()
         if self._mailbox is None:
             self._mailbox = Mailbox(loop)
@@ -295,8 +305,16 @@ def _page_error(request: Request, error: Exception) -> Response:
 
 def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "page-not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
-    return JSONResponse({"error": str(error.detail), "code": code}, error.status_code, headers=error.headers)
+    said = str(error.detail)
+    if error.status_code == 404:
+        refused = Refused(404, "page-not-found", said)
+    elif error.status_code == 405:
+        refused = Refused(405, "method-not-allowed", said)
+    else:
+        refused = Refused(error.status_code, "bad-request", said)
+    return JSONResponse(
+        {"error": refused.message, "code": refused.code}, refused.status, headers=error.headers
+    )
 
 
 def _whence_error(_: Request, error: Exception) -> Response:

@@ -25,6 +25,10 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES: Final = 16 << 20
 BODY_TIMEOUT_S: Final = 30.0
+LARGE_BYTES: Final = 1 << 16
+"""A body up to here is small: taken as long as there are connections, and decoded where it comes."""
+HELD_FACTOR: Final = 5
+"""What a byte of a body becomes until it is answered: itself, and of ``1,`` eight bytes of a matrix."""
 
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 
@@ -89,7 +93,8 @@ class Guards:
         hosts: What ``Host`` may say; see `own_hosts`.
         max_body_bytes: A larger body is refused, before it is read where its length is said.
         body_timeout_s: A body that has not come by then is given up.
-        max_buffered_bytes: Bodies that are held in memory together; beyond, requests are to come later.
+        max_held_bytes: Memory that large bodies may take together, with what they become until they are
+            answered; beyond, large requests are to come later. By default, that of three of the largest.
     """
 
     def __init__(
@@ -99,13 +104,13 @@ class Guards:
         hosts: frozenset[bytes],
         max_body_bytes: int = MAX_BODY_BYTES,
         body_timeout_s: float = BODY_TIMEOUT_S,
-        max_buffered_bytes: int = 16 * MAX_BODY_BYTES,
+        max_held_bytes: int | None = None,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._origins = frozenset(b"http://" + h for h in hosts) | frozenset(b"https://" + h for h in hosts)
         self._max_body_bytes, self._body_timeout_s = max_body_bytes, body_timeout_s
-        self._room = Room(max_buffered_bytes)
+        self._room = Room(3 * HELD_FACTOR * max_body_bytes if max_held_bytes is None else max_held_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -165,7 +170,7 @@ class Vanished(Exception):  # noqa: N818  # it is what happened, not a fault
 
 
 class Room:
-    """Memory that bodies may take together."""
+    """Memory that large bodies may take together."""
 
     def __init__(self, size_bytes: int) -> None:
         self._left = size_bytes
@@ -196,6 +201,7 @@ class Body:
     def __init__(self, receive: Receive, max_bytes: int, timeout_s: float, room: Room) -> None:
         self._receive, self._max_bytes, self._timeout_s, self._room = receive, max_bytes, timeout_s, room
         self._n_bytes = 0
+        self._n_taken = 0
         self._deadline: float | None = None
         self.ended = False
 
@@ -229,15 +235,18 @@ class Body:
         piece = len(message.get("body", b""))
         if self._n_bytes + piece > self._max_bytes:
             raise self._too_large()
-        self._room.take(piece)
         self._n_bytes += piece
+        if self._n_bytes > LARGE_BYTES:  # what is small needs no room, so that large ones leave it its place
+            wanted = HELD_FACTOR * self._n_bytes - self._n_taken
+            self._room.take(wanted)
+            self._n_taken += wanted
         self.ended = not message.get("more_body", False)
         return message
 
     def release(self) -> None:
         """The request is over: its memory is free."""
-        self._room.give(self._n_bytes)
-        self._n_bytes = 0
+        self._room.give(self._n_taken)
+        self._n_taken = 0
 
 
 async def read_body(receive: Receive) -> bytes:

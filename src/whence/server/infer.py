@@ -7,8 +7,9 @@ column up to 2^53, a float never fits an integer column, but in the one tensor o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from math import prod
 from typing import Any, Final
 
@@ -26,10 +27,11 @@ from whence.errors import (
     UsageError,
     WhenceError,
 )
-from whence.server.guards import Refused
+from whence.server.guards import LARGE_BYTES, Refused
 from whence.serving import Answer, Ask, Line
 from whence.serving.answers import EXACT, arrow_type, signature_schema
 
+MAX_ROWS: Final = 16_384
 KEYS_ONLY: Final = "keys_only"
 SCORE: Final = "score"
 
@@ -47,6 +49,20 @@ _FITS: Final = {
 }
 """Which datatypes a column takes; a column of integers takes all of those."""
 _WIDTHS: Final = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
+_FP32_MOST: Final = float(np.nextafter(2.0**128 - 2.0**103, 0.0))
+"""The greatest number whose nearest float32 is finite; 3.4028235e38, as most write the greatest, is below it."""
+_LIMITS: Final = {
+    **{f"INT{n}": (-(1 << (n - 1)), (1 << (n - 1)) - 1) for n in (8, 16, 32, 64)},
+    **{f"UINT{n}": (0, (1 << n) - 1) for n in (8, 16, 32)},
+    "FP32": (-_FP32_MOST, _FP32_MOST),
+}
+"""The least and the greatest value of a datatype."""
+_MOST: Final = 1 << 32
+"""More values than any body has."""
+_SAID: Final = 20
+"""How many columns a message names."""
+_STATUSES: Final = {"too-many-rows": 413, "score-not-finite": 422}
+"""By code, where the kind of an error says another status than what the caller can do."""
 
 
 class Tensor(msgspec.Struct):
@@ -64,12 +80,18 @@ class Wanted(msgspec.Struct):
     name: str
 
 
+class Parameters(msgspec.Struct):
+    """What whence knows of a request's parameters; others are not even decoded."""
+
+    keys_only: bool = False
+
+
 class Request(msgspec.Struct):
     """The body of an inference request; what whence does not know of it is passed over."""
 
     inputs: list[Tensor]
     id: str | None = None
-    parameters: dict[str, Any] | None = None  # Any: the protocol leaves them to the server
+    parameters: Parameters | None = None
     outputs: list[Wanted] | None = None
 
 
@@ -87,7 +109,7 @@ class QuickRequest(msgspec.Struct):
 
     inputs: list[Floats]
     id: str | None = None
-    parameters: dict[str, Any] | None = None  # Any: as above
+    parameters: Parameters | None = None
     outputs: list[Wanted] | None = None
 
 
@@ -109,6 +131,9 @@ class Response(msgspec.Struct):
     parameters: dict[str, object]
     outputs: tuple[Output, ...]
 
+
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises on bytes that are no JSON, not UTF-8, or nested too deeply."""
 
 _request: Final = msgspec.json.Decoder(Request)
 _quick: Final = msgspec.json.Decoder(QuickRequest)
@@ -138,18 +163,22 @@ def read_request(body: bytes) -> Request:
         return _request.decode(body)
     except msgspec.ValidationError as error:
         raise Refused(400, "bad-inference-request", f"no inference request: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Refused(400, "malformed-body", f"the body is no JSON: {error}") from None
 
 
-def ask_of(line: Line, body: bytes) -> Ask:
+def ask_of(line: Line, body: bytes, *, max_rows: int = MAX_ROWS) -> Ask:
     """What a body asks a model version.
 
     Raises:
         Refused: As `read_request` and `make_ask`.
         UsageError: As `make_ask`.
     """
-    return quick_ask(line, body) or make_ask(line, read_request(body))
+    # the quick way decodes before it looks at shapes
+    ask = quick_ask(line, body) if len(body) <= LARGE_BYTES else None
+    if ask is None or ask.n_rows > max_rows:
+        ask = make_ask(line, read_request(body), max_rows=max_rows)
+    return ask
 
 
 def quick_ask(line: Line, body: bytes) -> Ask | None:
@@ -161,10 +190,11 @@ def quick_ask(line: Line, body: bytes) -> Ask | None:
         return None
     try:
         request = _quick.decode(body)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return None
     inputs = request.inputs
-    if len(inputs) != len(line.quick) or request.parameters or request.outputs:
+    by_keys = request.parameters is not None and request.parameters.keys_only
+    if len(inputs) != len(line.quick) or by_keys or request.outputs:
         return None
     shape = inputs[0].shape
     if len(shape) != 1:
@@ -193,20 +223,27 @@ def _are_whole(values: npt.NDArray[np.float64]) -> bool:
     return bool((whole | np.isnan(values)).all())
 
 
-def make_ask(line: Line, request: Request) -> Ask:
+def make_ask(line: Line, request: Request, *, max_rows: int = MAX_ROWS) -> Ask:
     """The rows a request asks about, for a model version.
 
     Raises:
         Refused: Tensors are not what they say, or are not the model's (400).
-        UsageError: ``bad-request-id``, ``no-lookup``, ``signature-mismatch``.
+        UsageError: It has more than `max_rows` rows (``too-many-rows``), which is seen before any is decoded;
+            ``bad-request-id``, ``no-lookup``, ``signature-mismatch``.
     """
     for wanted in request.outputs or ():
         if wanted.name != SCORE:
-            raise Refused(400, "unknown-output", f"there is no output {wanted.name!r}, only {SCORE!r}")
+            raise Refused(400, "unknown-output", f"there is no output {wanted.name[:80]!r}, only {SCORE!r}")
     if not request.inputs:
         raise Refused(400, "bad-inference-request", "a request has inputs")
     n_rows = _check_shapes(request.inputs)
-    if (request.parameters or {}).get(KEYS_ONLY) is True:
+    if n_rows > max_rows:
+        raise UsageError(
+            f"a request has at most {max_rows:,} rows",
+            code="too-many-rows",
+            hint="ask in several requests, or score a table of the workspace",
+        )
+    if request.parameters is not None and request.parameters.keys_only:
         return line.ask_keys(_table(request.inputs, line.keys, n_rows), id=request.id)
     names = [tensor.name for tensor in request.inputs]
     if len(names) == 1 and names[0] not in dict(line.columns) and len(request.inputs[0].shape) == 2:
@@ -222,15 +259,17 @@ def make_ask(line: Line, request: Request) -> Ask:
 
 
 def _check_names(line: Line, names: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
-    wanted = [name for name, _ in line.columns]
+    wanted = dict(line.columns)
     missing = [name for name in wanted if name not in tensors]
-    extra = [name for name in tensors if name not in dict(line.columns)]
+    extra = [name for name in tensors if name not in wanted]
     if missing or extra or len(names) != len(tensors):
-        said = [f"{name}: missing" for name in missing] + [f"{name}: extra" for name in extra]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        said += [f"{name}: given twice" for name in twice]
+        said = [f"{name}: missing" for name in missing] + [f"{name[:80]}: extra" for name in extra]
+        twice = sorted(name for name, n in Counter(names).items() if n > 1)
+        said += [f"{name[:80]}: given twice" for name in twice]
+        more = [f"and {len(said) - _SAID} more"] if len(said) > _SAID else []
         raise UsageError(
-            f"the inputs do not fit {line.version.ref}: " + "; ".join(said), code="signature-mismatch"
+            f"the inputs do not fit {line.version.ref}: " + "; ".join([*said[:_SAID], *more]),
+            code="signature-mismatch",
         )
 
 
@@ -240,11 +279,19 @@ def _check_shapes(tensors: Sequence[Tensor]) -> int:
     for tensor in tensors:
         shape = tensor.shape
         if not 1 <= len(shape) <= 2 or min(shape) < 0:
-            raise _bad(tensor, f"has shape {shape}, want [n] or [n, k]")
+            raise _bad(tensor, f"has shape {_shown(shape)}, want [n] or [n, k]")
+        if max(shape) > _MOST:
+            raise _bad(tensor, "has a shape that no body can hold")
         if found is not None and shape[0] != found:
             raise _bad(tensor, f"has {shape[0]} rows, others have {found}")
         found = shape[0]
     return found or 0
+
+
+def _shown(shape: Sequence[int]) -> str:
+    """A shape as it is told; what a client makes long is cut."""
+    told = [str(n) if abs(n) <= _MOST else "?" for n in shape[:4]]
+    return "[" + ", ".join([*told, "…"] if len(shape) > 4 else told) + "]"
 
 
 def _bad(tensor: Tensor, why: str) -> Refused:
@@ -256,7 +303,8 @@ def _values(tensor: Tensor) -> list[Any]:  # Any: the values are of the tensor's
     flat = _FLAT.get(tensor.datatype)
     if flat is None:
         raise _bad(tensor, f"has datatype {tensor.datatype[:40]!r}; known are {', '.join(sorted(_FLAT))}")
-    data = memoryview(tensor.data)
+    data, n_values = memoryview(tensor.data), prod(tensor.shape)
+    _check_length(tensor, data, n_values)
     try:
         if len(tensor.shape) == 2 and _is_nested(data):
             rows = _NESTED[tensor.datatype].decode(data)
@@ -265,47 +313,71 @@ def _values(tensor: Tensor) -> list[Any]:  # Any: the values are of the tensor's
             values = [value for row in rows for value in row]
         else:
             values = flat.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise _bad(tensor, f"is not {tensor.datatype}: {error}") from None
-    if len(values) != prod(tensor.shape):
-        raise _bad(tensor, f"has {len(values)} values, its shape {tensor.shape} says {prod(tensor.shape)}")
+    if len(values) != n_values:
+        raise _bad(tensor, f"has {len(values)} values, its shape {tensor.shape} says {n_values}")
+    least, greatest = _ends(values) if tensor.datatype in _LIMITS else (0, 0)
+    low, high = _LIMITS.get(tensor.datatype, (0, 0))
+    if least < low or greatest > high:
+        raise _bad(tensor, f"has a value that no {tensor.datatype} holds")
     return values
+
+
+def _check_length(tensor: Tensor, data: memoryview, n_values: int) -> None:
+    """Refuse more values than the shape says before they are decoded: each takes many times its bytes.
+
+    A comma stands between each two, also those of two rows; text may hold more of them.
+    """
+    if len(data) > LARGE_BYTES and tensor.datatype != "BYTES":
+        n_commas = int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord(",")))
+        if n_commas >= max(n_values, 1):
+            raise _bad(tensor, f"has more values than its shape {tensor.shape} says")
+
+
+def _ends(values: Sequence[Any]) -> tuple[float, float]:  # Any: numbers and None
+    """The least and the greatest; zeros when there are none."""
+    there = [v for v in values if v is not None] if None in values else values
+    return (min(there), max(there)) if there else (0, 0)
 
 
 def _is_nested(data: memoryview) -> bool:
     return bytes(data[1:64]).lstrip()[:1] == b"["
 
 
-def _column(tensor: Tensor, kind: str) -> list[Any]:  # Any: as `_values`
-    """The values of a tensor for one column, whose type can hold each of them as it is."""
+def _check_column(tensor: Tensor) -> None:
     if len(tensor.shape) == 2 and tensor.shape[1] != 1:
         raise _bad(tensor, f"has shape {tensor.shape}, want [{tensor.shape[0]}]")
+
+
+def _column(tensor: Tensor, kind: str) -> list[Any]:  # Any: as `_values`
+    """The values of a tensor for one column, whose type can hold each of them as it is."""
+    _check_column(tensor)
     given = tensor.datatype
     if given not in _FITS.get(kind, _INTS) and given in _FLAT:
         raise _bad(tensor, f"is {given}, the column is {_DATATYPES.get(kind, kind)}")
     values = _values(tensor)
-    if kind in _WIDTHS:
-        top = 1 << (_WIDTHS[kind] - 1)
-        if any(v is not None and not -top <= v < top for v in values):
-            raise _bad(tensor, f"has a value that no {_DATATYPES[kind]} holds")
-    elif kind == "double" and given in _INTS and any(v is not None and abs(v) > EXACT for v in values):
-        raise _bad(tensor, "has an integer that no FP64 holds")
+    if given in _INTS:
+        low, high = _LIMITS[_DATATYPES[kind]] if kind in _WIDTHS else (-EXACT, EXACT)
+        least, greatest = _ends(values)
+        if least < low or greatest > high:
+            held = _DATATYPES[kind] if kind in _WIDTHS else "FP64"
+            raise _bad(tensor, f"has an integer that no {held} holds")
     return values
 
 
 def _matrix(line: Line, tensors: Mapping[str, Tensor], n_rows: int) -> npt.NDArray[np.float64] | None:
     """The columns as one matrix; None when a float64 cannot hold an integer of them."""
-    columns = []
-    for name, kind in line.columns:
+    matrix = np.empty((n_rows, len(line.columns)))
+    for index, (name, kind) in enumerate(line.columns):
         values = _column(tensors[name], kind)
-        if kind == "int64" and any(v is not None and abs(v) > EXACT for v in values):
-            return None
-        columns.append(values)
-    matrix = np.array(columns, dtype=np.float64).T if n_rows else np.empty((0, len(columns)))
+        if kind == "int64":
+            least, greatest = _ends(values)
+            if least < -EXACT or greatest > EXACT:
+                return None
+        matrix[:, index] = np.array(values, dtype=np.float64)
     _round(line, tensors, matrix)
-    if np.isinf(matrix).any():
-        raise Refused(400, "bad-tensor", "an input is not finite")
-    return np.ascontiguousarray(matrix)
+    return matrix
 
 
 def _round(line: Line, tensors: Mapping[str, Tensor], matrix: npt.NDArray[np.float64]) -> None:
@@ -325,8 +397,8 @@ def _ask_matrix(line: Line, tensor: Tensor, n_rows: int, id_: str | None) -> Ask
     matrix = np.array(_values(tensor), dtype=np.float64).reshape(n_rows, len(line.columns))
     if tensor.datatype == "FP32":
         matrix = matrix.astype(np.float32).astype(np.float64)
-    if np.isinf(matrix).any() or (tensor.datatype in _INTS and (np.abs(matrix) >= EXACT).any()):
-        raise _bad(tensor, "has a value that is not finite, or an integer that no FP64 holds")
+    if tensor.datatype in _INTS and (np.abs(matrix) >= EXACT).any():
+        raise _bad(tensor, "has an integer that no FP64 holds")
     for index, (name, kind) in enumerate(line.columns):
         if kind in _WIDTHS or kind == "bool":
             _check_whole(tensor, matrix[:, index], name, kind)
@@ -356,6 +428,7 @@ def _table(tensors: Sequence[Tensor], schema: pa.Schema, n_rows: int) -> pa.Tabl
 
 def _array(tensor: Tensor, kind: pa.DataType | None) -> pa.Array:
     if kind is None:
+        _check_column(tensor)
         return pa.array(_values(tensor))
     if pa.types.is_timestamp(kind):
         return pa.array([_moment(tensor, text) for text in _column(tensor, "string")], kind)
@@ -380,7 +453,10 @@ def _moment(tensor: Tensor, text: str | None) -> datetime | None:
         raise _bad(tensor, f"has {text[:40]!r}, want a moment in ISO 8601") from None
     if found.tzinfo is None:
         raise _bad(tensor, f"has {text[:40]!r}, which names no zone")
-    return found
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise _bad(tensor, f"has {text[:40]!r}, which is no moment in UTC") from None
 
 
 def write_answer(name: str, answer: Answer) -> bytes:
@@ -434,6 +510,7 @@ def refusal_of(error: BaseException) -> Refused:
             (DataRejectedError, 422),
         )
         status = next((found for kind, found in kinds if isinstance(error, kind)), 500)
+        status = _STATUSES.get(error.code, status)
     message = error.message if not error.hint else f"{error.message}; {error.hint}"
     if error.near:
         message += "; near: " + ", ".join(error.near)

@@ -14,6 +14,7 @@ import uvicorn
 from whence.errors import BackendError
 from whence.server.app import make_app
 from whence.server.guards import BODY_TIMEOUT_S, MAX_BODY_BYTES, App, check_loopback
+from whence.server.infer import MAX_ROWS
 from whence.server.served import Served
 from whence.workspace import Workspace
 
@@ -33,6 +34,7 @@ def serve(
     deployments: Sequence[str] | None = None,
     allowed_hosts: Iterable[str] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
+    max_rows: int = MAX_ROWS,
     body_timeout_s: float = BODY_TIMEOUT_S,
     pages: bool = True,
     on_ready: Callable[[str], None] | None = None,
@@ -46,6 +48,7 @@ def serve(
         deployments: As for `make_app`.
         allowed_hosts: As for `make_app`.
         max_body_bytes: As for `make_app`.
+        max_rows: As for `make_app`.
         body_timeout_s: As for `make_app`.
         pages: As for `make_app`.
         on_ready: Called with the server's address when it answers.
@@ -68,6 +71,7 @@ def serve(
             served=served,
             allowed_hosts=allowed_hosts,
             max_body_bytes=max_body_bytes,
+            max_rows=max_rows,
             body_timeout_s=body_timeout_s,
             pages=pages,
             on_ready=None if on_ready is None else lambda: on_ready(f"http://{shown}:{bound}"),

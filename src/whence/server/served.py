@@ -16,13 +16,12 @@ log = logging.getLogger(__name__)
 REQUESTS: Final = "requests"
 """The folder of the workspace where request logs are."""
 
-_PREFERRED: Final = "champion"
-
 
 class Served:
     """The answerers of a workspace, by the name requests call them.
 
-    A name is that of a deployment, else of a registered model: its champion, or its newest version.
+    A name is that of a deployment, else of a registered model: its champion, or its newest version while it has
+    none. Both are followed.
 
     Args:
         ws: The workspace.
@@ -94,15 +93,8 @@ class Served:
         models = self._ws.models.list() if self._only is None else []
         if name not in models:
             raise NotFoundError("model", name, near=[*known, *models], hint="GET /v2 names those that answer")
-        return self._of_model(name)
-
-    def _of_model(self, name: str) -> Deployment:
-        """A registered model as if it were deployed."""
-        aliases = self._ws.models.aliases(name)
-        version = _PREFERRED if _PREFERRED in aliases else self._ws.models.versions(name)[-1].version
-        return Deployment(
-            name=name, model=f"{name}@{version}", table="", views=(), at="features_at", key=(), into=name
-        )
+        # as if it were deployed
+        return Deployment(name=name, model=name, table="", views=(), at="features_at", key=(), into=name)
 
     def names(self) -> list[str]:
         """What requests may call."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -48,7 +48,8 @@ class Facts(msgspec.Struct, frozen=True):
         model_digest: Of the model's bytes.
         model_uid: Its artifact in the graph.
         definitions: View → definition digest.
-        sources: Table → version; empty when the features came with the request.
+        sources: Table → version, and ``table#view`` → that of a view read at a later one; empty when the
+            features came with the request.
         columns: The model's inputs: name and type.
     """
 
@@ -242,18 +243,6 @@ def request_schema(columns: Sequence[tuple[str, str]], keys: pa.Schema) -> pa.Sc
     spine = pa.schema([(REQUEST_KEY[0], pa.string()), (REQUEST_KEY[1], pa.int64()), *keys])
     extra = [name for name in keys.names if name not in inputs.names and name != FEATURES_AT]
     return prediction_schema(spine, [*REQUEST_KEY, *extra], inputs)
-
-
-def filled(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows with the columns of a table, null where they have none, then the columns it has not yet."""
-    columns: dict[str, Any] = {}
-    for field in schema:
-        if field.name in rows.column_names:
-            columns[field.name] = rows.column(field.name)
-        else:
-            columns[field.name] = pa.nulls(rows.num_rows, field.type)
-    columns |= {name: rows.column(name) for name in rows.column_names if name not in columns}
-    return pa.table(columns)
 
 
 def type_differences(have: pa.Schema, want: pa.Schema) -> list[str]:

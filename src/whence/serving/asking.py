@@ -34,7 +34,7 @@ class Looked:
         table: One row a key, in order, with the features as columns.
         statuses: Feature → status of each row, for features that are not there in every row.
         definitions: View → definition digest.
-        sources: Table → version the features were read from.
+        sources: Table → version the features were read from; ``table#view`` → that of a view read at a later one.
     """
 
     table: pa.Table
@@ -58,6 +58,7 @@ class Ask:
         matrix: The inputs as float64, in the model's order, NaN for null.
         table: The inputs, when a float64 cannot hold them.
         keys: What features are looked up by, when the inputs are not given.
+        is_pinned: Whether the caller named the version, and takes no other's answer.
     """
 
     line: Line
@@ -66,6 +67,7 @@ class Ask:
     matrix: npt.NDArray[np.float64] | None = None
     table: pa.Table | None = None
     keys: pa.Table | None = None
+    is_pinned: bool = False
 
     @property
     def kind(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -17,7 +17,7 @@ from whence._base.crash import crash_point, register
 from whence._base.digest import sha256_bytes
 from whence._base.ids import derived_uid
 from whence._base.rows import rows_digest
-from whence.errors import ConflictError, IntegrityError, NotFoundError, UsageError
+from whence.errors import ConflictError, IntegrityError, NotFoundError, UsageError, WhenceError
 from whence.features import AnyView, Features, provenance_of
 from whence.lake import Commit, Lake, Table, TableVersion
 from whence.metadata.recorder import Recorder
@@ -186,7 +186,16 @@ class Scoring:
         Raises:
             NotFoundError: There is no such table or row.
         """
-        return find_prediction(self._lake, ref)
+        found = find_prediction(self._lake, ref)
+        try:
+            signature = self._models.get(found.model).signature
+        except WhenceError:  # whatever became of the model, its answer is there
+            signature = None
+        if signature is None:
+            return found
+        # the table has the columns of every version that answered
+        given = {name: found.row[name] for name in signature.names if name in found.row}
+        return replace(found, features=given)
 
     # --- deployments and streams
 
@@ -315,7 +324,7 @@ class Scoring:
         into: str | None = None,
         follow_s: float = 0.5,
         seal_s: float = 30.0,
-        max_waiting: int = 20_000,
+        max_waiting: int = 65_536,
     ) -> Answerer:
         """A deployment that answers requests until it is closed; `Answerer` says what the arguments are.
 
@@ -382,7 +391,7 @@ class Scoring:
             rows.table,
             rows.table.column(at),
             inputs,
-            pa.array(scorer.score(inputs)),
+            pa.array(scorer.score(inputs, keys=rows.table.select(list(keys)))),
             model=f"{version.name}@{version.version}",
             model_digest=version.digest,
             definitions=definitions,

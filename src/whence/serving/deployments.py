@@ -34,6 +34,8 @@ DEPLOYMENT: Final = Type(
     description="which model answers for which rows; its name ends with the digest of the definition",
 )
 DEPLOY: Final = Type("execution", "deploy", description="a deployment put in force")
+_STREAM: Final = ("table", "at", "key", "into", "start")
+"""What tells one stream from another; model and features may change on the way."""
 
 
 class Deployments:
@@ -130,7 +132,34 @@ class Deployments:
                     code="deployment-into",
                     hint="name a table of its own",
                 )
+        self._check_epoch(deployment)
         self._check_spine(deployment)
+
+    def _check_epoch(self, deployment: Deployment) -> None:
+        """An epoch is one stream: once it has answered, its rows, their keys and the table stay what they are."""
+        for node in self._nodes(deployment=deployment.name):
+            earlier = _definition(node)
+            if not self._has_answered(earlier):
+                continue
+            differs = [n for n in _STREAM if getattr(earlier, n) != getattr(deployment, n)]
+            if earlier.epoch == deployment.epoch and differs:
+                raise ConflictError(
+                    f"deployment {deployment.name!r} has answered in epoch {deployment.epoch} with "
+                    + " and ".join(f"{n}={getattr(earlier, n)!r}" for n in differs),
+                    code="deployment-epoch",
+                    hint="give a higher epoch= and a table of its own with into=: it answers from the beginning",
+                )
+            if earlier.epoch != deployment.epoch and earlier.into == deployment.into:
+                raise ConflictError(
+                    f"epoch {earlier.epoch} of deployment {deployment.name!r} wrote into {deployment.into!r}, "
+                    "where each key stands once",
+                    code="deployment-epoch",
+                    hint="name a table of its own with into=",
+                )
+
+    def _has_answered(self, deployment: Deployment) -> bool:
+        table = self._lake.table(deployment.into)
+        return table.exists and table.head().transaction(deployment.application) is not None
 
     def _check_spine(self, deployment: Deployment) -> None:
         """What the spine table must have, as far as it exists yet."""

@@ -79,13 +79,14 @@ class MovingFeatures:
             versions: The versions to be at.
             moment: Where the stream stands, in microseconds; a new fold is built for there.
         """
-        if self._fold is not None:
+        fold, self._fold = self._fold, None  # one that took in a part is not kept
+        if fold is not None:
             try:
-                self._add(self._fold, versions)
+                self._add(fold, versions)
+                self._fold = fold
             except IntegrityError as error:
                 if error.code not in BROKEN:
                     raise
-                self._fold = None
         if self._fold is None:
             at = None if moment is None else instant(moment)
             self._fold = self._make(self.views, versions, at, self._lake.engine)
@@ -107,7 +108,7 @@ class MovingFeatures:
         behind = np.zeros(len(us), dtype=bool) if moment is None else us < micros(moment)
         names = feature_columns(self.views)
         if not behind.any():
-            return self._fold.features(rows, at=at).select(names), 0
+            return self._ahead(rows, at).select(names), 0
         late = self._features.point_in_time(
             rows.filter(pa.array(behind)),
             self.views,
@@ -118,13 +119,20 @@ class MovingFeatures:
         late = late.replace_schema_metadata(None)
         if behind.all():
             return late, len(us)
-        ahead = self._fold.features(rows.filter(pa.array(~behind)), at=at).select(names)
+        ahead = self._ahead(rows.filter(pa.array(~behind)), at).select(names)
         both = pa.concat_tables([late, ahead.replace_schema_metadata(None)], promote_options="default")
         order = np.concatenate([np.flatnonzero(behind), np.flatnonzero(~behind)])
         return both.take(pa.array(np.argsort(order))), int(behind.sum())
 
+    def _ahead(self, rows: pa.Table, at: str) -> pa.Table:
+        fold, self._fold = self._fold, None
+        assert fold is not None
+        features = fold.features(rows, at=at)
+        self._fold = fold
+        return features
+
     def _add(self, fold: Moving, versions: Mapping[str, TableVersion]) -> None:
-        """What came since, source by source; what is wrong with one is found before any row is added."""
+        """What came since, source by source; that rows were changed or removed is found before any row is added."""
         found = [
             (name, self._lake.table(name).changes(self._versions[name].version, version.version))
             for name, version in versions.items()

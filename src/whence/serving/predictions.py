@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from whence._base.arrow import TS
+from whence._base.arrow import TS, widens
 from whence._base.digest import canonical_json
 from whence._base.refs import Ref
 from whence.errors import IntegrityError, NotFoundError, UsageError
@@ -80,7 +80,7 @@ def prediction_rows(
         "definitions": _repeat(canonical_json(dict(definitions)), n),
         "sources": _repeat(canonical_json(dict(sources)), n),
         "execution": _repeat(execution, n),
-        "scored_at": pa.array([scored_at] * n, TS) if n else pa.array([], TS),
+        "scored_at": pa.repeat(pa.scalar(scored_at, TS), n),
     }
     columns = []
     for field in schema:
@@ -97,6 +97,62 @@ def prediction_rows(
 
 def _repeat(value: str, n: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), n)
+
+
+def fitting(rows: pa.Table, have: pa.Schema, *, what: str) -> pa.Table:
+    """The rows for a predictions table that another version of the model may have begun.
+
+    A column that the model does not take is null; one that the table has not yet comes last, and is added to it.
+
+    Args:
+        rows: Predictions.
+        have: The columns of the table.
+        what: Its name, for messages.
+
+    Raises:
+        UsageError: A column has another type in the table (``schema-mismatch``).
+
+    Example:
+        >>> have = pa.schema([("id", pa.int64()), ("old", pa.float64())])
+        >>> fitting(pa.table({"id": [1], "new": [0.5]}), have, what="scores").to_pylist()
+        [{'id': 1, 'old': None, 'new': 0.5}]
+    """
+    if rows.schema.equals(have):
+        return rows
+    wrong = [
+        f"{f.name}: have {f.type}, want {have.field(f.name).type}"
+        for f in rows.schema
+        if f.name in have.names and not _takes(have.field(f.name).type, f.type)
+    ]
+    if wrong:
+        raise UsageError(
+            f"the predictions do not fit table {what!r}: {'; '.join(wrong)}",
+            code="schema-mismatch",
+            hint="let the model take the types it took before, or deploy into another table",
+        )
+    columns = {
+        f.name: rows.column(f.name) if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type)
+        for f in have
+    }
+    columns |= {name: rows.column(name) for name in rows.column_names if name not in columns}
+    return pa.table(columns)
+
+
+def _takes(want: pa.DataType, have: pa.DataType) -> bool:
+    return bool(want.equals(have)) or widens(have, want)
+
+
+def view_source(table: str, view: str) -> str:
+    """What names, beside the sources, the version that one view was read at.
+
+    The online store brings views of one table but of other join keys forward one by one, so that they may
+    stand at different versions of it.
+
+    Example:
+        >>> view_source("arrivals", "carrier_delays")
+        'arrivals#carrier_delays'
+    """
+    return f"{table}#{view}"
 
 
 def find_prediction(lake: Lake, ref: str) -> Prediction:
@@ -147,6 +203,7 @@ def key_condition(key: Sequence[str], text: str) -> str:
 
 def _prediction(ref: Ref, version: TableVersion, key: Sequence[str], row: Mapping[str, object]) -> Prediction:
     about = {*ABOUT.names, FEATURES_AT, *key}
+    sources: dict[str, int] = json.loads(str(row["sources"]))
     moment, scored_at, score = row[FEATURES_AT], row["scored_at"], row["score"]
     assert isinstance(moment, datetime)
     assert isinstance(scored_at, datetime)
@@ -163,7 +220,8 @@ def _prediction(ref: Ref, version: TableVersion, key: Sequence[str], row: Mappin
         model=str(row["model"]),
         model_digest=str(row["model_digest"]),
         definitions=json.loads(str(row["definitions"])),
-        sources=json.loads(str(row["sources"])),
+        sources={name: version for name, version in sources.items() if "#" not in name},
         execution=str(row["execution"]),
         scored_at=scored_at,
+        view_sources={name: version for name, version in sources.items() if "#" in name},
     )

@@ -29,9 +29,10 @@ MADE: Final = "w-"
 
 @dataclass(slots=True)
 class Flight:
-    """A request with an id that is under way, and who else asked the same meanwhile."""
+    """A request with an id that is under way at a model version, and who else asked the same meanwhile."""
 
     body: bytes
+    model: str
     waiters: list[Any] = field(default_factory=list)
 
 
@@ -60,22 +61,23 @@ class Remembered:
             Its answer; the flight it has joined; or None: it is under way from now on.
 
         Raises:
-            ConflictError: The id was used for other rows (``request-id-reused``).
+            ConflictError: The id was used for other rows, or for another version than the one the caller
+                named (``request-id-reused``).
         """
         assert ask.id is not None
         body = body_of(ask)
         with self._lock:
             flight = self._flying.get(ask.id)
             if flight is not None:
-                _check_same(ask.id, same=flight.body == body)
+                _check_same(ask, flight.model, same=flight.body == body)
                 flight.waiters.append(told)
                 return flight
             for answers in self._recent.values():
                 if ask.id in answers:
                     stored, answer = answers[ask.id]
-                    _check_same(ask.id, same=stored == body)
+                    _check_same(ask, answer.model, same=stored == body)
                     return answer
-            self._flying[ask.id] = Flight(body)
+            self._flying[ask.id] = Flight(body, ask.line.facts.model)
             return None
 
     def is_in_table(self, id_: str) -> bool:
@@ -122,7 +124,7 @@ def find_answer(handle: Table, ask: Ask, inputs: pa.Table) -> Answer | None:
         inputs: What it was asked with: features, or keys.
 
     Raises:
-        ConflictError: The id was used for other rows (``request-id-reused``).
+        ConflictError: As `Remembered.begin`.
     """
     assert ask.id is not None
     if not handle.exists:
@@ -134,11 +136,11 @@ def find_answer(handle: Table, ask: Ask, inputs: pa.Table) -> Answer | None:
     rows = rows.sort_by(REQUEST_KEY[1])
     absent = [c for c in inputs.column_names if c not in rows.column_names]
     same = not absent and rows.num_rows == inputs.num_rows
-    _check_same(ask.id, same=same and _equal(rows.select(inputs.column_names), inputs))
     first = rows.slice(0, 1).to_pylist()[0]
     moment = first[FEATURES_AT]
     assert isinstance(moment, datetime)
     model = str(first["model"])
+    _check_same(ask, model, same=same and _equal(rows.select(inputs.column_names), inputs))
     return Answer(
         id=ask.id,
         scores=rows.column("score").to_pylist(),
@@ -154,10 +156,13 @@ def _equal(have: pa.Table, want: pa.Table) -> bool:
     return all(a.to_pylist() == b.to_pylist() for a, b in zip(have.columns, want.columns, strict=True))
 
 
-def _check_same(id_: str, *, same: bool) -> None:
+def _check_same(ask: Ask, model: str, *, same: bool) -> None:
+    hint = "an id names one request: give another"
     if not same:
         raise ConflictError(
-            f"request {id_!r} was answered for other rows",
-            code="request-id-reused",
-            hint="an id names one request: give another",
+            f"request {ask.id!r} was answered for other rows", code="request-id-reused", hint=hint
+        )
+    if ask.is_pinned and ask.line.facts.model != model:
+        raise ConflictError(
+            f"request {ask.id!r} was answered by {model}", code="request-id-reused", hint=hint
         )

@@ -23,7 +23,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ import pyarrow as pa
 from whence._base.arrow import to_arrow
 from whence._base.clock import Clock, WallClock
 from whence._base.ids import new_uid
-from whence.errors import BackendError, ConflictError, UnsupportedError, UsageError, WhenceError
+from whence.errors import BackendError, NotFoundError, UnsupportedError, UsageError, WhenceError
 from whence.lake import Lake
 from whence.metadata import Recorder
 from whence.registry import Models, ModelVersion
@@ -52,28 +52,26 @@ from whence.serving.predictions import FEATURES_AT
 from whence.serving.remembering import MADE, Flight, Remembered, find_answer
 from whence.serving.requestlog import RequestLog, Shard, list_shards
 from whence.serving.requesttable import RequestTable, log_folder
-from whence.serving.scorer import matrix, open_scorer
+from whence.serving.scorer import matrix, open_scorer, refused
 from whence.serving.types import Deployment
+from whence.serving.waiting import Asked, Told, Waiting
 
 log = logging.getLogger(__name__)
-
-Told: TypeAlias = Callable[["Answer | BaseException"], None]
-"""Called once, on a thread of the answerer, with the answer or why there is none."""
 
 _MICRO: Final = timedelta(microseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LINES_KEPT: Final = 4
 _RETRY_S: Final = 1.0
 _STOP: Final = None
-
-_Asked: TypeAlias = tuple[Ask, Told]
+_PREFERRED: Final = "champion"
 
 
 class Answerer:
     """A deployment that answers requests. Thread-safe; close it, so that its log is committed.
 
     Args:
-        deployment: Who answers, with which model.
+        deployment: Who answers, with which model; a model without a version means its champion, or its newest
+            version while it has none.
         folder: Where request logs are kept; each deployment has a folder of its own below.
         recorder: Where executions are recorded.
         lake: Where predictions go.
@@ -84,8 +82,9 @@ class Answerer:
         follow_s: How often the alias is looked at; 0 is only when `refresh` is called.
         seal_s: How old answers get before they are committed to the table.
         seal_rows: How many answers are committed together.
-        max_waiting: Rows that may wait; further requests are refused until some are answered.
-        max_batch: Rows that are predicted together at most, unless one request has more.
+        max_waiting: Rows that may wait in requests of up to `max_batch` rows, and as many in larger ones;
+            further requests are refused until some are answered.
+        max_batch: Rows that are predicted together at most; a larger request is predicted alone.
 
     Raises:
         NotFoundError: There is no such model.
@@ -107,19 +106,18 @@ class Answerer:
         follow_s: float = 0.5,
         seal_s: float = 30.0,
         seal_rows: int = 65_536,
-        max_waiting: int = 20_000,
+        max_waiting: int = 65_536,
         max_batch: int = 4_096,
     ) -> None:
         self.deployment = deployment
         self.into = into or f"{deployment.into}_requests"
         self._lake, self._models, self._lookup = lake, models, lookup
         self._clock = clock or WallClock()
-        self._max_waiting, self._max_batch = max_waiting, max_batch
         self.trouble: str | None = None
         """Why the alias could not be followed; None while it is."""
         self._switching = threading.RLock()
         self._pinned: dict[int, Line] = {}
-        self._line = self._open_line(models.get(deployment.model))
+        self._line = self._open_line(version_in_force(models, deployment.model))
         self._table = RequestTable(recorder, lake)
         self._table.settle(folder, deployment.name)
         self._remembered = Remembered()
@@ -133,15 +131,12 @@ class Answerer:
             seal_s=seal_s,
             max_rows=seal_rows,
         )
-        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
-        self._counting = threading.Lock()
-        self._n_waiting = 0
-        self._closed = False
+        self._waiting = Waiting(deployment.name, max_rows=max_waiting, max_batch=max_batch)
         self._stop = threading.Event()
         self._worker = self._start(self._work, "answer")
         self._committer = self._start(self._commit_sealed, "commit")
         self._follower = None
-        if follow_s > 0 and not deployment.model.rpartition("@")[2].isdecimal():
+        if follow_s > 0 and not deployment.model.partition("@")[2].isdecimal():
             self._follower = self._start(partial(self._follow, follow_s), "follow")
 
     def _start(self, run: Callable[[], None], what: str) -> threading.Thread:
@@ -186,7 +181,7 @@ class Answerer:
         """
         with self._switching:
             try:
-                version = self._models.get(self.deployment.model)
+                version = version_in_force(self._models, self.deployment.model)
                 switched = version.uid != self._line.version.uid
                 if switched:
                     self._line = self._open_line(version)
@@ -255,22 +250,7 @@ class Answerer:
             BackendError: Too many rows wait (``requests-busy``); retry a little later.
             ConflictError: It is closed (``answerer-closed``).
         """
-        with self._counting:
-            if self._closed:
-                raise ConflictError(
-                    f"deployment {self.deployment.name!r} has stopped answering",
-                    code="answerer-closed",
-                    hint="retry: the next server of this workspace answers",
-                )
-            if self._n_waiting and self._n_waiting + ask.n_rows > self._max_waiting:
-                raise BackendError(
-                    f"{self._n_waiting} rows wait for deployment {self.deployment.name!r} already",
-                    code="requests-busy",
-                    hint="retry a little later",
-                    retryable=True,
-                )
-            self._n_waiting += ask.n_rows
-            self._queue.put((ask, told))
+        self._waiting.put(ask, told)
 
     def answer(
         self,
@@ -293,7 +273,8 @@ class Answerer:
 
         Raises:
             UsageError: The columns do not fit (``signature-mismatch``); ``bad-request-id``, ``no-rows``.
-            ConflictError: The id was used for other rows (``request-id-reused``).
+            ConflictError: The id was used for other rows, or answered by another version than `version`
+                (``request-id-reused``).
             BackendError: ``requests-busy``, ``answer-timeout``, ``store-full``.
         """
         line = self.line if version is None else self.pinned(version)
@@ -301,6 +282,8 @@ class Answerer:
             ask = line.ask_keys(to_arrow(rows, schema=line.keys), id=id)
         else:
             ask = line.ask_table(to_arrow(rows, schema=signature_schema(line.columns)), id=id)
+        if version is not None:
+            ask = replace(ask, is_pinned=True)
         found: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
         self.submit(ask, found.put)
         try:
@@ -316,7 +299,7 @@ class Answerer:
     @property
     def n_waiting(self) -> int:
         """Rows that were asked and are not answered yet."""
-        return self._n_waiting
+        return self._waiting.n_rows
 
     @property
     def broken(self) -> str | None:
@@ -332,11 +315,8 @@ class Answerer:
 
     def close(self) -> None:
         """Answer what waits, commit the log, give the shard back."""
-        with self._counting:
-            if self._closed:
-                return
-            self._closed = True
-            self._queue.put(_STOP)
+        if not self._waiting.close():
+            return
         self._stop.set()
         self._worker.join()
         self._log.seal()
@@ -349,31 +329,13 @@ class Answerer:
     # -- the worker
 
     def _work(self) -> None:
-        stop = False
-        while not stop:
-            batch, stop = self._drain()
+        for batch in self._waiting.batches():
             fresh = [asked for asked in batch if asked[0].id is None or self._is_new(*asked)]
-            groups: dict[tuple[int, str], list[_Asked]] = {}
+            groups: dict[tuple[int, str], list[Asked]] = {}
             for asked in fresh:
                 groups.setdefault((id(asked[0].line), asked[0].kind), []).append(asked)
             for group in groups.values():
                 self._predict(group)
-
-    def _drain(self) -> tuple[list[_Asked], bool]:
-        """What is queued by now; waits for the first."""
-        batch: list[_Asked] = []
-        n_rows = 0
-        item = self._queue.get()
-        try:
-            while item is not None:
-                batch.append(item)
-                n_rows += item[0].n_rows
-                if n_rows >= self._max_batch:
-                    return batch, False
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return batch, False
-        return batch, True
 
     def _is_new(self, ask: Ask, told: Told) -> bool:
         """Whether a request with an id is to be answered; else it has been, or shares an answer under way."""
@@ -385,22 +347,21 @@ class Answerer:
             if begun and self._remembered.is_in_table(ask.id):
                 known = find_answer(self._lake.table(self.into), ask, _asked_with(ask))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is this caller's answer
-            self._tell(told, ask.n_rows, error)
+            self._tell(told, error, ask)
             if begun:
                 self._share(ask, None, error)
             return False
         if isinstance(known, Flight):
-            with self._counting:
-                self._n_waiting -= ask.n_rows
+            self._waiting.done(ask)
             return False
         if known is None:
             return True
         if begun:
             self._share(ask, None, known)
-        self._tell(told, ask.n_rows, replace(known, repeated=True))
+        self._tell(told, replace(known, repeated=True), ask)
         return False
 
-    def _predict(self, group: Sequence[_Asked]) -> None:
+    def _predict(self, group: Sequence[Asked]) -> None:
         """Answer requests of one model and kind together; if that fails, each alone."""
         try:
             self._answer(group)
@@ -415,7 +376,7 @@ class Answerer:
             ((ask, told),) = group
             self._finish(ask, told, None, _in_our_words(ask, error))
 
-    def _answer(self, group: Sequence[_Asked]) -> None:
+    def _answer(self, group: Sequence[Asked]) -> None:
         asks = [ask for ask, _ in group]
         line = asks[0].line
         moment = self._clock.now()
@@ -464,7 +425,7 @@ class Answerer:
         looked = self._look_up(keys, moment)
         inputs = line.scorer.inputs(looked.table, looked.table.column_names)
         record.table = to_stream(inputs.combine_chunks())
-        record.keys = to_stream(self._with_moment(keys, moment))
+        record.keys = to_stream(self._kept(keys, moment))
         facts = line.facts
         record.facts = encode(
             Facts(
@@ -489,10 +450,14 @@ class Answerer:
             )
         return self._lookup(self._with_moment(keys, moment), self.deployment.views, moment)
 
+    def _kept(self, keys: pa.Table, moment: datetime) -> pa.Table:
+        """What the row keeps of a request by keys; its moment has a column in every row."""
+        return keys if self.deployment.at == FEATURES_AT else self._with_moment(keys, moment)
+
     def _with_moment(self, keys: pa.Table, moment: datetime) -> pa.Table:
         """The keys, with the spine's column of the moment where a view reads it."""
         at = self.deployment.at
-        if at == FEATURES_AT or not any(at in view.spine_columns for view in self.deployment.views):
+        if not any(at in view.spine_columns for view in self.deployment.views):
             return keys
         return keys.append_column(at, pa.array([moment] * keys.num_rows, pa.timestamp("us", tz="UTC")))
 
@@ -502,17 +467,17 @@ class Answerer:
         """Tell who asked, and who asked the same meanwhile."""
         if ask.id is not None:
             self._share(ask, segment, answer)
-        self._tell(told, ask.n_rows, answer)
+        self._tell(told, answer, ask)
 
     def _share(self, ask: Ask, segment: int | None, answer: Answer | BaseException) -> None:
         assert ask.id is not None
         stored = answer if isinstance(answer, Answer) else None
         for waiter in self._remembered.finish(ask.id, segment, stored):
-            self._tell(waiter, 0, answer if stored is None else replace(stored, repeated=True))
+            self._tell(waiter, answer if stored is None else replace(stored, repeated=True))
 
-    def _tell(self, told: Told, n_rows: int, answer: Answer | BaseException) -> None:
-        with self._counting:
-            self._n_waiting -= n_rows
+    def _tell(self, told: Told, answer: Answer | BaseException, ask: Ask | None = None) -> None:
+        if ask is not None:
+            self._waiting.done(ask)
         try:
             told(answer)
         except Exception:
@@ -556,6 +521,23 @@ class Answerer:
         return True
 
 
+def version_in_force(models: Models, ref: str) -> ModelVersion:
+    """The version a reference means now; that of a model alone is its champion, or its newest version.
+
+    Raises:
+        NotFoundError: There is no such model or version.
+    """
+    name = ref.removeprefix("model:")
+    if "@" in name or ":" in name:  # a version, an alias or a digest
+        return models.get(ref)
+    if _PREFERRED in models.aliases(name):
+        return models.get(f"{name}@{_PREFERRED}")
+    versions = models.versions(name)
+    if not versions:
+        raise NotFoundError("model version", name, hint="whence models list")
+    return versions[-1]
+
+
 def _claim(folder: Path) -> Shard:
     """The first shard nobody holds, or a new one."""
     for found in list_shards(folder):
@@ -580,11 +562,6 @@ def _in_our_words(ask: Ask, error: Exception) -> BaseException:
     """A model's own exception as ours; ours as they are."""
     if isinstance(error, WhenceError):
         return error
-    first = str(error).partition("\n")[0]
-    told = UsageError(
-        f"{ask.line.version.ref} does not take these rows: {type(error).__name__}: {first}",
-        code="model-refused-rows",
-        hint="look at the values: the columns fit its signature",
-    )
+    told = refused(ask.line.version.ref, error)
     told.__cause__ = error
     return told

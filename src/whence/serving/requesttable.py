@@ -19,8 +19,8 @@ from whence._base.ids import derived_uid
 from whence.errors import ConflictError
 from whence.lake import Commit, Lake, Table
 from whence.metadata import Artifact, Properties, Recorder, Type
-from whence.serving.answers import REQUEST_KEY, Facts, Record, decode_facts, decode_record, filled, rows_of
-from whence.serving.predictions import FEATURES_AT
+from whence.serving.answers import REQUEST_KEY, Facts, Record, decode_facts, decode_record, rows_of
+from whence.serving.predictions import FEATURES_AT, fitting
 from whence.serving.requestlog import Shard, list_shards
 
 BEFORE_COMMIT: Final = register(
@@ -106,8 +106,8 @@ class RequestTable:
             IntegrityError: The segment is damaged (``request-log-damaged``); nothing is written.
 
         Records:
-            One execution ``answer``; inputs are the model versions and the feature views, the output is
-            the version of the predictions table.
+            One execution ``answer``; inputs are the model versions, the feature views and the table versions
+            that features were looked up from, the output is the version of the predictions table.
         """
         found = shard.read(segment)
         records = [decode_record(data) for data in found.records]
@@ -144,7 +144,7 @@ class RequestTable:
             crash_point(BEFORE_COMMIT)
             handle = self._table(into, rows.schema)
             commit = handle.append(
-                filled(rows, handle.head().schema),
+                fitting(rows, handle.head().schema, what=into),
                 evolve=True,
                 transaction=(_application(deployment, shard), segment),
             )
@@ -174,6 +174,10 @@ class RequestTable:
         for view, digest in sorted({pair for f in facts for pair in f.definitions.items()}):
             nodes = store.find_nodes("artifact", type_="FeatureView", where={"digest": digest}).nodes
             inputs += [(n, ("views", view)) for n in nodes[:1] if isinstance(n, Artifact)]
+        read = sorted({(name.partition("#")[0], number) for f in facts for name, number in f.sources.items()})
+        for table, number in read:
+            nodes = store.find_nodes("artifact", type_="TableVersion", name=f"{table}@{number}").nodes
+            inputs += [(n, ("sources", table)) for n in nodes[:1] if isinstance(n, Artifact)]
         return inputs
 
 

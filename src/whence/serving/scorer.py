@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whence._base.progress import progress
-from whence.errors import IntegrityError, UnsupportedError, UsageError
+from whence.errors import IntegrityError, UnsupportedError, UsageError, WhenceError
 from whence.registry import Models, ModelVersion, require_signature
 
 BATCH_ROWS: Final = 65_536
@@ -51,10 +51,15 @@ class Scorer:
         require_signature(self.version.signature, table.schema, what=self.version.ref, extra=False)
         return table.select(list(self.version.signature.names))
 
-    def score(self, inputs: pa.Table) -> npt.NDArray[np.float64]:
+    def score(self, inputs: pa.Table, *, keys: pa.Table | None = None) -> npt.NDArray[np.float64]:
         """One number a row: the probability of the positive class, else the prediction.
 
+        Args:
+            inputs: n rows, the columns in the model's order.
+            keys: n rows that name them, for an error's message.
+
         Raises:
+            UsageError: The model raised an error on the values (``model-refused-rows``); the first such row is named.
             IntegrityError: An answer is missing or not finite (``score-not-finite``).
         """
         n = inputs.num_rows
@@ -62,9 +67,29 @@ class Scorer:
         with progress("scoring", total=n) as advance:
             for start in range(0, n, BATCH_ROWS):
                 batch = inputs.slice(start, BATCH_ROWS)
-                scores[start : start + batch.num_rows] = self.answer(matrix(batch))
+                x = matrix(batch)
+                try:
+                    scores[start : start + batch.num_rows] = self.answer(x)
+                except WhenceError:
+                    raise
+                except Exception as error:
+                    at = start + self._first_refused(x)
+                    row = f"row {at}" if keys is None else f"the row with {_told(keys, at)}"
+                    raise refused(self.version.ref, error, f"; {row} is the first") from error
                 advance(batch.num_rows)
         return scores
+
+    def _first_refused(self, x: npt.NDArray[Any]) -> int:
+        """The place of the first row of a matrix that the model raises an error on; 0 if it takes each alone."""
+        begin, end = 0, len(x)
+        while end - begin > 1:
+            middle = (begin + end) // 2
+            try:
+                self._ask(x[begin:middle])
+                begin = middle
+            except Exception:  # noqa: BLE001  # whatever the model raises
+                end = middle
+        return begin
 
     def answer(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """One number a row of a ready matrix, whose columns are in the model's order.
@@ -79,6 +104,20 @@ class Scorer:
                 code="score-not-finite",
             )
         return answer
+
+
+def refused(ref: str, error: Exception, where: str = "") -> UsageError:
+    """A model's own exception on rows it was given, in our words."""
+    first = str(error).partition("\n")[0]
+    return UsageError(
+        f"{ref} does not take these rows: {type(error).__name__}: {first}{where}",
+        code="model-refused-rows",
+        hint="look at the values; a model that takes missing ones can take its place",
+    )
+
+
+def _told(keys: pa.Table, at: int) -> str:
+    return ", ".join(f"{name} {value!r}" for name, value in keys.slice(at, 1).to_pylist()[0].items())
 
 
 def open_scorer(models: Models, version: ModelVersion, *, trust: Sequence[str] = ()) -> Scorer:

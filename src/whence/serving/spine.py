@@ -88,7 +88,14 @@ class Spine:
         self.ahead = self._ahead_of(position)
 
     def overtaken(self, position: Position) -> None:
-        """Another follower moved the position; rows that it had not seen are late now."""
+        """Another follower moved the position; rows that it had not seen are late now.
+
+        Beyond the horizon nothing was kept of what came: if the position is there by now, all that came since
+        the version it stands at is read again.
+        """
+        if self.horizon is not None and position.moment is not None and position.moment > self.horizon:
+            self.version = -1
+            return
         if position.moment is not None and self.ahead:
             rows = self._all(self.ahead)
             passed = rows.filter(pa.array(self._us(rows) <= position.moment))

@@ -37,7 +37,7 @@ from whence.metadata.types import Properties
 from whence.registry import Models, ModelVersion
 from whence.serving.moving import MakeFold, MovingFeatures, build_fold
 from whence.serving.position import Position, instant, micros, read_position
-from whence.serving.predictions import prediction_rows, prediction_schema
+from whence.serving.predictions import fitting, prediction_rows, prediction_schema
 from whence.serving.scored import ScoredKeys, step_key, step_uid
 from whence.serving.scorer import Scorer, open_scorer
 from whence.serving.spine import Spine, Waiting
@@ -277,9 +277,10 @@ class Follower:
         return position
 
     def _close_step(self, position: Position) -> None:
-        """The last committed step is in the graph, even if whoever committed it died before it was recorded."""
+        """The last committed step is done in the graph, even if its recording was cut off or failed."""
         if position.step:
-            self._recorder.find_complete("score", step_key(self.deployment, position.step))
+            key = step_key(self.deployment, position.step)
+            self._recorder.find_complete("score", key, redeem="TableVersion")
 
     def _resolve(self) -> _Versions:
         with pinning():
@@ -303,7 +304,7 @@ class Follower:
         self._moving.move_to(plan.versions.sources, plan.before.moment)
         scorer = self._scorer(plan.model)
         rows, n_late = self._compute(plan, scorer)
-        self._ensure_sink(rows.schema)
+        rows, added = self._fitted(rows)
         with self._recorder.execution(
             "score",
             key=step_key(deployment, plan.number),
@@ -322,6 +323,8 @@ class Follower:
             commit = self._commit(plan, rows)
             crash_point(AFTER_COMMIT)
             recording.set(version=commit.version, n_rows=commit.n_rows)
+            if added:
+                recording.set(columns_added=added)
         crash_point(AFTER_RECORD)
         return self._taken(plan, commit, recording, n_late)
 
@@ -358,7 +361,7 @@ class Follower:
             spine,
             spine.column(deployment.at),
             inputs,
-            pa.array(scorer.score(inputs)),
+            pa.array(scorer.score(inputs, keys=spine.select([*deployment.key, deployment.at]))),
             model=f"{plan.model.name}@{plan.model.version}",
             model_digest=plan.model.digest,
             definitions=self._definitions,
@@ -379,15 +382,19 @@ class Follower:
             watermark=watermark if stands is None or stands <= watermark else None,
         )
 
-    def _ensure_sink(self, schema: pa.Schema) -> None:
+    def _fitted(self, rows: pa.Table) -> tuple[pa.Table, list[str]]:
+        """The rows with the columns of the predictions table, and those it has not yet; it is made when absent."""
         if not self._sink.exists:
             self._lake.create(
                 self.deployment.into,
-                schema,
+                rows.schema,
                 key=self.deployment.key,
                 event_time="features_at",
                 description="predictions, beside their inputs",
             )
+        have = self._sink.schema
+        fitted = fitting(rows, have, what=self.deployment.into)
+        return fitted, [name for name in fitted.column_names if name not in have.names]
 
     def _facts(self, plan: _Plan, n_rows: int, n_late: int) -> Properties:
         return {

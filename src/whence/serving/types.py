@@ -84,6 +84,7 @@ class Prediction:
         sources: Table → version the features were read from.
         execution: The uid of the execution that scored it.
         scored_at: When.
+        view_sources: ``table#view`` → version, of views that were looked up at a later version than `sources` says.
     """
 
     ref: str
@@ -100,6 +101,7 @@ class Prediction:
     sources: Mapping[str, int]
     execution: str
     scored_at: datetime
+    view_sources: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def table_ref(self) -> str:

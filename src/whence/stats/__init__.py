@@ -1,7 +1,15 @@
 """Pure statistics: aggregate states that merge, sketches that state their error, metrics, distances."""
 
 from whence.stats.base import State, Values
-from whence.stats.binned import Divergences, count_cells, divergences, ks_bracket
+from whence.stats.binned import (
+    Divergences,
+    cells_of,
+    count_cells,
+    divergences,
+    js_of,
+    ks_bracket,
+    ks_low,
+)
 from whence.stats.classification import (
     CalibrationBin,
     Confusion,
@@ -66,6 +74,7 @@ __all__ = [
     "brier",
     "calibration",
     "calibration_error",
+    "cells_of",
     "confusion",
     "count_cells",
     "divergences",
@@ -76,10 +85,12 @@ __all__ = [
     "js",
     "js_counts",
     "js_histograms",
+    "js_of",
     "kl",
     "ks",
     "ks_bracket",
     "ks_histograms",
+    "ks_low",
     "l_infinity",
     "log_loss",
     "precision_recall",

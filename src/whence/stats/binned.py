@@ -51,6 +51,19 @@ def count_cells(values: Array, edges: Array) -> Array:
     return np.diff(cuts)
 
 
+def cells_of(values: Array, edges: Array) -> Array:
+    """The cell in which each value falls, as `count_cells` numbers them. No value may be NaN.
+
+    Example:
+        >>> cells_of(np.array([0.0, 1.0, 1.5, 9.0]), np.array([1.0, 2.0])).tolist()
+        [0, 1, 2, 4]
+    """
+    below = np.searchsorted(edges, values, side="left")
+    if len(edges):
+        below = 2 * below + (edges[np.minimum(below, len(edges) - 1)] == values)
+    return below
+
+
 def ks_bracket(p: Array, q: Array, starts: Sequence[int] | Array) -> tuple[Array, Array]:
     """Certain bounds of the Kolmogorov-Smirnov statistic of each column.
 
@@ -74,14 +87,35 @@ def ks_bracket(p: Array, q: Array, starts: Sequence[int] | Array) -> tuple[Array
     at = np.asarray(starts, dtype=np.int64)
     if not len(at):
         return np.empty(0), np.empty(0)
-    f, g = _shares(p, at), _shares(q, at)
-    gap = _cumulated(f, at) - _cumulated(g, at)
+    f, g, gap = _gaps(p, q, at)
     before = gap - (f - g)
     low = np.maximum.reduceat(np.abs(gap), at)
     widest = np.maximum(np.abs(before + f), np.abs(before - g))
     place = np.arange(len(f)) - np.repeat(at, _lengths(at, len(f)))
     widest[place % 2 == 1] = 0.0  # an edge is a point: nothing happens inside it
     return np.minimum(low, 1.0), np.minimum(np.maximum(low, np.maximum.reduceat(widest, at)), 1.0)
+
+
+def ks_low(p: Array, q: Array, starts: Sequence[int] | Array) -> Array:
+    """The lower bound of `ks_bracket` alone, for a third of the work.
+
+    Example:
+        >>> ks_low(np.array([0, 2, 2, 0, 0]), np.array([0, 0, 2, 2, 0]), [0]).tolist()
+        [0.5]
+    """
+    at = np.asarray(starts, dtype=np.int64)
+    if not len(at):
+        return np.empty(0)
+    gap = _gaps(p, q, at)[2]
+    low: Array = np.minimum(np.maximum.reduceat(np.abs(gap, out=gap), at), 1.0)
+    return low
+
+
+def _gaps(p: Array, q: Array, at: Array) -> tuple[Array, Array, Array]:
+    """The shares of both sides, and how far their distribution functions lie apart behind each cell."""
+    column = np.repeat(np.arange(len(at)), _lengths(at, len(p)))
+    f, g = _shares(p, at, column), _shares(q, at, column)
+    return f, g, _cumulated(f, at, column) - _cumulated(g, at, column)
 
 
 def divergences(p: Array, q: Array, starts: Sequence[int] | Array) -> Divergences:
@@ -104,14 +138,33 @@ def divergences(p: Array, q: Array, starts: Sequence[int] | Array) -> Divergence
     b = (q + 0.5) / (wide[1] + wide[2] / 2)
     expected = a * wide[1]
     f, g = p / wide[0], q / wide[1]
-    middle = (f + g) / 2
     return Divergences(
         kl=np.maximum(np.add.reduceat(b * np.log2(b / a), at), 0.0),
-        js=np.clip(np.add.reduceat(_terms(f, middle) + _terms(g, middle), at) / 2, 0.0, 1.0),
+        js=_jensen_shannon(f, g, at),
         psi=np.add.reduceat((b - a) * np.log(b / a), at) - (cells - 1) * (1 / n + 1 / m),
         chi2=np.add.reduceat((q - expected) ** 2 / expected, at),
         cells=cells,
     )
+
+
+def js_of(p: Array, q: Array, starts: Sequence[int] | Array) -> Array:
+    """The Jensen-Shannon divergence of `divergences` alone.
+
+    Example:
+        >>> js_of(np.array([50, 50]), np.array([25, 75]), [0]).round(6).tolist()
+        [0.048795]
+    """
+    at = np.asarray(starts, dtype=np.int64)
+    if not len(at):
+        return np.empty(0)
+    column = np.repeat(np.arange(len(at)), _lengths(at, len(p)))
+    return _jensen_shannon(_shares(p, at, column), _shares(q, at, column), at)
+
+
+def _jensen_shannon(f: Array, g: Array, at: Array) -> Array:
+    middle = (f + g) / 2
+    apart: Array = np.clip(np.add.reduceat(_terms(f, middle) + _terms(g, middle), at) / 2, 0.0, 1.0)
+    return apart
 
 
 def _terms(share: Array, middle: Array) -> Array:
@@ -121,19 +174,22 @@ def _terms(share: Array, middle: Array) -> Array:
     return out
 
 
-def _shares(counts: Array, at: Array) -> Array:
+def _shares(counts: Array, at: Array, column: Array) -> Array:
     total = np.add.reduceat(counts, at).astype(float)
-    shares: Array = counts / np.repeat(np.where(total > 0, total, np.nan), _lengths(at, len(counts)))
+    shares: Array = counts / np.where(total > 0, total, np.nan)[column]
     return shares
 
 
-def _cumulated(shares: Array, at: Array) -> Array:
-    plain = np.where(np.isnan(shares), 0.0, shares)
-    sums = np.cumsum(plain)
-    lengths = _lengths(at, len(shares))
-    out = sums - np.repeat(sums[at] - plain[at], lengths)
-    cumulated: Array = np.where(np.isnan(shares), np.nan, out)
-    return cumulated
+def _cumulated(shares: Array, at: Array, column: Array) -> Array:
+    absent = np.isnan(shares[at])
+    if absent.any():  # a column without rows: one share is NaN, and so are all
+        plain = np.where(absent[column], 0.0, shares)
+        sums = np.cumsum(plain)
+        cumulated: Array = np.where(absent[column], np.nan, sums - (sums[at] - plain[at])[column])
+        return cumulated
+    sums = np.cumsum(shares)
+    sums -= (sums[at] - shares[at])[column]
+    return sums
 
 
 def _lengths(at: Array, size: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -158,9 +158,34 @@ class QuarantineRules(Furnished):
         for key in ("a", "a", "b"):
             table.append(batch, on_error="quarantine", key=key)
         assert lake.quarantine("arrivals").counts()["in"] == 8
-        for _ in range(2):
-            assert table.append(batch, on_error="quarantine").n_quarantined == 2
-        assert lake.quarantine("arrivals").counts()["in"] == 10
+
+    def test_a_batch_that_nothing_names_is_another_one_each_time(
+        self, lake: Lake, recorder: Recorder
+    ) -> None:
+        """Its good rows enter each time; its bad rows are as little lost, alike as they are."""
+        table = lake.create("sales", pa.schema({"shop": pa.string(), "n": pa.int64()}))
+        quarantine = lake.quarantine("sales")
+        for day in range(1, 4):
+            commit = table.append([{"shop": "a", "n": "two"}, {"shop": "b", "n": 1}], on_error="quarantine")
+            assert (commit.n_rows, commit.n_quarantined, commit.duplicate) == (1, 1, False)
+            assert (quarantine.counts()["in"], quarantine.counts()["pending"]) == (day, 1)
+            assert quarantine.correct({"n": 2}) == 1
+            assert quarantine.replay().n_rows == 1
+            assert table.head().n_rows == 2 * day
+        with recorder.execution("step"):
+            for _ in range(2):
+                table.append([{"shop": "a", "n": "two"}], on_error="quarantine")
+        assert quarantine.counts()["pending"] == 2
+
+    def test_what_is_refused_as_a_whole_sets_nothing_aside(self, lake: Lake) -> None:
+        table = self.arrivals(lake)
+        batch = [row(2), row(3, "XX")]
+        error = error_of(
+            lambda: table.append(batch, on_error="quarantine", watermark=START - DAY), ConflictError
+        )
+        assert error.code == "watermark-back"
+        assert lake.quarantine("arrivals").counts()["in"] == 0
+        assert lake.list() == ["arrivals"]
 
     def test_a_new_table_takes_what_its_check_lets_pass(self, lake: Lake) -> None:
         lake.row_checks["t"] = check_carrier
@@ -243,6 +268,55 @@ class QuarantineRules(Furnished):
         bad: Any = "nix"
         assert error_of(lambda: quarantine.correct({"delay": 1.0}, ids=bad)).code == "bad-argument"
         assert states_of(quarantine) == {2: "in", 3: "in"}
+
+    def test_columns_that_neither_table_nor_rows_have_are_refused(self, lake: Lake) -> None:
+        table = self.arrivals(lake)
+        table.append([row(2, "XX"), row(3, "YY", gate="A1")], on_error="quarantine")
+        quarantine = lake.quarantine("arrivals")
+        before = quarantine.table()
+        error = error_of(lambda: quarantine.correct({"delay": 1.0, "carier": "UA"}), NotFoundError)
+        assert (error.code, error.near) == ("column-not-found", ["carrier"])
+
+        def misspelt(rows: pa.Table) -> pa.Table:
+            return rows.append_column("carier", rows.column("carrier"))
+
+        assert error_of(lambda: quarantine.correct(misspelt), NotFoundError).code == "column-not-found"
+        for value in ("abc", 1.5, True):
+            error = error_of(lambda value=value: quarantine.correct({"id": value}))  # type: ignore[misc]
+            assert error.code == "quarantine-fix"
+        assert "'abc' is string, which does not fit column 'delay' of double" in str(
+            error_of(lambda: quarantine.correct({"delay": "abc"}))
+        )
+        assert quarantine.table().equals(before)
+        assert quarantine.correct({"delay": 12, "carrier": None}, where="id = 2") == 1
+        assert quarantine.list()[0].row["delay"] == 12.0
+
+    def test_null_takes_a_column_away_that_the_table_does_not_have(self, lake: Lake) -> None:
+        table = self.arrivals(lake)
+        batch = [row(2, gate="A1"), {**row(3, "XX"), "carier": "UA"}]
+        table.append(batch, on_error="quarantine")
+        quarantine = lake.quarantine("arrivals")
+        assert quarantine.correct({"carrier": Expression("carier"), "carier": None}, where="id = 3") == 1
+        assert quarantine.correct({"gate": None, "carier": None}) == 2  # null in rows of the same batch
+        assert [(r.reasons, sorted(r.row)) for r in quarantine.list()] == [
+            ((), ["carrier", "delay", "id", "known_at"])
+        ] * 2
+        assert quarantine.replay().n_rows == 2
+
+    def test_a_table_that_is_not_there_has_no_quarantine(self, lake: Lake) -> None:
+        self.arrivals(lake)
+        quarantine = lake.quarantine("arivals")
+        calls: list[Callable[[], object]] = [
+            quarantine.list,
+            quarantine.table,
+            quarantine.counts,
+            quarantine.replay,
+            lambda: quarantine.correct({"carrier": "UA"}),
+            lambda: quarantine.drop([], reason="x"),
+        ]
+        for call in calls:
+            error = error_of(call, NotFoundError)
+            assert (error.code, error.near) == ("table-not-found", ["arrivals"])
 
     def test_rows_are_chosen_by_id_and_by_reason(self, lake: Lake) -> None:
         table = self.arrivals(lake)

@@ -70,7 +70,7 @@ class HandBuiltRooms:
             clock=self.clock,
         )
         self.runs = Runs(self.recorder, open_metrics(self._database), self.blobs)
-        self.models = Models(self.recorder, self.blobs)
+        self.models = Models(self.recorder, self.blobs, clock=self.clock)
 
     @cached_property
     def serving(self) -> Scoring:

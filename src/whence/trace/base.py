@@ -302,6 +302,11 @@ class Prediction(Protocol):
         ...
 
     @property
+    def row(self) -> Mapping[str, object]:
+        """All columns of the row."""
+        ...
+
+    @property
     def features(self) -> Mapping[str, object]:
         """What the model was given."""
         ...
@@ -329,6 +334,11 @@ class Prediction(Protocol):
     @property
     def sources(self) -> Mapping[str, int]:
         """Table → version."""
+        ...
+
+    @property
+    def view_sources(self) -> Mapping[str, int]:
+        """``table#view`` → version, of views that were read at a later version than `sources` says."""
         ...
 
     @property

@@ -25,6 +25,8 @@ KIND_OF_TYPE: Final = {
 TYPE_OF_KIND: Final = {kind: type_ for type_, kind in KIND_OF_TYPE.items()}
 RUN_TYPES: Final = frozenset({"run", "step"})
 EXECUTION_KINDS: Final = frozenset({"execution", "run", "step"})
+PREDICTS: Final = frozenset({"score", "answer"})
+"""The executions that write predictions: of a batch or stream, and of requests."""
 LAKE_WRITES: Final = frozenset({"append", "overwrite", "merge", "delete", "compact"})
 
 _NEAR: Final = 200  # names looked at for "did you mean"
@@ -154,7 +156,7 @@ def joins_features(execution: Execution, read: Iterable[Artifact]) -> bool:
     """Whether an execution made a training set: a point-in-time join, or a step that read feature views."""
     if execution.type == "point_in_time":
         return True
-    return execution.type != "score" and any(artifact.type == "FeatureView" for artifact in read)
+    return execution.type not in PREDICTS and any(artifact.type == "FeatureView" for artifact in read)
 
 
 def latest_artifact(graph: Graph, kind: str, name: str) -> Artifact | None:

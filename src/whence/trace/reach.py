@@ -15,7 +15,7 @@ from whence.errors import NotFoundError
 from whence.metadata.types import Execution
 from whence.trace.base import Declaration, Features, Graph, Table, Tables
 from whence.trace.rows import Found, values_condition
-from whence.trace.spine import SpineOf, spine_of
+from whence.trace.spine import SpineOf, asked_of
 
 
 def reach_condition(
@@ -100,7 +100,7 @@ def count_reached(
     Raises:
         WhenceError: The spine or a definition is out of reach.
     """
-    spine = spine_of(graph, scoring.uid)
+    spine = asked_of(graph, scoring)
     if spine is None:
         raise NotFoundError("spine", f"execution:{scoring.uid}", hint="its rows were given by hand")
     digests = scoring.get("definitions")

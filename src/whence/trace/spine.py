@@ -9,8 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from whence._base.refs import row_key
 from whence.errors import IntegrityError, WhenceError
-from whence.metadata.types import INPUT_KINDS, Artifact, Execution
+from whence.metadata.types import INPUT_KINDS, OUTPUT_KINDS, Artifact, Execution
+from whence.serving.answers import REQUEST_KEY
+from whence.serving.predictions import ABOUT
 from whence.serving.spine import row_rank
 from whence.trace.base import Graph, Prediction, Tables
 from whence.trace.names import ref_of, table_version
@@ -25,7 +28,8 @@ class SpineRow:
 
     Attributes:
         values: Its columns; the key and moment of the prediction alone, where the spine is out of reach.
-        table: The spine's version, ``table:schedule@91``; None when its rows were given by hand.
+        table: The spine's version, ``table:schedule@91``; of a request the version of the predictions table, which
+            keeps what was asked; None when the rows were given by hand.
         rows: The row with its reference in ``_row``; empty where out of reach.
         error: Why it is out of reach.
     """
@@ -41,6 +45,8 @@ def spine_row(graph: Graph, lake: Tables | None, prediction: Prediction) -> Spin
     own: dict[str, object] = {**prediction.key, FEATURES_AT: prediction.features_at}
     empty = pa.table({})
     spine = spine_of(graph, prediction.execution)
+    if spine is None and tuple(prediction.key) == REQUEST_KEY:
+        return _asked_row(prediction)
     if spine is None or lake is None:
         return SpineRow(own, None, empty, "the rows that were scored were given by hand, not from a table")
     own.setdefault(spine.at, prediction.features_at)
@@ -53,9 +59,31 @@ def spine_row(graph: Graph, lake: Tables | None, prediction: Prediction) -> Spin
             raise IntegrityError(f"{ref} has {rows.num_rows} rows of this key", code="spine-row")
     except WhenceError as error:
         return SpineRow(own, ref, empty, str(error))
-    name = "-".join(str(value) for value in prediction.key.values())
-    named_rows = rows.append_column("_row", pa.array([f"row:{spine.artifact.name}/{name}"], pa.string()))
-    return SpineRow({**own, **rows.to_pylist()[0]}, ref, named_rows)
+    return SpineRow(
+        {**own, **rows.to_pylist()[0]}, ref, _named(rows, f"row:{spine.artifact.name}", prediction)
+    )
+
+
+def _asked_row(prediction: Prediction) -> SpineRow:
+    """What a request brought: its row has the columns that no view made, beside the features."""
+    made = tuple(f"{view}__" for view in prediction.definitions)
+    others = {c for c, v in prediction.row.items() if v is None} - set(
+        prediction.features
+    )  # of other requests
+    brought = {
+        name: value
+        for name, value in prediction.row.items()
+        if name not in ABOUT.names and name not in others and not name.startswith(made)
+    }
+    asked = {**prediction.key, FEATURES_AT: prediction.features_at, **brought}
+    ref = prediction.table_ref
+    row = _named(pa.Table.from_pylist([asked]), f"row:{ref.removeprefix('table:')}", prediction)
+    return SpineRow(asked, ref, row)
+
+
+def _named(rows: pa.Table, version: str, prediction: Prediction) -> pa.Table:
+    name = row_key(list(prediction.key.values()))
+    return rows.append_column("_row", pa.array([f"{version}/{name}"], pa.string()))
 
 
 def _answered_for(rows: pa.Table, at: str, moment: datetime, known_at: str | None) -> pa.Table:
@@ -99,6 +127,20 @@ def spine_of(graph: Graph, execution: str) -> SpineOf | None:
             moment = at if isinstance(at, str) else FEATURES_AT
             return SpineOf(node, *named, moment, where if isinstance(where, str) else None)
     return None
+
+
+def asked_of(graph: Graph, scoring: Execution) -> SpineOf | None:
+    """What a scoring was asked about: its spine; of requests the rows it wrote, which keep what was asked."""
+    if scoring.type != "answer":
+        return spine_of(graph, scoring.uid)
+    events = graph.list_events(executions=[scoring.uid])
+    nodes = graph.get_nodes("artifact", uids=[e.artifact for e in events if e.kind in OUTPUT_KINDS])
+    versions = {v: n for n in nodes if isinstance(n, Artifact) and (v := table_version(n)) is not None}
+    if not versions:
+        return None
+    table, version = max(versions, key=lambda named: named[1])  # the first may have made the table
+    node = versions[table, version]
+    return SpineOf(node, table, version, FEATURES_AT, f"execution = '{scoring.uid}'")
 
 
 def from_spine(definition: Mapping[str, object], output: str, values: Mapping[str, object]) -> object:

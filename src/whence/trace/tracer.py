@@ -15,6 +15,7 @@ from whence.trace.down import locate, prediction_tree, row_tree
 from whence.trace.explain import Explainer, Explainers
 from whence.trace.names import (
     EXECUTION_KINDS,
+    PREDICTS,
     RUN_TYPES,
     TYPE_OF_KIND,
     artifacts_of_digest,
@@ -192,7 +193,7 @@ class Tracer:
         counts: dict[str, int] = {}
         try:
             for scoring in (
-                e for e in descent.executions.values() if e.type == "score" and e.uid in descent.via
+                e for e in descent.executions.values() if e.type in PREDICTS and e.uid in descent.via
             ):
                 into = str(scoring.get("into"))
                 n = count_reached(self._graph, self._lake, self._features, scoring, table, name, found)

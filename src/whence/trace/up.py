@@ -10,6 +10,7 @@ from whence.metadata.types import INPUT_KINDS, OUTPUT_KINDS, AnyNode, Artifact, 
 from whence.trace.base import Graph
 from whence.trace.names import (
     LAKE_WRITES,
+    PREDICTS,
     RUN_TYPES,
     joins_features,
     kind_of,
@@ -177,7 +178,7 @@ class Descent:
         """How many predictions the affected scoring executions wrote, and with which models."""
         makers = {self.makers[a.uid] for a in versions if a.uid in self.makers}
         scored = [
-            self.executions[m] for m in makers if m in self.executions and self.executions[m].type == "score"
+            self.executions[m] for m in makers if m in self.executions and self.executions[m].type in PREDICTS
         ]
         counts = [e.get("n_rows") for e in scored]
         known = [n for n in counts if isinstance(n, int)]
@@ -206,7 +207,7 @@ def all_versions(graph: Graph, table: str) -> list[tuple[int, Artifact]]:
 def group_of(node: Artifact, maker: Execution | None, *, is_training_set: bool) -> str:
     """The group an affected artifact stands in."""
     if node.type == "TableVersion":
-        if maker is not None and maker.type == "score":
+        if maker is not None and maker.type in PREDICTS:
             return "predictions"
         return "training sets" if is_training_set else "tables"
     return _GROUP_OF_TYPE.get(node.type, "other")

@@ -80,13 +80,22 @@ class Values:
             return TraceNode(ref, "feature_view", ref, _row_facts(definition), values)
         known: dict[object, Explanation] = {}
         values = tuple(self._of_rows(view, digest, c, known) for c in columns)
-        source = self._source(str(definition["source"]))
+        source = self._source(view.name, str(definition["source"]))
         table = TraceNode(source, "table", source, children=values)
         return TraceNode(ref, "feature_view", ref, self._keys(definition), (table,))
 
-    def _source(self, table: str) -> str:
-        version = self.prediction.sources.get(table)
+    def _source(self, view: str, table: str) -> str:
+        version = self._versions(view).get(table)
         return f"table:{table}" if version is None else f"table:{table}@{version}"
+
+    def _versions(self, view: str) -> dict[str, int]:
+        """The version of each source that a view was read at."""
+        own = {
+            name.partition("#")[0]: version
+            for name, version in self.prediction.view_sources.items()
+            if name.partition("#")[2] == view
+        }
+        return {**self.prediction.sources, **own}
 
     def _keys(self, definition: Mapping[str, object]) -> dict[str, object]:
         keys = definition.get("keys")
@@ -125,7 +134,11 @@ class Values:
             found: Explanation = replace(earlier, feature=declared)
         else:
             found = self.features.explain(
-                digest, feature, dict(self.spine.values), self.prediction.features_at, self.prediction.sources
+                digest,
+                feature,
+                dict(self.spine.values),
+                self.prediction.features_at,
+                self._versions(view.name),
             )
             known[window] = found
         return found, self.features.recompute(found)

@@ -122,5 +122,17 @@ def test_what_people_read(fed: Ask, folder: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().out
     assert "bad.csv:2" in said
     assert "delay: have text 'abc', want int64" in said
+    assert main(["ingest", "other", str(folder / "good.csv"), "-w", workspace]) == 0
+    capsys.readouterr()
     assert main(["quarantine", "list", "other", "-w", workspace]) == 0
     assert capsys.readouterr().out == "no row waits to enter other\n"
+    assert main(["quarantine", "list", "arrival", "-w", workspace]) == 2
+    assert "table 'arrival' not found (table-not-found). Near: 'arrivals'" in capsys.readouterr().err
+
+
+def test_a_misspelt_column_changes_nothing(fed: Ask) -> None:
+    before = fed("quarantine", "list", "arrivals")
+    for option in ("--set", "--sql"):
+        error = fed("quarantine", "correct", "arrivals", option, "dealy=1", code=2)["error"]
+        assert (error["code"], error["near"]) == ("column-not-found", ["delay"])
+    assert fed("quarantine", "list", "arrivals") == before

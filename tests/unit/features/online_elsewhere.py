@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import whence.features as w
-from tests.unit.features.online_world import view_of
+from tests.unit.features.online_world import minute, view_of
 from whence.testing.pipelines import HandBuiltRooms
 
 VIEWS: Final = (
@@ -15,12 +16,18 @@ VIEWS: Final = (
         "b", entity=w.Entity("flag", ["b"]), source="s", timestamp="e", features=[w.sum("n", over="1h")]
     ),
 )
-BATCH_ROWS: Final = 7
+BATCH_ROWS: Final = 2
+SINCE: Final = minute(20)
 
 
-def materialize(folder: str) -> None:
+def materialize(folder: str, since: datetime | None = None) -> None:
     """Bring the rows of a workspace into its online store, in small batches."""
     rooms = HandBuiltRooms(Path(folder))
     rooms.features._projection.batch_rows = BATCH_ROWS
-    rooms.features.materialize(*VIEWS)
+    rooms.features.materialize(*VIEWS, since=since)
     rooms.close()
+
+
+def materialize_since(folder: str) -> None:
+    """The same, but for what only earlier moments see."""
+    materialize(folder, SINCE)

@@ -417,6 +417,40 @@ def test_without_watermark_nothing_is_forgotten(world: OnlineWorld, newest: Feat
     assert world.ask(newest, "K", minute(0)) == (1, "PRESENT")
 
 
+def test_what_only_earlier_moments_see_is_not_loaded(world: OnlineWorld) -> None:
+    view, wider = view_of(w.count(over="5min")), view_of(w.count(over="6min"))
+    rows = [row(str(i), "K", i, i) for i in range(20)]
+    world.append(rows, watermark=minute(20))
+    assert world.features.materialize(view, since=minute(12)).n_rows == 13
+    assert world.ask(view, "K", minute(12)) == (5, "PRESENT")
+    with pytest.raises(UsageError, match="has forgotten"):
+        world.ask(view, "K", minute(11))
+    assert world.features.materialize(view, since=minute(30)).execution is None
+    assert world.features.materialize(wider).execution is None  # nothing is said of moments
+    with pytest.raises(UsageError, match="has forgotten"):
+        world.ask(wider, "K", minute(12))
+    assert world.features.materialize(wider, since=minute(12)).n_rows == 14  # loaded anew
+    assert world.ask(wider, "K", minute(12)) == (6, "PRESENT")
+    world.append([row("z", "K", 1, 20.5)], watermark=minute(21))
+    assert world.features.materialize(view, since=minute(21)).n_rows == 1
+    assert world.ask(wider, "K", minute(12)) == (6, "PRESENT")
+    assert world.features.materialize(view, rebuild=True).n_rows == 21
+    assert world.ask(view, "K", minute(3)) == (3, "PRESENT")
+
+
+def test_a_first_moment_beyond_the_watermark_is_the_watermark(world: OnlineWorld) -> None:
+    view = view_of(w.count(over="5min"))
+    world.append([row(str(i), "K", i, i) for i in range(20)], watermark=minute(12))
+    assert world.features.materialize(view, since=minute(99)).n_rows == 13
+    assert world.ask(view, "K", minute(12)) == (5, "PRESENT")
+
+
+def test_without_watermark_everything_is_loaded(world: OnlineWorld, newest: FeatureView) -> None:
+    world.append([row("a", "K", 1, 0), row("b", "K", 2, 1)])
+    assert world.features.materialize(newest, since=minute(99)).n_rows == 2
+    assert world.ask(newest, "K", minute(0)) == (1, "PRESENT")
+
+
 # --- without a store ------------------------------------------------------------------------------
 
 

@@ -6,14 +6,15 @@ import random
 import sqlite3
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.house.source import ROOT
-from tests.unit.features.online_elsewhere import VIEWS, materialize
-from tests.unit.features.online_world import SCHEMA, minute, row, table_of
+from tests.unit.features.online_elsewhere import SINCE, VIEWS, materialize
+from tests.unit.features.online_world import SCHEMA, T0, minute, row, table_of
 from whence._base.crash import VARIABLE
 from whence.errors import BackendError, ConflictError, IntegrityError
 from whence.features import OnlineAnswer, open_online
@@ -42,7 +43,7 @@ def some_rows(n: int, seed: int) -> list[dict[str, Any]]:
         event = chance.uniform(0, 30)
         at = event + chance.choice([0, 0, 0, 5])
         key = chance.choice("KLM")
-        found.append(row(f"r{chance.randrange(n)}", key, i, event, at=at, b=chance.random() < 0.5))
+        found.append(row(f"r{chance.randrange(3 * n)}", key, i, event, at=at, b=chance.random() < 0.5))
     return found
 
 
@@ -50,7 +51,8 @@ def fill(folder: Path) -> None:
     rooms = HandBuiltRooms(folder)
     table = rooms.lake.create("s", SCHEMA, key=["id"], known_at="at")
     for seed in range(N_COMMITS):
-        table.append(table_of(some_rows(12, seed)))
+        last = seed == N_COMMITS - 1
+        table.append(table_of(some_rows(12, seed)), watermark=minute(40) if last else None)
     rooms.close()
 
 
@@ -65,8 +67,9 @@ def everything(folder: Path) -> dict[str, Any]:
     return found
 
 
-def answers(rooms: HandBuiltRooms) -> OnlineAnswer:
-    keys = {"k": list("KLMZ") * 8, "b": [True, False] * 16, "at": [minute(i) for i in range(32)]}
+def answers(rooms: HandBuiltRooms, since: datetime = T0) -> OnlineAnswer:
+    moments = [max(since, minute(i)) for i in range(32)]
+    keys = {"k": list("KLMZ") * 8, "b": [True, False] * 16, "at": moments}
     return rooms.features.get_online(keys, VIEWS, at="at")
 
 
@@ -94,6 +97,28 @@ def test_killed_anywhere_it_goes_on_and_ends_with_the_same(
     assert everything(folder) == want
     assert answers(rooms).rows() == answers(calm).rows()
     assert rooms.features.materialize(*VIEWS).n_rows == 0
+    rooms.close()
+
+
+@pytest.mark.parametrize("point", ["features.materialize.begun:1", "features.materialize.begun:2", *POINTS])
+def test_killed_while_loading_what_is_still_seen_it_answers_as_if_all_were_there(
+    point: str, tmp_path: Path, undisturbed: tuple[HandBuiltRooms, dict[str, Any]]
+) -> None:
+    folder = tmp_path / "killed"
+    fill(folder)
+    entry = "tests.unit.features.online_elsewhere:materialize_since"
+    assert run_elsewhere(entry, str(folder), paths=[str(ROOT)], environment={VARIABLE: point}) == -9
+    materialize(str(folder), SINCE)
+    rooms = HandBuiltRooms(folder)
+    calm, want = undisturbed
+    assert answers(rooms, SINCE).rows() == answers(calm, SINCE).rows()
+    found = everything(folder)
+    for name, (_, rows) in found.items():
+        assert set(map(str, rows)) <= set(map(str, want[name][1]))
+    # who dies before it is said what need not be answered loads all rows
+    assert "begun" in point or sum(len(rows) for _, rows in found.values()) < sum(
+        len(rows) for _, rows in want.values()
+    )
     rooms.close()
 
 

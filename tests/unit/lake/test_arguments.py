@@ -12,6 +12,7 @@ from whence.errors import UsageError
 from whence.lake import Lake, Quarantine, Table
 
 ANY: Any = 5
+NONE: Any = None
 TEXT: Any = "x"
 ROWS = [{"a": 1}]
 SCHEMA = pa.schema({"a": pa.int64()})
@@ -97,12 +98,14 @@ def test_the_quarantine(lake: Lake, table: Table) -> None:
         lambda: quarantine.replay(watermark=TEXT),
         lambda: quarantine.replay(transaction=TEXT),
         lambda: quarantine.correct(ANY),
+        lambda: quarantine.correct(NONE),
         lambda: quarantine.correct({ANY: 1}),
         lambda: quarantine.correct({"a": 1}, where=ANY),
         lambda: quarantine.drop(ANY, reason="x"),
         lambda: quarantine.drop([], reason=ANY),
         lambda: quarantine.list(reason=ANY),
         lambda: quarantine.list(limit=TEXT),
+        lambda: quarantine.list(limit=-1),
         lambda: quarantine.get(ANY),
         lambda: quarantine.history(ANY),
     ]

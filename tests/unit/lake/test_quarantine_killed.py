@@ -75,3 +75,27 @@ def test_killed_and_begun_again(
     live_through(lake)
     assert contents(lake) == undisturbed
     check_graph(lake, recorder)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_batch_killed_between_its_commits_is_neither_lost_nor_doubled(
+    tmp_path: Path, engine: Engine, named: bool
+) -> None:
+    """Without a name the second call is another batch: its bad row waits twice, its good row is in once."""
+    words = ", transaction=('feed', 1)" if named else ""
+    code = f"""
+import pyarrow as pa
+if not lake.table("sales").exists:
+    lake.create("sales", pa.schema({{"n": pa.int64()}}))
+lake.table("sales").append([{{"n": "two"}}, {{"n": 1}}], on_error="quarantine"{words})
+"""
+    assert finish(start(tmp_path, code, crash_at="lake.quarantine.before-good")) == -signal.SIGKILL
+    for _ in range(2 if named else 1):
+        assert finish(start(tmp_path, code)) == 0
+    lake, recorder = open_folder(tmp_path, engine)
+    recorder.recover()
+    lake.reconcile()
+    assert lake.table("sales").arrow().to_pydict() == {"n": [1]}
+    assert lake.quarantine("sales").counts()["in"] == (1 if named else 2)
+    assert lake.table("sales").history()[0].n_quarantined == 1
+    check_graph(lake, recorder)

@@ -101,6 +101,15 @@ def test_what_was_set_aside_is_judged_alike_when_it_comes_back(rows: list[dict[s
         assert [r.position for r in again.bad] == list(range(len(at)))
 
 
+def test_truth_beside_floats_is_no_number() -> None:
+    """Arrow reads ``[0.5, True]`` as ``[0.5, 1.0]``; alone, true is refused in a column of floats."""
+    schema = pa.schema({"x": pa.float64()})
+    for data in ([{"x": 0.5}, {"x": True}, {"x": None}], {"x": [0.5, True, None]}):
+        found = sift(data, schema, declaration=TableDeclaration(), check=None)
+        assert (found.good.to_pydict(), found.positions) == ({"x": [0.5, None]}, [0, 2])
+        assert [(r.position, r.reasons) for r in found.bad] == [(1, ("x: have bool, want double",))]
+
+
 @given(batches=st.lists(st.sampled_from([1, 2, 2**40, "x", None, 1.5, True]), max_size=8))
 def test_a_column_of_mixed_values_is_parted_value_by_value(batches: list[Any]) -> None:
     n = len(batches)

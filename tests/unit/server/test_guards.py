@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.errors import UsageError
-from whence.server.guards import Guards, check_loopback, own_hosts, read_body, respond
+from whence.server.guards import (
+    HELD_FACTOR,
+    LARGE_BYTES,
+    Guards,
+    check_loopback,
+    own_hosts,
+    read_body,
+    respond,
+)
 
 OWN = [(b"host", b"127.0.0.1:8765")]
 T = TypeVar("T")
@@ -130,26 +138,37 @@ def test_a_client_that_vanishes_is_told_nothing() -> None:
     assert ask([*OWN, (b"transfer-encoding", b"chunked")], [])[0] == 0
 
 
+def sized(n: int) -> list[tuple[bytes, bytes]]:
+    return [*OWN, (b"content-length", b"%d" % n)]
+
+
 def test_many_large_bodies_at_once_come_later() -> None:
-    headers = [*OWN, (b"content-length", b"9")]
-    status, body, answered = ask(headers, [b"x" * 9], max_buffered_bytes=8)
+    n = LARGE_BYTES + 1
+    status, body, answered = ask(sized(n), [b"x" * n], max_held_bytes=HELD_FACTOR * n - 1)
     assert (status, body["code"], answered[b"retry-after"]) == (503, "server-busy", b"1")  # type: ignore[index]
-    assert ask(headers, [b"x" * 9], max_buffered_bytes=9)[0] == 200
+    assert ask(sized(n), [b"x" * n], max_held_bytes=HELD_FACTOR * n)[0] == 200
+    assert ask(sized(n), [b"x" * 100, b"x" * (n - 100)], max_held_bytes=HELD_FACTOR * n)[0] == 200
+    assert ask(sized(n), [b"x" * (n - 1), b"x"], max_held_bytes=HELD_FACTOR * n - 1)[0] == 503
+
+
+def test_small_bodies_pass_however_many_large_ones_are_held() -> None:
+    assert ask(sized(LARGE_BYTES), [b"x" * LARGE_BYTES], max_held_bytes=0)[0] == 200
 
 
 def test_memory_is_given_back() -> None:
-    guards = Guards(echo, hosts=own_hosts("127.0.0.1", 8765), max_buffered_bytes=10)
+    n = LARGE_BYTES + 1
+    guards = Guards(echo, hosts=own_hosts("127.0.0.1", 8765), max_held_bytes=HELD_FACTOR * n)
 
     async def one() -> int:
         sent: list[Any] = []
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"x" * 8, "more_body": False}
+            return {"type": "http.request", "body": b"x" * n, "more_body": False}
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await guards({"type": "http", "headers": [*OWN, (b"content-length", b"8")]}, receive, send)
+        await guards({"type": "http", "headers": sized(n)}, receive, send)
         return int(sent[0]["status"])
 
     async def several() -> list[int]:

@@ -16,8 +16,17 @@ from hypothesis import strategies as st
 from whence._base.arrow import TS
 from whence.errors import BackendError, ConflictError, IntegrityError, NotFoundError, UsageError, WhenceError
 from whence.registry import Column, ModelVersion, Signature
-from whence.server.guards import Refused
-from whence.server.infer import ask_of, make_ask, metadata, quick_ask, read_request, refusal_of, write_answer
+from whence.server.guards import LARGE_BYTES, Refused
+from whence.server.infer import (
+    MAX_ROWS,
+    ask_of,
+    make_ask,
+    metadata,
+    quick_ask,
+    read_request,
+    refusal_of,
+    write_answer,
+)
 from whence.serving import Answer, Ask, Line
 from whence.serving.answers import Facts
 
@@ -161,6 +170,20 @@ def test_tensors_of_any_form_are_taken_or_refused(data: Any, shape: list[int], d
         (body(N, X, outputs=[{"name": "other"}]), "there is no output 'other'"),
         (body(N, X, id="a b"), "is no id for a request"),
         (body(N, X, parameters={"keys_only": True}), "has no feature views to look up"),
+        (body(N, X, parameters={"keys_only": 1}), "Expected `bool`"),
+        (body(tensor("n", "INT8", [999, 1]), X), "a value that no INT8 holds"),
+        (body(tensor("n", "UINT8", [-9, None]), X), "a value that no UINT8 holds"),
+        (body(N, tensor("x", "UINT32", [2**32, 0])), "a value that no UINT32 holds"),
+        (body(N, tensor("x", "FP32", [1e39, 0])), "a value that no FP32 holds"),
+        (body(tensor("all", "INT16", [1, 2**15], [1, 2])), "a value that no INT16 holds"),
+        (body(tensor("all", "INT64", [10**400, 2], [1, 2])), "a value that no INT64 holds"),
+        (body(tensor("all", "FP64", [10**400, 2], [1, 2])), "out of range"),
+        (body(tensor("n", "INT64", [1], [10**18]), X), "a shape that no body can hold"),
+        (body(tensor("n", "INT64", [1], [1, 10**400, 2, 3, 4]), X), "has shape [1, ?, 2, 3, …]"),
+        (body(*[tensor(f"y{i}", "FP64", [1]) for i in range(30)]), "y17: extra; and 12 more"),
+        (b'{"x":' * 50_000 + b"1" + b"}" * 50_000, "no JSON"),
+        (b'{"parameters": {"a": ' + b"[" * 50_000 + b"]" * 50_000 + b'}, "inputs": []}', "no JSON"),
+        (body(N, {**X, "datatype": "BYTES", "data": 7}), "is BYTES, the column is FP64"),
         (b'{"inputs": [{"name": "n", "shape": [1], "datatype": "FP64", "data": ' + b"[" * 100_000, "no JSON"),
     ],
 )
@@ -170,6 +193,43 @@ def test_what_is_wrong_is_said(image: bytes, said: str) -> None:
     refused = refusal_of(raised.value)
     assert refused.status == 400
     assert said in refused.message
+
+
+def test_the_greatest_float32_as_most_write_it_is_one() -> None:
+    ask = ask_of(LINE, body(N, tensor("x", "FP32", [3.4028235e38, -3.4028235e38])))
+    assert [row[1] for row in rows_of(ask)] == [np.finfo(np.float32).max, np.finfo(np.float32).min]
+
+
+def test_more_rows_than_are_taken_are_refused_by_their_shape() -> None:
+    """Before they are decoded: the data need not even be there."""
+    for image in (
+        body(N, X),
+        body(tensor("n", "INT64", "not looked at", [2]), tensor("x", "FP64", "nor this", [2])),
+        body(tensor("all", "FP64", "nor this", [2, 2])),
+        body(N, X, parameters={"keys_only": True}),
+    ):
+        with pytest.raises(UsageError, match="at most 1 rows") as raised:
+            ask_of(LINE, image, max_rows=1)
+        assert (raised.value.code, refusal_of(raised.value).status) == ("too-many-rows", 413)
+    assert ask_of(LINE, body(N, X), max_rows=2).n_rows == 2
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 1], [2, 0], [0]])
+@pytest.mark.parametrize("one", [1, [1]])
+def test_more_values_than_the_shape_says_are_not_decoded(shape: list[int], one: Any) -> None:
+    """Two bytes of a body become up to thirty-two of a list. Decoded, it would be seen that one is no number."""
+    image = body({**N, "data": [one] * LARGE_BYTES + ["x"], "shape": shape}, {**X, "shape": shape[:1]})
+    with pytest.raises(Refused, match=r"more values than its shape|want \["):
+        ask_of(LINE, image)
+
+
+def test_a_large_body_is_read_as_a_small_one() -> None:
+    rows = [[i, i / 4] for i in range(MAX_ROWS)]
+    tensors = (tensor("n", "INT64", [n for n, _ in rows]), tensor("x", "FP64", [x for _, x in rows]))
+    assert len(body(*tensors)) > LARGE_BYTES
+    assert rows_of(ask_of(LINE, body(*tensors))) == rows
+    nested = tensor("all", "FP64", rows, [MAX_ROWS, 2])
+    assert rows_of(ask_of(LINE, body(nested))) == rows
 
 
 def test_keys_come_in_the_types_of_the_spine() -> None:
@@ -184,12 +244,18 @@ def test_keys_come_in_the_types_of_the_spine() -> None:
     assert ask.keys is not None
     assert ask.keys.schema.equals(keys)
     assert ask.keys.column("leaves").to_pylist() == [datetime(2013, 7, 1, 8, tzinfo=UTC)]
-    for text, said in (("2013-07-01T10:00:00", "names no zone"), ("soon", "want a moment")):
+    for text, said in (
+        ("2013-07-01T10:00:00", "names no zone"),
+        ("soon", "want a moment"),
+        ("0001-01-01T00:00:00+01:00", "no moment in UTC"),
+    ):
         bad = [t if t["name"] != "leaves" else tensor("leaves", "BYTES", [text]) for t in tensors]
         with pytest.raises(Refused, match=said):
             ask_of(line, body(*bad, parameters={"keys_only": True}))
     with pytest.raises(UsageError, match="schema-mismatch"):
         ask_of(line, body(*tensors[:2], parameters={"keys_only": True}))
+    with pytest.raises(Refused, match=r"'other' has shape \[1, 2\], want \[1\]"):
+        ask_of(line, body(*tensors, tensor("other", "FP64", [1, 2], [1, 2]), parameters={"keys_only": True}))
 
 
 def test_an_answer_has_the_protocols_shape() -> None:

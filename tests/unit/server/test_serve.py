@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import inspect
 import itertools
 import json
 import os
@@ -25,6 +26,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import whence
+from whence.cli.serve import serve as cli_serve
+from whence.server.infer import MAX_ROWS
 
 SAMPLE = pa.table({"n": pa.array([1, 2], pa.int64()), "x": [0.5, 1.5]})
 INTO = "late_requests"
@@ -306,6 +309,69 @@ def test_slow_and_vanishing_clients_harm_no_other(folder: Path, server: Server) 
     found = stored(folder)
     assert {k: found.get(k) for k in crowd.told} == crowd.told
     assert "slow" not in found
+
+
+def peak_bytes(server: Server) -> int:
+    """The most memory a server's process has had."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) << 10
+
+
+def test_large_requests_keep_nobody_waiting_and_take_bounded_memory(server: Server) -> None:
+    """Clients post the largest legal bodies, with too many rows and with as many as are taken; others are answered."""
+    assert server.ask("POST", PATH, request("first"), JSON)[0] == 200
+    before = peak_bytes(server)
+    n = 3_900_000
+    ones = b"1," * (n - 1) + b"1"
+    inputs = b'{"name": "n", "shape": [%d], "datatype": "INT64", "data": [%s]}, {"name": "x", "shape": [%d], '
+    inputs += b'"datatype": "FP64", "data": [%s]}'
+    too_many = b'{"inputs": [' + inputs % (n, ones, n, ones) + b"]}"
+    lying = b'{"inputs": [' + inputs % (1, ones, 1, ones) + b"]}"
+    most = request("most", 16_384).replace(b'"id": "most", ', b"")
+    stop = threading.Event()
+
+    def ask_small(who: int) -> Counter[int]:
+        found: Counter[int] = Counter()
+        with contextlib.closing(server.connect()) as connection:
+            while not stop.is_set():
+                connection.request("POST", PATH, request(f"small-{who}-{found.total()}"), JSON)
+                response = connection.getresponse()
+                response.read()
+                found[response.status] += 1
+        return found
+
+    def ask_large(image: bytes) -> tuple[int, Any]:
+        try:
+            status, body = server.ask("POST", PATH, image, JSON)
+        except (OSError, http.client.HTTPException):
+            return 503, None  # it was refused before it was sent to its end
+        return status, body.get("code")
+
+    with ThreadPoolExecutor(12) as pool:
+        small = [pool.submit(ask_small, who) for who in range(2)]
+        try:
+            answers = Counter(pool.map(ask_large, [too_many, most, lying, most, most] * 4))
+        finally:
+            stop.set()
+        assert [set(one.result(60)) for one in small] == [{200}] * 2
+    expected = {(200, None), (413, "too-many-rows"), (400, "bad-tensor")}
+    assert {key for key in answers if key[0] != 503} == expected, answers
+    assert peak_bytes(server) - before < 512 << 20
+
+
+def test_the_limit_of_rows_can_be_set(folder: Path) -> None:
+    server = Server(folder, "--max-rows", "2")
+    assert server.ask("POST", PATH, request("two", 2), JSON)[0] == 200
+    status, body = server.ask("POST", PATH, request("three", 3), JSON)
+    assert (status, body["code"]) == (413, "too-many-rows")
+    assert "at most 2 rows" in body["error"]
+    assert server.end(signal.SIGTERM) == 0
+
+
+def test_the_limit_of_rows_is_the_same_on_every_way() -> None:
+    assert inspect.signature(cli_serve).parameters["max_rows"].default == MAX_ROWS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.errors import UsageError
-from whence.stats import count_cells, divergences, js, ks_bracket
+from whence.stats import cells_of, count_cells, divergences, js, js_of, ks_bracket, ks_low
 
 VALUES = st.lists(st.integers(-20, 20).map(lambda v: v / 4), min_size=1, max_size=60)
 
@@ -76,3 +76,18 @@ def test_columns_must_begin_at_zero() -> None:
     with pytest.raises(UsageError) as caught:
         divergences(np.ones(3), np.ones(3), [1])
     assert caught.value.code == "bad-cells"
+
+
+@given(VALUES, st.lists(st.integers(-6, 6), max_size=9, unique=True))
+def test_cells_one_by_one_are_those_counted(values: list[float], edges: list[int]) -> None:
+    x, cuts = np.array(values), np.sort(np.array(edges, dtype=float))
+    counted = np.bincount(cells_of(x, cuts), minlength=2 * len(cuts) + 1)
+    assert counted.tolist() == count_cells(x, cuts).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=6, max_size=12))
+def test_one_distance_alone_is_that_of_all_together(cells: list[tuple[int, int]]) -> None:
+    p, q = np.array([c[0] for c in cells]), np.array([c[1] for c in cells])
+    np.testing.assert_array_equal(ks_low(p, q, [0, 3]), ks_bracket(p, q, [0, 3])[0])
+    np.testing.assert_array_equal(js_of(p, q, [0, 3]), divergences(p, q, [0, 3]).js)
+    assert len(ks_low(p, q, [])) == len(js_of(p, q, [])) == 0

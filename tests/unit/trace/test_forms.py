@@ -100,6 +100,8 @@ class FakePrediction:
         }
     )
     sources: Mapping[str, int] = field(default_factory=lambda: {"arrivals": 3})
+    view_sources: Mapping[str, int] = field(default_factory=dict)
+    row: Mapping[str, object] = field(default_factory=dict)
     scored_at: datetime = AT
 
 

@@ -79,6 +79,9 @@ _PLACE: Final = itemgetter(0, 2)
 _FIRST: Final = -(2**63)
 _MANY: Final = 3
 
+# A statement that is not read to its end holds one state of the file, for less than BEGIN and ROLLBACK cost.
+_HOLD: Final = "SELECT change FROM changes UNION ALL SELECT 0"
+
 
 @dataclass(frozen=True, slots=True)
 class _Statements:
@@ -120,14 +123,17 @@ class _Reading(OnlineReading):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._depth = 0
+        self._held: sqlite3.Cursor | None = None
         self._change = -1
         self._known: dict[str, tuple[int, GroupState]] = {}
 
     def __enter__(self) -> Self:
         if not self._depth:
-            with _FAILURES:
-                self._connection.execute("BEGIN")
-                (change,) = self._connection.execute("SELECT change FROM changes").fetchone()
+            try:
+                self._held = self._connection.execute(_HOLD)
+                change = self._held.fetchone()[0]
+            except sqlite3.Error as error:
+                raise _meaning(error) from error
             if change != self._change:
                 self._known.clear()
                 self._change = change
@@ -138,9 +144,11 @@ class _Reading(OnlineReading):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._depth -= 1
-        if not self._depth:
-            self._connection.execute("ROLLBACK")
-        _FAILURES.__exit__(kind, error, trace)
+        if not self._depth and self._held is not None:
+            self._held.close()
+            self._held = None
+        if error is not None:
+            _FAILURES.__exit__(kind, error, trace)
 
     def states(self, groups: Sequence[str]) -> list[GroupState | None]:
         known = self._known
@@ -166,8 +174,8 @@ class _Reading(OnlineReading):
             return [[] for _ in asked]
         if len(asked) >= _MANY:
             return _newest_of_many(self._connection, g, asked)
-        texts = _statements(g)
-        return [_newest(self._connection, texts, one) for one in asked]
+        connection, texts = self._connection, _statements(g)
+        return [_newest(connection, texts, one) for one in asked]
 
     def since(
         self, group: str, asked: Sequence[Asked], reach_us: int | None, *, strict: bool
@@ -291,10 +299,12 @@ class SqliteOnline(OnlineStore):
                     connection.execute("ROLLBACK")
 
     def reading(self) -> AbstractContextManager[OnlineReading]:
-        with _FAILURES:
-            self._connection()
-        assert self._link.reading is not None
-        return self._link.reading
+        link = self._link
+        if link.reading is None or link.pid != os.getpid():
+            with _FAILURES:
+                self._connection()
+            assert link.reading is not None
+        return link.reading
 
     # --- writing
 

@@ -101,7 +101,10 @@ def std_of(totals: Totals, addend: Addend) -> pa.Array:
 
 
 def _nullable(values: Doubles, empty: Whole) -> pa.Array:
-    return pa.array(values, pa.float64(), mask=empty.astype(bool))
+    if not empty.any():
+        return pa.array(values, pa.float64())
+    valid = pa.py_buffer(np.packbits(empty == 0, bitorder="little"))
+    return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
 
 
 def _larger(values: Whole) -> int:

@@ -14,8 +14,8 @@ from whence.features.duration import microseconds
 from whence.features.folding.asked import Asked
 from whence.features.folding.finals import Totals, count_of, mean_of, std_of, sum_of
 from whence.features.folding.growing import Bools, Ints
-from whence.features.folding.picks import Best, Pick, pick, values_of
-from whence.features.folding.rows import Change, Moved, Rows
+from whence.features.folding.picks import Best, Pick, Picked, pick, values_of
+from whence.features.folding.rows import Moved, Rows
 from whence.features.folding.spans import NEVER, Span
 from whence.features.folding.terms import ODD, TermKey, Whole
 from whence.features.folding.totals import Events, Windows
@@ -37,7 +37,7 @@ class _Additive:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picked:
+class _Row:
     """A feature that is the value of one row."""
 
     feature: Aggregation
@@ -57,7 +57,7 @@ class FoldedGroup:
     group: Group
     rows: Rows
     additive: list[_Additive] = field(default_factory=list)
-    picked: list[_Picked] = field(default_factory=list)
+    picked: list[_Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.keys = tuple(key for key, _ in self.group.keys)
@@ -105,7 +105,7 @@ class FoldedGroup:
             feature.where,
         )
         self.rows.want_presence(what.where, what.column)
-        self.picked.append(_Picked(feature, f"{view.name}__{feature.name}", what))
+        self.picked.append(_Row(feature, f"{view.name}__{feature.name}", what))
 
     # --- answers -----------------------------------------------------------------------------------
 
@@ -141,11 +141,11 @@ class FoldedGroup:
         if events is not None:
             totals = self.windows.at(asked, events)
             for wanted in self.additive:
-                yield wanted.name, self._final(wanted, [totals[wanted.span][term] for term in wanted.terms])
-        taken: dict[Pick, Ints] = {}
+                yield wanted.name, self._final(wanted, [totals[term][wanted.span] for term in wanted.terms])
+        taken: dict[Pick, Picked] = {}
         for one in self.picked:
             if one.pick not in taken:
-                taken[one.pick] = pick(self.rows, self.keys, one.pick, asked)
+                taken[one.pick] = Picked.of(pick(self.rows, self.keys, one.pick, asked))
             column = str(one.feature.column)
             yield one.name, values_of(self.rows, column, taken[one.pick], plain=one.pick.windowed)
 
@@ -170,17 +170,14 @@ class FoldedGroup:
     # --- moving ------------------------------------------------------------------------------------
 
     def advance(self, events: Events | None) -> None:
-        """Move the totals forward."""
+        """Move the totals forward, or correct them: what came in for moments that have passed."""
         if events is not None:
             self.windows.advance(events)
 
-    def correct(self, change: Change, at: int) -> None:
-        """Take over what came in for moments that have passed."""
-        self.windows.correct(change, at)
-
-    def rebuild(self, at: int) -> None:
-        """Make the totals anew from the rows."""
-        self.windows.rebuild(at)
+    def rebuild(self, events: Events | None) -> None:
+        """Make the totals anew from all that counts."""
+        if events is not None:
+            self.windows.rebuild(events)
 
     # --- what is still seen ------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import compress, repeat
-from typing import Any
+from itertools import count, repeat
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,14 @@ import pyarrow.compute as pc
 
 from whence.features.folding.growing import Ints
 
-_HALF = 31
+_HALF: Final = 31
 """Bits of each part of a pair of numbers."""
 
+_TABLE: Final = 1 << 21
+"""So many places has a table of pairs at most: 16 MB."""
 
-_FEW = 200
-"""So few values are looked up one by one: encoding them first would cost more."""
+_FEW: Final = 200
+"""So few values are looked up one by one, as are those that seldom repeat: encoding them first would cost more."""
 
 
 class Numbers:
@@ -32,7 +35,9 @@ class Numbers:
     """
 
     def __init__(self) -> None:
-        self._of: dict[Any, int] = {}
+        self._repeats = True
+        # a value that is asked for and not there gets the next number
+        self._of: defaultdict[Any, int] = defaultdict(count().__next__)
 
     def learn(self, column: pa.ChunkedArray) -> Ints:
         """The number of each value, -1 for null; values not seen before get one."""
@@ -48,16 +53,73 @@ class Numbers:
         places = learned if learn else found
         if pa.types.is_integer(column.type) and not column.null_count:
             return places(self._of, column.to_numpy().tolist())
-        if len(column) < _FEW and not column.null_count:
+        if not column.null_count and (len(column) < _FEW or not self._repeats):
             return places(self._of, column.to_pylist())
-        encoded = pc.dictionary_encode(column.combine_chunks())
+        whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        encoded = whole.dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
         distinct = encoded.dictionary.to_pylist()
-        numbers: Ints = np.append(places(self._of, distinct), -1)
-        indices = encoded.indices
-        at = pc.fill_null(indices, len(distinct)) if indices.null_count else indices
-        return np.asarray(numbers[np.asarray(at)])
+        self._repeats = 2 * len(distinct) < len(column)
+        numbers, at = places(self._of, distinct), encoded.indices
+        if at.null_count:
+            numbers, at = np.append(numbers, -1), pc.fill_null(at, len(distinct))
+        return numbers.take(np.asarray(at))
+
+
+class Pairs:
+    """Numbers of pairs of small numbers: looked up in a table, a row for each left number, while that is small.
+
+    Example:
+        >>> pairs = Pairs()
+        >>> pairs.learn(np.array([0, 1, 0]), np.array([5, 5, 5])).tolist()
+        [0, 1, 0]
+        >>> pairs.find(np.array([1, 1]), np.array([4, 5])).tolist()
+        [-1, 1]
+    """
+
+    def __init__(self) -> None:
+        self._table: Ints = np.full((1, 1), -1, dtype=np.int64)
+        self._of: defaultdict[int, int] | None = None
+        self._n = 0
+
+    def learn(self, left: Ints, right: Ints) -> Ints:
+        """The number of each pair; those not seen before get the next."""
+        self._make_room(int(left.max(initial=-1)), int(right.max(initial=-1)))
+        if self._of is not None:
+            return learned(self._of, _pairs(left, right))
+        new = np.flatnonzero(self._table[left, right] < 0)
+        if len(new):
+            width = self._table.shape[1]
+            distinct = np.unique(left[new] * width + right[new])
+            self._table.reshape(-1)[distinct] = np.arange(self._n, self._n + len(distinct))
+            self._n += len(distinct)
+        return np.asarray(self._table[left, right])
+
+    def find(self, left: Ints, right: Ints) -> Ints:
+        """The number of each pair; -1 for those not seen before."""
+        if self._of is not None:
+            return found(self._of, _pairs(left, right))
+        height, width = self._table.shape
+        inside = (left < height) & (right < width)
+        return np.where(inside, self._table[np.where(inside, left, 0), np.where(inside, right, 0)], -1)
+
+    def _make_room(self, left: int, right: int) -> None:
+        """Let the table hold a pair of numbers; when it would get too large, a dictionary takes its place."""
+        height, width = self._table.shape
+        if self._of is not None or (left < height and right < width):
+            return
+        rows, columns = np.nonzero(self._table >= 0)
+        numbers = self._table[rows, columns]
+        height = height if left < height else 2 * left + 1
+        width = width if right < width else 2 * right + 1
+        if height * width > _TABLE:
+            known = zip(_pairs(rows, columns), numbers.tolist(), strict=True)
+            self._of = defaultdict(count(self._n).__next__, known)
+            self._table = np.empty((0, 0), dtype=np.int64)
+            return
+        self._table = np.full((height, width), -1, dtype=np.int64)
+        self._table[rows, columns] = numbers
 
 
 class KeyCodes:
@@ -69,7 +131,7 @@ class KeyCodes:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
-        self._pairs: list[dict[Any, int]] = [{} for _ in self.columns]
+        self._pairs = [Pairs() for _ in self.columns[1:]]
         # numbers of a single column are used as they are
         self._n = 0 if self.columns else 1
 
@@ -92,25 +154,27 @@ class KeyCodes:
         if not self.columns:
             return np.zeros(n, dtype=np.int64)
         codes = parts[self.columns[0]]
-        for pairs, name in zip(self._pairs[1:], self.columns[1:], strict=True):
+        for pairs, name in zip(self._pairs, self.columns[1:], strict=True):
             part = parts[name]
             whole = np.flatnonzero((codes >= 0) & (part >= 0))
-            pair = ((codes[whole] << _HALF) | part[whole]).tolist()
+            look_up = pairs.learn if learn else pairs.find
+            known = look_up(codes[whole], part[whole])
             codes = np.full(n, -1, dtype=np.int64)
-            codes[whole] = learned(pairs, pair) if learn else found(pairs, pair)
+            codes[whole] = known
         return codes
 
 
-def learned(places: dict[Any, int], values: Sequence[Any]) -> Ints:
+def learned(places: defaultdict[Any, int], values: Sequence[Any]) -> Ints:
     """The places of values; those without get the next."""
-    codes = found(places, values)
-    if len(codes) and codes.min() < 0:
-        new = dict.fromkeys(values if codes.max() < 0 else compress(values, (codes < 0).tolist()))
-        places.update(zip(new, range(len(places), len(places) + len(new)), strict=True))
-        codes = found(places, values)
-    return codes
+    return np.fromiter(map(places.__getitem__, values), dtype=np.int64, count=len(values))
 
 
-def found(places: dict[Any, int], values: Sequence[Any]) -> Ints:
+def found(places: Mapping[Any, int], values: Sequence[Any]) -> Ints:
     """The places of values; -1 for those without."""
     return np.fromiter(map(places.get, values, repeat(-1)), dtype=np.int64, count=len(values))
+
+
+def _pairs(left: Ints, right: Ints) -> list[int]:
+    """Each pair as one number."""
+    pairs: list[int] = ((left << _HALF) | right).tolist()
+    return pairs

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from whence.features.folding.asked import Asked
 from whence.features.folding.growing import Ints
 from whence.features.folding.rows import Rows
-from whence.features.folding.spans import ALWAYS, Span
+from whence.features.folding.spans import ALWAYS, NEVER, Span
 
 Best: TypeAlias = Literal["newest", "oldest", "greatest", "least"]
 
@@ -113,9 +113,30 @@ def _cover(lo: Ints, hi: Ints, n: int) -> Ints:
     return np.asarray(best[0])
 
 
-def values_of(rows: Rows, column: str, picked: Ints, *, plain: bool) -> pa.Array:
-    """The values of a column in picked rows; null for -1. `plain` makes -0 a 0, as comparing does."""
-    values = rows.column(column).take(pa.array(picked, mask=picked < 0))
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Rows that were picked, for each row of the batch.
+
+    Attributes:
+        first: No row lies before it.
+        places: Where they are from there on; null where there is none.
+    """
+
+    first: int
+    places: pa.Array
+
+    @classmethod
+    def of(cls, rows: Ints) -> Picked:
+        """From the numbers of rows, -1 for none."""
+        none = rows < 0
+        first = int(rows.min(initial=NEVER, where=~none)) if len(rows) else 0
+        first = 0 if first == NEVER else first
+        return cls(first, pa.array(rows - first, mask=none))
+
+
+def values_of(rows: Rows, column: str, picked: Picked, *, plain: bool) -> pa.Array:
+    """The values of a column in picked rows; null for none. `plain` makes -0 a 0, as comparing does."""
+    values = rows.column(column, picked.first).take(picked.places)
     if plain and pa.types.is_floating(values.type):
         return pc.add(values, pa.scalar(0.0, values.type))
     return values

@@ -256,12 +256,15 @@ class Rows:
             self._whole = table
         return self._whole
 
-    def column(self, name: str) -> pa.Array:
-        """A column in one piece."""
-        if name not in self._columns:
-            pieces = self.table.column(name)
-            self._columns[name] = pieces.combine_chunks() if pieces.num_chunks != 1 else pieces.chunk(0)
-        return self._columns[name]
+    def column(self, name: str, first: int = 0) -> pa.Array:
+        """A column from a row on, in one piece: what is asked for is mostly at the end of many pieces."""
+        if name in self._columns:
+            return self._columns[name].slice(first)
+        pieces = self.table.column(name).slice(first)
+        whole = pieces.combine_chunks() if pieces.num_chunks != 1 else pieces.chunk(0)
+        if not first:
+            self._columns[name] = whole
+        return whole
 
     def between(self, low: int, high: int) -> Ints:
         """Rows with ``low <= e < high``, in the order of time."""
@@ -293,11 +296,21 @@ class Rows:
         # what happens at a moment takes effect right after it
         return Moved(np.concatenate([enter, leave]), np.searchsorted(moments, times, side="right"), signs)
 
-    def counted(self, span: Span, at: int, rows: Ints | None = None) -> Ints:
-        """Rows that count in a window at a moment; of those given, or of all."""
-        if rows is None:
-            rows = self.between(span.start(at), at)
-        return rows[(self.usable.values[rows] < at) & (at <= self.last_moment(span, rows))]
+    def corrected(self, span: Span, change: Change, at: int) -> Moved:
+        """What an addition changes in a window at a moment that has passed."""
+        usable = self.usable.values[change.rows] < at
+        rows, until = change.rows[usable], change.until[usable]
+        expiry = span.expiry(self.event.values[rows])
+        was = at <= np.minimum(expiry, until)
+        now = at <= np.minimum(expiry, self.until.values[rows])
+        changed = np.flatnonzero(was != now)
+        return Moved(rows[changed], np.zeros(len(changed), dtype=np.int64), np.where(now[changed], 1, -1))
+
+    def counted(self, span: Span, at: int) -> Moved:
+        """The rows that count in a window at a moment, as if they had just entered it."""
+        rows = self.between(span.start(at), at)
+        rows = rows[(self.usable.values[rows] < at) & (at <= self.last_moment(span, rows))]
+        return Moved(rows, np.zeros(len(rows), dtype=np.int64), np.ones(len(rows), dtype=np.int64))
 
     def pass_by(self, moment: int) -> None:
         """All that enters at or before a moment has entered."""

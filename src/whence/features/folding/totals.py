@@ -9,7 +9,7 @@ import numpy as np
 
 from whence.features.folding.asked import Asked
 from whence.features.folding.growing import Ints
-from whence.features.folding.rows import Change, Moved, Rows
+from whence.features.folding.rows import Moved, Rows
 from whence.features.folding.spans import Span
 from whence.features.folding.terms import Term, Whole
 
@@ -34,7 +34,13 @@ class Events:
 
     def some(self, which: Ints) -> Events:
         """Only these, in this order."""
-        return Events(*(getattr(self, name)[which] for name in self.__slots__))
+        return Events(
+            self.spans.take(which),
+            self.codes.take(which),
+            self.numbers.take(which),
+            self.rows.take(which),
+            self.signs.take(which),
+        )
 
 
 @dataclass
@@ -68,67 +74,41 @@ class Windows:
         mine = [moved[span] for span in self.spans]
         spans = np.repeat(np.arange(len(mine)), [len(m.rows) for m in mine])
         rows = np.concatenate([m.rows for m in mine])
-        codes = self.rows.codes[self.keys].values[rows]
+        codes = self.rows.codes[self.keys].values.take(rows)
         numbers, signs = (np.concatenate(p) for p in zip(*((m.numbers, m.signs) for m in mine), strict=True))
         found = Events(spans, codes, numbers, rows, signs)
         return found.some(np.flatnonzero(codes >= 0)) if len(codes) and codes.min() < 0 else found
 
-    def at(self, asked: Asked, events: Events) -> list[list[Whole]]:
-        """The total of each row of the batch, by window and term; 0 where nothing is asked."""
-        n_keys = asked.n_keys
+    def at(self, asked: Asked, events: Events) -> list[Whole]:
+        """By term and window the total of each row of the batch; 0 where nothing is asked."""
+        n_keys, n_spans = asked.n_keys, len(self.spans)
         events = events.some(np.flatnonzero(asked.wanted(events.codes)))
         places = asked.line(events.spans * n_keys + events.codes, events.numbers)
         order = np.argsort(places)
-        places, rows, signs = places[order], events.rows[order], events.signs[order]
-        begins, ends = [], []
-        for span in range(len(self.spans)):
-            ends.append(
-                np.searchsorted(places, asked.line(asked.codes + span * n_keys, asked.numbers), side="right")
-            )
-            begins.append(np.searchsorted(places, asked.line(asked.codes + span * n_keys, 0)))
-        totals: list[list[Whole]] = [[] for _ in self.spans]
-        nothing = np.zeros(asked.n_rows, dtype=np.int64)
+        places, rows, signs = places.take(order), events.rows.take(order), events.signs.take(order)
+        codes = np.arange(n_spans)[:, None] * n_keys + asked.codes
+        begins = np.searchsorted(places, asked.line(codes, 0))
+        ends = np.searchsorted(places, asked.line(codes, asked.numbers), side="right")
+        totals = []
         for term in self.terms:
-            if not term.largest:
-                for found in totals:
-                    found.append(nothing)
-                continue
-            running = np.zeros(len(rows) + 1, dtype=term.dtype)
-            np.cumsum(signs * term.values.values[rows], out=running[1:])
-            held = self._held(term)
-            for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
-                total = held[number, asked.codes] + (running[end] - running[begin])
-                totals[number].append(asked.spread(total, 0))
+            total = np.zeros((n_spans, asked.n_rows), dtype=term.dtype)
+            if term.largest:
+                running = np.zeros(len(rows) + 1, dtype=term.dtype)
+                np.cumsum(signs * term.values.values.take(rows), out=running[1:])
+                held = self._held(term).take(asked.codes, axis=1)
+                total[:, asked.rows] = held + (running.take(ends) - running.take(begins))
+            totals.append(total)
         return totals
 
     def advance(self, events: Events) -> None:
-        """Move the totals forward."""
+        """Move the totals forward, or correct them: what came in for moments that have passed."""
         self._add(events.spans, events.codes, events.rows, events.signs)
 
-    def correct(self, change: Change, at: int) -> None:
-        """Take over what came in for moments that have passed."""
-        usable = self.rows.usable.values[change.rows] < at
-        rows, until = change.rows[usable], change.until[usable]
-        if not len(rows):
-            return
-        codes = self.rows.codes[self.keys].values[rows]
-        for number, span in enumerate(self.spans):
-            expiry = span.expiry(self.rows.event.values[rows])
-            was = at <= np.minimum(expiry, until)
-            now = at <= np.minimum(expiry, self.rows.until.values[rows])
-            signs = now.astype(np.int64) - was.astype(np.int64)
-            some = np.flatnonzero((codes >= 0) & (signs != 0))
-            self._add(np.full(len(some), number), codes[some], rows[some], signs[some])
-
-    def rebuild(self, at: int) -> None:
-        """Make the totals anew from the rows."""
+    def rebuild(self, events: Events) -> None:
+        """Make the totals anew from all that counts."""
         for term in self.terms:
             term.totals.pop(self.number, None)
-        for number, span in enumerate(self.spans):
-            rows = self.rows.counted(span, at)
-            codes = self.rows.codes[self.keys].values[rows]
-            some = np.flatnonzero(codes >= 0)
-            self._add(np.full(len(some), number), codes[some], rows[some], np.ones(len(some), dtype=np.int64))
+        self.advance(events)
 
     def _add(self, spans: Ints, codes: Ints, rows: Ints, signs: Ints) -> None:
         if len(rows):
@@ -136,7 +116,8 @@ class Windows:
                 if not term.largest:
                     continue
                 held = self._held(term)
-                np.add.at(held.reshape(-1), spans * held.shape[1] + codes, signs * term.values.values[rows])
+                added = signs * term.values.values.take(rows)
+                np.add.at(held.reshape(-1), spans * held.shape[1] + codes, added)
 
     def _held(self, term: Term) -> Whole:
         return term.total(self.number, len(self.spans), len(self.rows.key_codes[self.keys]))

@@ -108,7 +108,7 @@ def refit_baseline(rows: LiveRows = latest, prior: float = 20.0) -> tuple[Late, 
 
 @step
 def train_challenger(
-    rows: LiveRows = latest, depth: int = 7, rounds: int = 100, learning_rate: float = 0.08
+    rows: LiveRows = latest, depth: int = 7, rounds: int = 60, learning_rate: float = 0.12
 ) -> tuple[Late, Metrics]:
     """Histogram gradient boosting, as the first champion was made."""
     data = rows.arrow([*FEATURE_COLUMNS, "late"])
@@ -186,7 +186,7 @@ def decide(
     return Report(json.dumps(found), media_type="application/json", name="decision")
 
 
-def retrain(moment: datetime, holdout_days: int = 7, confidence: float = 0.8, rounds: int = 100) -> None:
+def retrain(moment: datetime, holdout_days: int = 7, confidence: float = 0.8, rounds: int = 60) -> None:
     """Learn from what was scored, answer in shadow, and decide."""
     rows = live_rows(moment, holdout_days)
     baseline, _ = refit_baseline(rows)
@@ -211,7 +211,7 @@ class Retraining:
     at_most_every: str = "14d"
     holdout_days: int = 7
     confidence: float = 0.8
-    rounds: int = 100
+    rounds: int = 60
 
     def pipeline(self) -> Pipeline[..., None]:
         """The pipeline with its triggers."""

@@ -199,10 +199,11 @@ def train(ws: Workspace) -> PipelineRun:
 
 
 def pieces(ws: Workspace, last: date) -> Iterator[tuple[date, date]]:
-    """What is left to score up to `last`, month by month: (first day, last day)."""
+    """What is left to score up to `last`, a quarter at a time: (first day, last day)."""
     first = _scored_until(ws) + timedelta(days=1)
     while first <= last:
-        end = min(last, first.replace(day=months.monthrange(first.year, first.month)[1]))
+        ends = (first.month + 2) // 3 * 3
+        end = min(last, date(first.year, ends, months.monthrange(first.year, ends)[1]))
         yield first, end
         first = end + timedelta(days=1)
 
@@ -218,9 +219,9 @@ def _scored_until(ws: Workspace) -> date:
 
 
 def score_frozen(ws: Workspace, last: date) -> None:
-    """March's champion and baseline answer for all of it, month by month, on features computed point in time."""
+    """March's champion and baseline answer for all of it, by quarters, on features computed point in time."""
     left = list(pieces(ws, last))
-    with progress("March's models answer for each month", total=len(left)) as step:
+    with progress("March's models answer for each quarter", total=len(left)) as step:
         for first, end in left:
             _score_piece(ws, first, end)
             step()

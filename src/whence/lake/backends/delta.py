@@ -96,6 +96,8 @@ class DeltaBackend(LakeBackend):
     def __init__(self, root: Path) -> None:
         self._root = root
         self._handles: dict[str, _Handle] = {}
+        self._folders: dict[str, Path] = {}
+        self._logs: dict[str, str] = {}
         self._versions: OrderedDict[tuple[str, int], tuple[Snapshot, DeltaTable]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -120,19 +122,28 @@ class DeltaBackend(LakeBackend):
         return self._at(table, version, handle.snapshot)[0]
 
     def _folder(self, table: str) -> Path:
-        return self._root.joinpath(*table.split("."))
+        found = self._folders.get(table)
+        if found is None:
+            found = self._folders[table] = self._root.joinpath(*table.split("."))
+        return found
+
+    def _log(self, table: str) -> str:
+        """The log folder as text: whether something is in it is asked many times a commit."""
+        found = self._logs.get(table)
+        if found is None:
+            found = self._logs[table] = str(self._folder(table) / LOG_FOLDER)
+        return found
 
     def _handle(self, table: str) -> _Handle | None:
         with self._lock:
             handle = self._handles.get(table)
-            folder = self._folder(table)
-            if not (folder / LOG_FOLDER).is_dir():
+            if not os.path.isdir(self._log(table)):  # noqa: PTH112  # asked thirty times a commit
                 self._handles.pop(table, None)
                 return None
             if handle is None:
                 try:
                     with as_whence_errors(table):
-                        opened = DeltaTable(folder)
+                        opened = DeltaTable(self._folder(table))
                         handle = _Handle(opened, self._snapshot(table, opened), opened.version())
                 except NotFoundError:
                     return None  # a log folder without a first commit: a creation that did not end
@@ -142,8 +153,8 @@ class DeltaBackend(LakeBackend):
     def _catch_up(self, handle: _Handle) -> None:
         """Bring a handle to the newest version; asking the folder is a hundred times cheaper than delta-rs."""
         snapshot = handle.snapshot
-        following = self._folder(snapshot.table) / LOG_FOLDER / f"{snapshot.version + 1:020}.json"
-        if following.exists():
+        following = f"{self._log(snapshot.table)}/{snapshot.version + 1:020}.json"
+        if os.path.exists(following):  # noqa: PTH110  # as above
             handle.table.update_incremental()
             handle.snapshot = self._snapshot(snapshot.table, handle.table)
             handle.writable = False

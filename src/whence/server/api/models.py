@@ -87,6 +87,7 @@ def _move(move: AliasMove) -> Json:
         "from": move.previous,
         "to": move.version,
         "at": plain(move.at),
+        "moment": plain(move.moment),
         "reason": move.reason,
         "execution": f"execution:{move.execution}",
     }
