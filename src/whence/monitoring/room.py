@@ -458,15 +458,14 @@ class Monitoring:
 
     def _find_table(self, monitor: Monitor) -> Table | None:
         """The table of a monitor; None before its first run."""
-        table = self._lake.table(monitor.into)
         try:
-            there = table.exists
+            table = self._lake.table(monitor.into)
         except UsageError as error:
             if error.code != "bad-name":
                 raise
             # names were not looked at once; who bears such a one can never have run, and hides no other
-            there = False
-        return table if there else None
+            return None
+        return table if table.exists else None
 
     def alerts(self, name: str, *, since: datetime | None = None, open_only: bool = False) -> AlertList:
         """The alerts of a monitor, as they are known now, in the order they became known.

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -42,7 +43,7 @@ from whence.server.guards import (
 )
 from whence.server.infer import MAX_ROWS, ask_of, metadata, refusal_of, write_answer
 from whence.server.served import Served
-from whence.serving import Answer, Answerer, Line
+from whence.serving import Answer, Answerer, Ask, Line
 from whence.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -131,17 +132,45 @@ def parse_model(text: str) -> tuple[str | None, str | None]:
 
 
 class Mailbox:
-    """Brings answers from the answerers' threads to the event loop, many with one call."""
+    """Brings requests to the answerers and answers back to the event loop, many with one call.
+
+    What one turn of the loop has read is submitted together, and what was answered together is told together: each
+    submission by itself would wake the answerer for it alone.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._out: list[tuple[Answerer, Ask, asyncio.Future[Answer | BaseException]]] = []
         self._box: deque[tuple[asyncio.Future[Answer | BaseException], Answer | BaseException]] = deque()
         self._called = False
+        self._known: set[Answerer] = set()
 
-    def post(self, future: asyncio.Future[Answer | BaseException], answer: Answer | BaseException) -> None:
-        """Give a future its answer, from any thread."""
+    def ask(self, answerer: Answerer, ask: Ask) -> asyncio.Future[Answer | BaseException]:
+        """Submit a request at the end of this turn of the loop; gives where its answer, or an error, will be."""
+        if answerer not in self._known:
+            self._known.add(answerer)
+            answerer.after_batch(self._wake)
+        future: asyncio.Future[Answer | BaseException] = self._loop.create_future()
+        if not self._out:
+            self._loop.call_soon(self._submit)
+        self._out.append((answerer, ask, future))
+        return future
+
+    def _submit(self) -> None:
+        out, self._out = self._out, []
+        for answerer, ask, future in out:
+            try:
+                answerer.submit(ask, partial(self._put, future))
+            except Exception as error:  # noqa: BLE001  # it is this client's answer, and no other's
+                if not future.done():
+                    future.set_result(error)
+
+    def _put(self, future: asyncio.Future[Answer | BaseException], answer: Answer | BaseException) -> None:
+        """From an answerer's thread, which calls `_wake` once it has put all it has."""
         self._box.append((future, answer))
-        if not self._called:  # what is put in until the call empties the box, the call takes with it
+
+    def _wake(self) -> None:
+        if self._box and not self._called:  # what is put in until the call empties the box, it takes with it
             self._called = True
             self._loop.call_soon_threadsafe(self._deliver)
 
@@ -195,13 +224,9 @@ class Inference:
                 ask = await run_in_threadpool(ask_of, line, body, max_rows=self._max_rows)
         if version is not None:
             ask = replace(ask, is_pinned=True)
-        loop = asyncio.get_running_loop()
         if self._mailbox is None:
-            self._mailbox = Mailbox(loop)
-        future: asyncio.Future[Answer | BaseException] = loop.create_future()
-        mailbox = self._mailbox
-        answerer.submit(ask, lambda told: mailbox.post(future, told))
-        told = await future
+            self._mailbox = Mailbox(asyncio.get_running_loop())
+        told = await self._mailbox.ask(answerer, ask)
         if isinstance(told, BaseException):
             raise told
         return told

@@ -26,7 +26,7 @@ from whence.registry import Models, ModelVersion
 from whence.serving.deployments import Deployments
 from whence.serving.lookup import online_lookup
 from whence.serving.moving import MakeFold, build_fold
-from whence.serving.predictions import find_prediction, prediction_rows, prediction_schema
+from whence.serving.predictions import find_prediction, prediction_rows, prediction_schema, told_of
 from whence.serving.replay import place, replay, replayed
 from whence.serving.request import Answerer
 from whence.serving.requesttable import RequestTable, list_left
@@ -157,27 +157,24 @@ class Scoring:
         inputs: list[tuple[Artifact, tuple[str | int, ...]]] = [(self._models.artifact(version), ("model",))]
         if rows.artifact is not None:
             inputs.append((rows.artifact, ("spine",)))
+        definitions = {view.name: view.digest for view in views}
         facts: Properties = {
             "model": version.ref,
             "model_digest": version.digest,
             "into": into,
             "deployment": deployment,
+            **told_of([definitions]),  # before the commit: its rows have only the digest
         }
         params: Properties = {"at": at, "key": list(keys), "where": where, "batch": batch, "epoch": epoch}
         uid = derived_uid("score", name)
         with self._recorder.execution(
             "score", key=name, uid=uid, params=params, properties=facts, inputs=inputs
         ) as recording:
-            scored, definitions, sources = self._compute(rows, version, views, at, keys, recording.uid, trust)
+            scored, sources = self._compute(rows, version, views, at, keys, recording.uid, trust)
             crash_point(POINT_BEFORE)
             commit = self._commit(into, scored, keys, name, watermark)
             crash_point(POINT_AFTER)
-            recording.set(
-                definitions=dict(definitions),
-                sources=dict(sources),
-                n_rows=scored.num_rows,
-                version=commit.version,
-            )
+            recording.set(sources=dict(sources), n_rows=scored.num_rows, version=commit.version)
         return ScoreResult(commit, scored.num_rows, recording.ref, version.ref, commit.duplicate)
 
     def find(self, ref: str) -> Prediction:
@@ -186,7 +183,7 @@ class Scoring:
         Raises:
             NotFoundError: There is no such table or row.
         """
-        found = find_prediction(self._lake, ref)
+        found = find_prediction(self._lake, ref, graph=self._recorder.store)
         try:
             signature = self._models.get(found.model).signature
         except WhenceError:  # whatever became of the model, its answer is there
@@ -376,14 +373,13 @@ class Scoring:
         keys: Sequence[str],
         execution: str,
         trust: Sequence[str],
-    ) -> tuple[pa.Table, Mapping[str, str], Mapping[str, int]]:
-        """The rows to commit, the definitions of the features and the versions they were read from."""
+    ) -> tuple[pa.Table, Mapping[str, int]]:
+        """The rows to commit, and the versions the features were read from."""
         scorer = open_scorer(self._models, version, trust=trust)
         joined = self._features.point_in_time(rows.table, views, at=at, complete=True)
         made = [c for view in views for c in view.outputs]
         inputs = scorer.inputs(joined, made)
         about = provenance_of(joined) or {}
-        definitions: dict[str, str] = about.get("definitions", {})
         sources: dict[str, int] = about.get("sources", {})
         schema = prediction_schema(rows.table.schema, keys, inputs.schema)
         scored = prediction_rows(
@@ -394,7 +390,7 @@ class Scoring:
             pa.array(scorer.score(inputs, keys=rows.table.select(list(keys)))),
             model=f"{version.name}@{version.version}",
             model_digest=version.digest,
-            definitions=definitions,
+            definitions={view.name: view.digest for view in views},
             sources=sources,
             execution=execution,
             scored_at=self._clock.now(),
@@ -403,7 +399,7 @@ class Scoring:
             raise IntegrityError(
                 f"{rows.table.num_rows} rows asked, {scored.num_rows} answered", code="rows-lost"
             )
-        return scored, definitions, sources
+        return scored, sources
 
     def _commit(
         self, into: str, rows: pa.Table, keys: Sequence[str], name: str, watermark: datetime | None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
 
 from whence._base.arrow import TS, widens
-from whence._base.digest import canonical_json
+from whence._base.digest import canonical_json, spec_digest
 from whence._base.refs import Ref
 from whence.errors import IntegrityError, NotFoundError, UsageError
 from whence.lake import Lake, TableVersion
+from whence.metadata import MetadataStore, Value
 from whence.serving.types import Prediction
 
 FEATURES_AT: Final = "features_at"
@@ -28,7 +29,16 @@ ABOUT: Final = pa.schema(
         ("scored_at", TS),
     ]
 )
-"""The columns after key, moment and features."""
+"""The columns after key, moment and features.
+
+``definitions`` is the digest of {view: digest}; the map itself is a property of the execution, which names all its
+rows' maps. Rows written before that was so hold the map, as JSON.
+"""
+
+BY_DIGEST: Final = "definitions_by_digest"
+"""The property of an execution whose rows were made by several maps: digest → map."""
+
+NO_DEFINITIONS: Final = spec_digest({})
 
 
 def prediction_schema(spine: pa.Schema, key: Sequence[str], features: pa.Schema) -> pa.Schema:
@@ -71,13 +81,16 @@ def prediction_rows(
     execution: str,
     scored_at: datetime,
 ) -> pa.Table:
-    """The rows to commit: one for each row of the spine, in its order."""
+    """The rows to commit: one for each row of the spine, in its order.
+
+    Of `definitions` a row holds the digest; the map is told by the properties of the execution, see `told_of`.
+    """
     n = spine.num_rows
     about: dict[str, pa.Array] = {
         "score": scores,
         "model": _repeat(model, n),
         "model_digest": _repeat(model_digest, n),
-        "definitions": _repeat(canonical_json(dict(definitions)), n),
+        "definitions": _repeat(spec_digest(dict(definitions)), n),
         "sources": _repeat(canonical_json(dict(sources)), n),
         "execution": _repeat(execution, n),
         "scored_at": pa.repeat(pa.scalar(scored_at, TS), n),
@@ -155,10 +168,57 @@ def view_source(table: str, view: str) -> str:
     return f"{table}#{view}"
 
 
-def find_prediction(lake: Lake, ref: str) -> Prediction:
+def told_of(maps: Iterable[Mapping[str, str]]) -> dict[str, Value]:
+    """The properties of an execution that tell the definitions of its rows.
+
+    Args:
+        maps: View → digest, of some rows each.
+
+    Example:
+        >>> told_of([{"delays": "sha256:aa"}, {}])
+        {'definitions': {'delays': 'sha256:aa'}}
+    """
+    kept = {spec_digest(dict(m)): dict(m) for m in maps if m}
+    union = {view: digest for m in kept.values() for view, digest in sorted(m.items())}
+    return {"definitions": union, **({BY_DIGEST: kept} if len(kept) > 1 else {})}
+
+
+def definitions_of(graph: MetadataStore, text: str, execution: str) -> tuple[dict[str, str], str | None]:
+    """What a row's ``definitions`` stand for, and why that is out of reach, where it is.
+
+    Args:
+        graph: Where the execution is.
+        text: The digest of the map; or, in rows of earlier versions, the map as JSON.
+        execution: The uid of the execution that made the row.
+
+    Returns:
+        View → definition digest, checked against the row's digest; empty when it is out of reach.
+    """
+    if text.startswith("{"):
+        return json.loads(text), None
+    if text == NO_DEFINITIONS:
+        return {}, None
+    found = graph.get_nodes("execution", uids=[execution])
+    if not found:
+        return {}, f"its definitions are out of reach: the graph has no execution:{execution}"
+    several = found[0].get(BY_DIGEST)
+    maps = [found[0].get("definitions"), *(several.values() if isinstance(several, Mapping) else ())]
+    for one in maps:
+        told = {view: str(digest) for view, digest in one.items()} if isinstance(one, Mapping) else {}
+        if spec_digest(told) == text:
+            return told, None
+    return {}, f"its definitions are out of reach: execution:{execution} tells none of digest {text}"
+
+
+def find_prediction(lake: Lake, ref: str, *, graph: MetadataStore) -> Prediction:
     """The prediction of a reference, ``prediction:table/key`` or ``prediction:table@version/key``.
 
     The key is the values of the key columns in their declared order, joined by ``-``.
+
+    Args:
+        lake: Where the table is.
+        ref: The reference.
+        graph: Where the execution tells the definitions.
 
     Raises:
         NotFoundError: There is no such table (``table-not-found``) or row (``prediction-not-found``).
@@ -186,7 +246,7 @@ def find_prediction(lake: Lake, ref: str) -> Prediction:
         raise IntegrityError(
             f"{ref} was scored {len(rows)} times", code="prediction-twice", details={"rows": len(rows)}
         )
-    return _prediction(parsed, version, key, rows[0])
+    return _prediction(parsed, version, key, rows[0], graph)
 
 
 def key_condition(key: Sequence[str], text: str) -> str:
@@ -201,13 +261,16 @@ def key_condition(key: Sequence[str], text: str) -> str:
     return f"concat_ws('-', {columns}) = '{quoted}'" if len(key) > 1 else f"{columns} = '{quoted}'"
 
 
-def _prediction(ref: Ref, version: TableVersion, key: Sequence[str], row: Mapping[str, object]) -> Prediction:
+def _prediction(
+    ref: Ref, version: TableVersion, key: Sequence[str], row: Mapping[str, object], graph: MetadataStore
+) -> Prediction:
     about = {*ABOUT.names, FEATURES_AT, *key}
     sources: dict[str, int] = json.loads(str(row["sources"]))
     moment, scored_at, score = row[FEATURES_AT], row["scored_at"], row["score"]
     assert isinstance(moment, datetime)
     assert isinstance(scored_at, datetime)
     assert isinstance(score, float)
+    definitions, error = definitions_of(graph, str(row["definitions"]), str(row["execution"]))
     return Prediction(
         ref=f"prediction:{ref.name}/{ref.key}",
         table=ref.name,
@@ -219,9 +282,10 @@ def _prediction(ref: Ref, version: TableVersion, key: Sequence[str], row: Mappin
         features_at=moment,
         model=str(row["model"]),
         model_digest=str(row["model_digest"]),
-        definitions=json.loads(str(row["definitions"])),
+        definitions=definitions,
         sources={name: version for name, version in sources.items() if "#" not in name},
         execution=str(row["execution"]),
         scored_at=scored_at,
         view_sources={name: version for name, version in sources.items() if "#" in name},
+        definitions_error=error,
     )

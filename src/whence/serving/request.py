@@ -132,6 +132,7 @@ class Answerer:
             max_rows=seal_rows,
         )
         self._waiting = Waiting(deployment.name, max_rows=max_waiting, max_batch=max_batch)
+        self._after_batch: tuple[Callable[[], None], ...] = ()
         self._stop = threading.Event()
         self._worker = self._start(self._work, "answer")
         self._committer = self._start(self._commit_sealed, "commit")
@@ -252,6 +253,10 @@ class Answerer:
         """
         self._waiting.put(ask, told)
 
+    def after_batch(self, call: Callable[[], None]) -> None:
+        """Have something called on the answerer's thread each time it has told what it had to tell together."""
+        self._after_batch = (*self._after_batch, call)
+
     def answer(
         self,
         rows: object,
@@ -336,6 +341,11 @@ class Answerer:
                 groups.setdefault((id(asked[0].line), asked[0].kind), []).append(asked)
             for group in groups.values():
                 self._predict(group)
+            for call in self._after_batch:
+                try:
+                    call()
+                except Exception:  # such as that of an event loop that has ended
+                    log.exception("nobody was woken", extra={"deployment": self.deployment.name})
 
     def _is_new(self, ask: Ask, told: Told) -> bool:
         """Whether a request with an id is to be answered; else it has been, or shares an answer under way."""

@@ -20,7 +20,7 @@ from whence.errors import ConflictError
 from whence.lake import Commit, Lake, Table
 from whence.metadata import Artifact, Properties, Recorder, Type
 from whence.serving.answers import REQUEST_KEY, Facts, Record, decode_facts, decode_record, rows_of
-from whence.serving.predictions import FEATURES_AT, fitting
+from whence.serving.predictions import FEATURES_AT, fitting, told_of
 from whence.serving.requestlog import Shard, list_shards
 
 BEFORE_COMMIT: Final = register(
@@ -133,7 +133,7 @@ class RequestTable:
             "deployment": deployment,
             "into": into,
             "models": {f.model: f.model_digest for f in facts},
-            "definitions": {view: digest for f in facts for view, digest in f.definitions.items()},
+            **told_of(f.definitions for f in facts),
             "n_rows": rows.num_rows,
             "n_requests": sum(len(record.ids) for record in records),
             "n_bytes_cut": n_cut,

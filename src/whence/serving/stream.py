@@ -37,7 +37,7 @@ from whence.metadata.types import Properties
 from whence.registry import Models, ModelVersion
 from whence.serving.moving import MakeFold, MovingFeatures, build_fold
 from whence.serving.position import Position, instant, micros, read_position
-from whence.serving.predictions import fitting, prediction_rows, prediction_schema
+from whence.serving.predictions import fitting, prediction_rows, prediction_schema, told_of
 from whence.serving.scored import ScoredKeys, step_key, step_uid
 from whence.serving.scorer import Scorer, open_scorer
 from whence.serving.spine import Spine, Waiting
@@ -402,7 +402,7 @@ class Follower:
             "model_digest": plan.model.digest,
             "into": self.deployment.into,
             "deployment": self.deployment.name,
-            "definitions": dict(self._definitions),
+            **told_of([self._definitions]),
             "sources": dict(_numbers(plan.versions)),
             "n_rows": n_rows,
             "n_late": n_late,

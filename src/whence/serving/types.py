@@ -80,11 +80,12 @@ class Prediction:
         features_at: The moment the features were taken.
         model: ``late@3``.
         model_digest: Of the model's bytes.
-        definitions: View → definition digest.
+        definitions: View → definition digest; the row has the digest of this map, its execution the map.
         sources: Table → version the features were read from.
         execution: The uid of the execution that scored it.
         scored_at: When.
         view_sources: ``table#view`` → version, of views that were looked up at a later version than `sources` says.
+        definitions_error: Why the definitions are out of reach, where they are.
     """
 
     ref: str
@@ -102,6 +103,7 @@ class Prediction:
     execution: str
     scored_at: datetime
     view_sources: Mapping[str, int] = field(default_factory=dict)
+    definitions_error: str | None = None
 
     @property
     def table_ref(self) -> str:

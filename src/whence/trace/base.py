@@ -332,6 +332,11 @@ class Prediction(Protocol):
         ...
 
     @property
+    def definitions_error(self) -> str | None:
+        """Why the definitions are out of reach, where they are."""
+        ...
+
+    @property
     def sources(self) -> Mapping[str, int]:
         """Table → version."""
         ...

@@ -52,10 +52,17 @@ class Values:
         groups: dict[str, list[str]] = {}
         for column in self.prediction.features:
             before = column.partition("__")[0]
-            name = made.get(column, before if views.get(before, made) is None else _SPINE)
+            lost = made.get(column) is None and self._lost(column)
+            name = made.get(column, before if lost or views.get(before, made) is None else _SPINE)
+            if lost:
+                errors[name] = self.prediction.definitions_error
             groups.setdefault(name, []).append(column)
         for name, columns in groups.items():
             yield views.get(name) or name, errors.get(name), columns
+
+    def _lost(self, column: str) -> bool:
+        """Whether some view may have made it, nobody can say which."""
+        return self.prediction.definitions_error is not None and "__" in column
 
     def _definition(self, digest: str) -> tuple[View | None, str | None]:
         if self.features is None:

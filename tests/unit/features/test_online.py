@@ -104,8 +104,11 @@ def test_o08_looking_far_ahead_leaves_no_gap(world: OnlineWorld, newest: Feature
     assert world.ask(newest, "K", minute(1)) == (2, "PRESENT")
 
 
-def test_o09_materializing_goes_on_where_it_stopped(world: OnlineWorld, newest: FeatureView) -> None:
+def test_o09_materializing_goes_on_where_it_stopped(
+    world: OnlineWorld, newest: FeatureView, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.features._projection.batch_rows = 3
+    monkeypatch.setattr("whence.features.materialize.LOAD_BATCHES", 1)
     world.append([row(f"a{i}", "K", i, i / 10) for i in range(8)])
     put, calls = world.store.put, []
 

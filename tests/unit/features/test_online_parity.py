@@ -162,7 +162,7 @@ def test_forgetting_changes_no_answer_from_its_moment_on(
         world = OnlineWorld(engine, url=f"sqlite:///{Path(folder) / 'o.db'}" if in_file else "memory://")
         world.table(keyed=keyed)
         world.append(named(rows, keyed=keyed), watermark=minute(before))
-        world.features._projection.batch_rows = 3
+        world.features._projection.batch_rows = 1
         world.features.materialize(view, since=minute(before) if at_once else None)
         n_loaded = world.store.count(group_of(view))
         world.features.forget_online(minute(before), view)

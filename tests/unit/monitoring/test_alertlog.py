@@ -43,7 +43,9 @@ def test_what_came_is_added_to_what_was_read(table: Table, monkeypatch: pytest.M
     run(table, 1, alert(1))
     assert log.alerts(table) == [alert(1)]
     with monkeypatch.context() as forbidden:
-        forbidden.setattr("whence.monitoring.alertlog._all", lambda *_: pytest.fail("read from the beginning"))
+        forbidden.setattr(
+            "whence.monitoring.alertlog._all", lambda *_: pytest.fail("read from the beginning")
+        )
         assert log.alerts(table) == [alert(1)]
         run(table, 2)
         run(table, 3, alert(2), alert(1, closed=True))

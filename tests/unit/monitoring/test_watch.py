@@ -32,7 +32,7 @@ def refused(world: World, name: str = "x", **wrong: Any) -> WhenceError:
     return error
 
 
-@pytest.mark.parametrize("name", ["a b#/..", "", "Late", "late#1", "../late", "late..x", "x" * 300])
+@pytest.mark.parametrize("name", ["a b#/..", "", "Late", "late#1", "../late", "late..x"])
 def test_a_name_that_cannot_name_a_table(world: World, name: str) -> None:
     assert refused(world, name).code == "bad-name"
 

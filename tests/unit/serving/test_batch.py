@@ -17,12 +17,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from whence._base.arrow import TS
 from whence._base.crash import VARIABLE
+from whence._base.digest import canonical_json, spec_digest
 from whence.errors import IntegrityError, NotFoundError, UnsupportedError, UsageError
 from whence.features import AnyView, Entity, FeatureView, count, given, mean
-from whence.metadata import Execution
+from whence.metadata import Execution, Recorder, open_store
 from whence.serving import ScoreResult, find_prediction
 from whence.serving.batch import check_keys
-from whence.serving.predictions import prediction_schema
+from whence.serving.predictions import NO_DEFINITIONS, definitions_of, prediction_schema, told_of
 from whence.serving.scorer import Scorer, matrix
 from whence.testing.pipelines import HandBuiltRooms, run_elsewhere
 
@@ -120,7 +121,7 @@ def test_one_prediction_a_row_beside_its_inputs(rooms: HandBuiltRooms) -> None:
     assert rows["score"].to_pylist() == model.predict_proba(x)[:, 1].tolist()
     [first, *_] = rows.to_pylist()
     assert (first["model"], first["model_digest"]) == ("late@1", rooms.models.get("late@1").digest)
-    assert json.loads(first["definitions"])["delays"] == DELAYS.digest
+    assert first["definitions"] == spec_digest({view.name: view.digest for view in VIEWS})
     assert json.loads(first["sources"]) == {"arrivals": 1}
     assert (first["features_at"], f"execution:{first['execution']}") == (START, result.execution)
 
@@ -235,7 +236,7 @@ def test_a_prediction_is_found_by_its_key(rooms: HandBuiltRooms) -> None:
     assert list(found.features) == ["delays__mean_delay_7d", "delays__count_7d", "distance"]
     assert (found.features_at, found.sources) == (START + timedelta(hours=3), {"arrivals": 1})
     assert found.definitions["delays"] == DELAYS.digest
-    assert find_prediction(rooms.lake, "late_scores@1/B6-3") == found
+    assert find_prediction(rooms.lake, "late_scores@1/B6-3", graph=rooms.recorder.store) == found
     assert found.to_dict()["model"] == "model:late@1"
     for ref, error in [
         ("prediction:late_scores/B6-77", "prediction 'late_scores/B6-77' not found"),
@@ -246,6 +247,31 @@ def test_a_prediction_is_found_by_its_key(rooms: HandBuiltRooms) -> None:
     with pytest.raises(UsageError) as caught:
         rooms.serving.find("prediction:schedule/B6-3")
     assert caught.value.code == "not-predictions"
+
+
+def test_definitions_go_by_the_digest_that_the_row_has(rooms: HandBuiltRooms) -> None:
+    """The map is looked up in the execution, and is that of the digest or is not told."""
+    score(rooms)
+    graph, map_ = rooms.recorder.store, {view.name: view.digest for view in VIEWS}
+    row = rooms.lake.table("late_scores").arrow(["definitions", "execution"]).to_pylist()[0]
+    assert definitions_of(graph, row["definitions"], row["execution"]) == (map_, None)
+    # a row of an earlier version
+    assert definitions_of(graph, canonical_json(map_), "gone") == (map_, None)
+    assert definitions_of(graph, NO_DEFINITIONS, "gone") == ({}, None)
+    none, error = definitions_of(graph, row["definitions"], "gone")
+    assert (none, error) == ({}, "its definitions are out of reach: the graph has no execution:gone")
+    none, error = definitions_of(graph, "sha256:" + "0" * 64, row["execution"])
+    assert none == {}
+    assert str(error).startswith("its definitions are out of reach: execution:")
+
+
+@forall(st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), max_size=3), max_size=4))
+def test_every_map_of_an_execution_is_told(maps: list[dict[str, str]]) -> None:
+    recorder = Recorder(open_store("memory://"))
+    with recorder.execution("answer", properties=told_of(maps)) as recording:
+        pass
+    for one in maps:
+        assert definitions_of(recorder.store, spec_digest(one), recording.uid) == (one, None)
 
 
 def test_a_key_scored_twice_is_said(rooms: HandBuiltRooms) -> None:

@@ -16,6 +16,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from whence._base.arrow import TS
+from whence._base.digest import spec_digest
 from whence._base.crash import VARIABLE
 from whence._base.ids import derived_uid
 from whence.errors import BackendError, ConflictError, UnsupportedError, UsageError
@@ -326,7 +327,8 @@ def test_features_are_looked_up_by_keys(rooms: HandBuiltRooms) -> None:
         ("ZZ", 0, 2.0, 31.0),
     ]
     assert json.loads(rows[0]["sources"]) == {"arrivals": 7}
-    assert json.loads(rows[0]["definitions"]) == {"delays": VIEWS[0].digest}
+    assert rows[0]["definitions"] == spec_digest({"delays": VIEWS[0].digest})
+    assert rooms.serving.find(answer.refs[0]).definitions == {"delays": VIEWS[0].digest}
 
 
 def test_looked_up_features_are_those_of_the_moment(rooms: HandBuiltRooms) -> None:

@@ -101,6 +101,7 @@ class FakePrediction:
     )
     sources: Mapping[str, int] = field(default_factory=lambda: {"arrivals": 3})
     view_sources: Mapping[str, int] = field(default_factory=dict)
+    definitions_error: str | None = None
     row: Mapping[str, object] = field(default_factory=dict)
     scored_at: datetime = AT
 

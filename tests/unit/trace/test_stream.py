@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.serving.streaming import DELAYS, HOUR, START, deploy, follow, furnish, land, trips
 from whence._base.clock import ReplayClock
+from whence._base.digest import canonical_json
+from whence.serving.predictions import definitions_of
+from whence.serving.types import Prediction
 from whence.testing.pipelines import HandBuiltRooms
 from whence.trace import Tracer
 
@@ -46,6 +50,37 @@ def test_down_to_the_rows(rooms: HandBuiltRooms, tracer: Tracer, key: int, versi
     assert counted.rows.num_rows == prediction.features["delays__count_7d"]
     assert f"table:arrivals@{prediction.sources['arrivals']}" in [n.label for n in nodes]
     assert prediction.definitions["delays"] == DELAYS.digest
+
+
+class OldRows:
+    """Predictions as earlier versions wrote them, or whose execution is gone."""
+
+    def __init__(self, rooms: HandBuiltRooms, text: str, execution: str | None = None) -> None:
+        self.rooms, self.text, self.execution = rooms, text, execution
+
+    def find(self, ref: str) -> Prediction:
+        found = self.rooms.serving.find(ref)
+        execution = self.execution or found.execution
+        definitions, error = definitions_of(self.rooms.recorder.store, self.text, execution)
+        return replace(found, definitions=definitions, definitions_error=error)
+
+
+def test_rows_with_the_map_itself_are_traced_alike(rooms: HandBuiltRooms, tracer: Tracer) -> None:
+    found = rooms.serving.find("late_scores/5")
+    tracer.scoring = OldRows(rooms, canonical_json(dict(found.definitions)), "gone")
+    again = tracer.trace(found.ref)
+    tracer.scoring = rooms.serving
+    assert again.to_dict() == tracer.trace(found.ref).to_dict()
+    assert again.mismatches() == []
+
+
+def test_values_of_definitions_out_of_reach_are_unknown(rooms: HandBuiltRooms, tracer: Tracer) -> None:
+    row = rooms.lake.table("late_scores").arrow(["definitions"])["definitions"][0].as_py()
+    tracer.scoring = OldRows(rooms, row, "gone")
+    values = [n.feature for n in tracer.trace("prediction:late_scores/5").tree.walk() if n.feature]
+    told = {v.name: (v.agreement, v.error) for v in values}
+    why = "its definitions are out of reach: the graph has no execution:gone"
+    assert told["delays__count_7d"] == ("unknown", why)
 
 
 @pytest.mark.parametrize("ref", ["table:arrivals@1", "table:schedule@1", "row:schedule@2/5", "model:late@1"])

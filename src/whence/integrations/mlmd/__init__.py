@@ -1,0 +1,1 @@
+"""ML Metadata's clients on whence's graph: its wire format, its service, and its `MetadataStore` in process."""

@@ -1,0 +1,1 @@
+"""The edges of the ML Metadata integration: gRPC, and its own database files."""
