@@ -105,10 +105,14 @@ def answer_row(
     columns: Columns,
     values: dict[str, list[Any]],
     statuses: dict[str, list[Status]],
+    types: Mapping[str, pa.DataType],
 ) -> dict[str, pa.DataType]:
-    """Put features of what the caller gave alone into their places; gives their types."""
+    """Put features of what the caller gave alone into their places; gives their types.
+
+    Columns come with the `types` they are known to have; that of others is read off their values.
+    """
     if isinstance(view, Given):
-        found = {name: pa.array(list(columns[name])) for name in view.columns}
+        found = {name: pa.array(list(columns[name]), types.get(name)) for name in view.columns}
     else:
         assert isinstance(view, Calendar | Category)
         type_ = TS if isinstance(view, Calendar) else pa.string()

@@ -99,9 +99,12 @@ class OnlineReader:
                 if complete:
                     _check_complete(part.facts.source, state, micro)
                 part.answer(reading, part.asked(columns, micro, coded), n, values, statuses)
-        types = {}
+        types: dict[str, pa.DataType] = {}
+        known: dict[str, pa.DataType] = {}
+        if self._of_rows and isinstance(keys, pa.Table | pa.RecordBatch):
+            known = {field.name: field.type for field in keys.schema}
         for view in self._of_rows:
-            types.update(answer_row(view, columns, values, statuses))
+            types.update(answer_row(view, columns, values, statuses, known))
         return OnlineAnswer(values, statuses, at, plan.progress, self._schema(plan, types), plan.versions)
 
     def from_text(self, given: Mapping[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,24 @@ def test_an_id_answered_by_one_version_is_not_repeated_for_another(tmp_path: Pat
                 assert raised.value.code == "request-id-reused"
             answerer.seal()
         served.close()
+
+
+def test_who_waits_is_woken_once_for_what_was_told_together(tmp_path: Path) -> None:
+    with whence.connect(tmp_path / "a.whence") as ws:
+        ws.models.register("late", constant(1.0), sample=SAMPLE)
+        served = Served(ws)
+        served.open()
+        answerer = served.find("late")
+        told: list[object] = []
+        seen: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+        def fail() -> None:
+            raise RuntimeError("its loop has ended")
+
+        answerer.after_batch(fail)
+        answerer.after_batch(lambda: seen.put(len(told)))
+        for n_told in (1, 2):
+            answerer.submit(answerer.line.ask_matrix(np.array([[1.0, 0.5]])), told.append)
+            assert seen.get(timeout=30) == n_told
+        served.close()
+        assert seen.empty()

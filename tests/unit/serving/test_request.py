@@ -16,8 +16,8 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from whence._base.arrow import TS
-from whence._base.digest import spec_digest
 from whence._base.crash import VARIABLE
+from whence._base.digest import spec_digest
 from whence._base.ids import derived_uid
 from whence.errors import BackendError, ConflictError, UnsupportedError, UsageError
 from whence.features import Entity, FeatureView, count, given, last

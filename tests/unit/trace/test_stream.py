@@ -15,6 +15,7 @@ from whence.serving.predictions import definitions_of
 from whence.serving.types import Prediction
 from whence.testing.pipelines import HandBuiltRooms
 from whence.trace import Tracer
+from whence.trace.base import Scoring
 
 
 @pytest.fixture
@@ -32,8 +33,12 @@ def rooms(tmp_path: Path) -> Iterator[HandBuiltRooms]:
 
 @pytest.fixture
 def tracer(rooms: HandBuiltRooms) -> Tracer:
+    return tracer_of(rooms, rooms.serving)
+
+
+def tracer_of(rooms: HandBuiltRooms, scoring: Scoring) -> Tracer:
     return Tracer(
-        rooms.recorder.store, rooms.lake, rooms.features, rooms.serving, rooms.models, rooms.runs, rooms.blobs
+        rooms.recorder.store, rooms.lake, rooms.features, scoring, rooms.models, rooms.runs, rooms.blobs
     )
 
 
@@ -67,17 +72,15 @@ class OldRows:
 
 def test_rows_with_the_map_itself_are_traced_alike(rooms: HandBuiltRooms, tracer: Tracer) -> None:
     found = rooms.serving.find("late_scores/5")
-    tracer.scoring = OldRows(rooms, canonical_json(dict(found.definitions)), "gone")
-    again = tracer.trace(found.ref)
-    tracer.scoring = rooms.serving
+    again = tracer_of(rooms, OldRows(rooms, canonical_json(dict(found.definitions)), "gone")).trace(found.ref)
     assert again.to_dict() == tracer.trace(found.ref).to_dict()
     assert again.mismatches() == []
 
 
-def test_values_of_definitions_out_of_reach_are_unknown(rooms: HandBuiltRooms, tracer: Tracer) -> None:
+def test_values_of_definitions_out_of_reach_are_unknown(rooms: HandBuiltRooms) -> None:
     row = rooms.lake.table("late_scores").arrow(["definitions"])["definitions"][0].as_py()
-    tracer.scoring = OldRows(rooms, row, "gone")
-    values = [n.feature for n in tracer.trace("prediction:late_scores/5").tree.walk() if n.feature]
+    trace = tracer_of(rooms, OldRows(rooms, row, "gone")).trace("prediction:late_scores/5")
+    values = [n.feature for n in trace.tree.walk() if n.feature]
     told = {v.name: (v.agreement, v.error) for v in values}
     why = "its definitions are out of reach: the graph has no execution:gone"
     assert told["delays__count_7d"] == ("unknown", why)

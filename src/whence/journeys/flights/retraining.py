@@ -49,7 +49,7 @@ from whence.workspace import Workspace
 MODEL: Final = "late"
 #: Of the rows older than `RECENT_DAYS` so many sixteenths are learned from, chosen by the key's md5: the
 #: seasons stay in sight, and a fit stays short.
-OLD_SIXTEENTHS: Final = 4
+OLD_SIXTEENTHS: Final = 2
 RECENT_DAYS: Final = 30
 METRIC: Final = "log_loss"
 #: Answers that are asked again after a promotion.
