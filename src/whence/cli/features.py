@@ -90,6 +90,12 @@ def features_materialize(
             "--upto", metavar="TABLE@VERSION", help="Come to this version of a source, not its newest."
         ),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="MOMENT", help="Load at first only what moments from this one on can see."
+        ),
+    ] = None,
     *,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Load the rows anew, as after a source was rewritten.")
@@ -98,7 +104,12 @@ def features_materialize(
 ) -> None:
     """Bring the rows behind feature views into the online store, up to the newest version of their tables."""
     with opened(workspace) as ws:
-        done = ws.features.materialize(*(views or ()), upto=_versions(upto or ()), rebuild=rebuild)
+        done = ws.features.materialize(
+            *(views or ()),
+            upto=_versions(upto or ()),
+            rebuild=rebuild,
+            since=None if since is None else _moment(since),
+        )
     print_rows(
         [group.to_dict() for group in done.groups],
         as_json=as_json,

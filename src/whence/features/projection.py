@@ -142,7 +142,7 @@ class Projection:
                 job.check(facts, states)
             needs = _needs(job.target, groups, None if since is None else micros(utc(since)))
             anew |= {g for g, state in states.items() if rebuild or (state and needs[g].short(state))}
-            job.needs = {g: one.and_of(states[g]) for g, one in needs.items()}
+            job.needs = {g: one if rebuild else one.and_of(states[g]) for g, one in needs.items()}
             jobs.append((job, facts, states))
         if not anew and not any(job.behind(states) for job, _, states in jobs):
             return Materialized(self._all_loaded(jobs), None, time.monotonic() - started)

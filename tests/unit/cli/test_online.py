@@ -80,6 +80,8 @@ def test_rows_are_brought_in_and_a_key_is_answered(ask: Ask, folder: Path) -> No
     assert [line.split() for line in shown.splitlines()][-1] == ["spending__cents", "NOT_FOUND"]
     (anew,) = ask("materialize", "--rebuild")
     assert anew["n_rows"] == 30
+    (near,) = ask("materialize", "--rebuild", "--since", "2025-01-02T05:00:00Z")
+    assert near["n_rows"] == 25
 
 
 def test_columns_for_the_calendar_are_read_as_instants(ask: Ask) -> None:
