@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from whence._version import __version__
-from whence.errors import IntegrityError, NotFoundError, WhenceError
+from whence.errors import ConflictError, IntegrityError, NotFoundError, WhenceError
 from whence.server import ui
 from whence.server.guards import (
     BODY_TIMEOUT_S,
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 PREFIX: Final = "/v2/models/"
 INFER: Final = "/infer"
+MOVING_S: Final = 0.01
+"""How often to look whether a deployment has taken over."""
 
 
 def make_app(
@@ -143,7 +146,7 @@ class Mailbox:
         self._out: list[tuple[Answerer, Ask, asyncio.Future[Answer | BaseException]]] = []
         self._box: deque[tuple[asyncio.Future[Answer | BaseException], Answer | BaseException]] = deque()
         self._called = False
-        self._known: set[Answerer] = set()
+        self._known: weakref.WeakSet[Answerer] = weakref.WeakSet()
 
     def ask(self, answerer: Answerer, ask: Ask) -> asyncio.Future[Answer | BaseException]:
         """Submit a request at the end of this turn of the loop; gives where its answer, or an error, will be."""
@@ -206,16 +209,30 @@ class Inference:
             answer = await self._answer(model, version, body)
         except Exception as error:  # whatever it is, the client is told in the protocol's shape
             refused = refusal_of(error)
-            if isinstance(error, IntegrityError) or (refused.status >= 500 and refused.status != 503):
+            if refused.status != 503 and (isinstance(error, IntegrityError) or refused.status >= 500):
                 log.exception("inference failed", extra={"model": model})
             await refuse(send, refused)
             return
         await respond(send, 200, write_answer(model, answer))
 
     async def _answer(self, model: str, version: str | None, body: bytes) -> Answer:
-        answerer = self._served.answerers.get(model)
-        if answerer is None:
-            answerer = await run_in_threadpool(self._served.find, model)
+        while True:
+            answerer = self._served.answerers.get(model)
+            if answerer is None:
+                answerer = await self._find(model)
+            told = await self._ask(answerer, version, body)
+            if not isinstance(told, BaseException):
+                return told
+            closed = isinstance(told, ConflictError) and told.code == "answerer-closed"
+            if not (closed and self._served.is_replaced(model, answerer)):
+                raise told  # else another is deployed by now, and the request was not taken
+
+    async def _find(self, model: str) -> Answerer:
+        while model in self._served.moving:  # noqa: ASYNC110  # another thread ends it; none is kept waiting
+            await asyncio.sleep(MOVING_S)
+        return await run_in_threadpool(self._served.find, model)
+
+    async def _ask(self, answerer: Answerer, version: str | None, body: bytes) -> Answer | BaseException:
         line = answerer.line if version is None else await run_in_threadpool(pinned, answerer, version)
         if len(body) <= LARGE_BYTES:
             ask = ask_of(line, body, max_rows=self._max_rows)
@@ -226,10 +243,7 @@ class Inference:
             ask = replace(ask, is_pinned=True)
         if self._mailbox is None:
             self._mailbox = Mailbox(asyncio.get_running_loop())
-        told = await self._mailbox.ask(answerer, ask)
-        if isinstance(told, BaseException):
-            raise told
-        return told
+        return await self._mailbox.ask(answerer, ask)
 
 
 def _check_content(scope: Scope) -> None:

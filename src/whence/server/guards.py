@@ -25,6 +25,7 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES: Final = 16 << 20
 BODY_TIMEOUT_S: Final = 30.0
+MAX_REQUESTS: Final = 1_000
 LARGE_BYTES: Final = 1 << 16
 """A body up to here is small: taken as long as there are connections, and decoded where it comes."""
 HELD_FACTOR: Final = 5
@@ -95,6 +96,8 @@ class Guards:
         body_timeout_s: A body that has not come by then is given up.
         max_held_bytes: Memory that large bodies may take together, with what they become until they are
             answered; beyond, large requests are to come later. By default, that of three of the largest.
+        max_requests: Requests that are in work together, each from when it has wholly come; further ones are to come
+            later. Connections that bring none, or bring one slowly, do not count.
     """
 
     def __init__(
@@ -105,12 +108,15 @@ class Guards:
         max_body_bytes: int = MAX_BODY_BYTES,
         body_timeout_s: float = BODY_TIMEOUT_S,
         max_held_bytes: int | None = None,
+        max_requests: int = MAX_REQUESTS,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._origins = frozenset(b"http://" + h for h in hosts) | frozenset(b"https://" + h for h in hosts)
         self._max_body_bytes, self._body_timeout_s = max_body_bytes, body_timeout_s
-        self._room = Room(3 * HELD_FACTOR * max_body_bytes if max_held_bytes is None else max_held_bytes)
+        held = 3 * HELD_FACTOR * max_body_bytes if max_held_bytes is None else max_held_bytes
+        self._room = Room(held, "too many large requests at once")
+        self._places = Room(max_requests, "too many requests at once")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -127,7 +133,7 @@ class Guards:
             started = True
             await send(message)
 
-        body = Body(receive, self._max_body_bytes, self._body_timeout_s, self._room)
+        body = Body(receive, self._max_body_bytes, self._body_timeout_s, self._room, self._places)
         try:
             self._check(scope["headers"], body)
             await self._app(scope, body, sending)
@@ -162,7 +168,7 @@ class Guards:
         if length is not None:
             body.expect(int(length) if length.isdigit() else -1)
         elif b"transfer-encoding" not in found:
-            body.ended = True
+            body.end()
 
 
 class Vanished(Exception):  # noqa: N818  # it is what happened, not a fault
@@ -170,22 +176,25 @@ class Vanished(Exception):  # noqa: N818  # it is what happened, not a fault
 
 
 class Room:
-    """Memory that large bodies may take together."""
+    """What requests may take together: memory, or places.
 
-    def __init__(self, size_bytes: int) -> None:
-        self._left = size_bytes
+    Args:
+        size: How much there is.
+        lack: What is told when it is not enough.
+    """
 
-    def take(self, n_bytes: int) -> None:
+    def __init__(self, size: int, lack: str) -> None:
+        self._left, self._lack = size, lack
+
+    def take(self, n: int) -> None:
         """Take some; `Refused` (503) when there is not enough."""
-        if n_bytes > self._left:
-            raise Refused(
-                503, "server-busy", "too many large requests at once", headers=((b"retry-after", b"1"),)
-            )
-        self._left -= n_bytes
+        if n > self._left:
+            raise Refused(503, "server-busy", self._lack, headers=((b"retry-after", b"1"),))
+        self._left -= n
 
-    def give(self, n_bytes: int) -> None:
+    def give(self, n: int) -> None:
         """Give it back."""
-        self._left += n_bytes
+        self._left += n
 
 
 class Body:
@@ -196,10 +205,13 @@ class Body:
         max_bytes: It may not be larger.
         timeout_s: It may not take longer, from its first piece asked for to its last.
         room: Where its memory comes from.
+        places: Where its place among the requests in work comes from, once it has wholly come.
     """
 
-    def __init__(self, receive: Receive, max_bytes: int, timeout_s: float, room: Room) -> None:
-        self._receive, self._max_bytes, self._timeout_s, self._room = receive, max_bytes, timeout_s, room
+    def __init__(self, receive: Receive, max_bytes: int, timeout_s: float, room: Room, places: Room) -> None:
+        self._receive, self._max_bytes, self._timeout_s = receive, max_bytes, timeout_s
+        self._room, self._places = room, places
+        self._n_places = 0
         self._n_bytes = 0
         self._n_taken = 0
         self._deadline: float | None = None
@@ -211,6 +223,12 @@ class Body:
             raise Refused(400, "bad-request", "Content-Length is no number")
         if n_bytes > self._max_bytes:
             raise self._too_large()
+
+    def end(self) -> None:
+        """It has wholly come: from now on the request is in work."""
+        self.ended = True
+        self._places.take(1)
+        self._n_places = 1
 
     def _too_large(self) -> Refused:
         return Refused(413, "body-too-large", f"a body has at most {self._max_bytes:,} bytes")
@@ -240,13 +258,15 @@ class Body:
             wanted = HELD_FACTOR * self._n_bytes - self._n_taken
             self._room.take(wanted)
             self._n_taken += wanted
-        self.ended = not message.get("more_body", False)
+        if not message.get("more_body", False):
+            self.end()
         return message
 
     def release(self) -> None:
-        """The request is over: its memory is free."""
+        """The request is over: its memory and its place are free."""
         self._room.give(self._n_taken)
-        self._n_taken = 0
+        self._places.give(self._n_places)
+        self._n_taken = self._n_places = 0
 
 
 async def read_body(receive: Receive) -> bytes:

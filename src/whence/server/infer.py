@@ -61,7 +61,7 @@ _MOST: Final = 1 << 32
 """More values than any body has."""
 _SAID: Final = 20
 """How many columns a message names."""
-_STATUSES: Final = {"too-many-rows": 413, "score-not-finite": 422}
+_STATUSES: Final = {"too-many-rows": 413, "score-not-finite": 422, "request-log-damaged": 503}
 """By code, where the kind of an error says another status than what the caller can do."""
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 
 from whence.errors import BackendError
 from whence.server.app import make_app
+from whence.server.connections import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, Connections, most_connections
 from whence.server.guards import BODY_TIMEOUT_S, MAX_BODY_BYTES, App, check_loopback
 from whence.server.infer import MAX_ROWS
 from whence.server.served import Served
@@ -20,8 +23,9 @@ from whence.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS: Final = 1_000
 _BACKLOG: Final = 1024
+_TICKS_S: Final = 10
+"""uvicorn ticks ten times a second."""
 STOP_TIMEOUT_S: Final = 10
 """How long requests under way may take once the server is told to stop."""
 
@@ -36,6 +40,8 @@ def serve(
     max_body_bytes: int = MAX_BODY_BYTES,
     max_rows: int = MAX_ROWS,
     body_timeout_s: float = BODY_TIMEOUT_S,
+    head_timeout_s: float = HEAD_TIMEOUT_S,
+    idle_timeout_s: int = IDLE_TIMEOUT_S,
     pages: bool = True,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -50,6 +56,8 @@ def serve(
         max_body_bytes: As for `make_app`.
         max_rows: As for `make_app`.
         body_timeout_s: As for `make_app`.
+        head_timeout_s: A connection that has not brought the whole head of a request by then is closed.
+        idle_timeout_s: … and one on which no further request comes after an answer.
         pages: As for `make_app`.
         on_ready: Called with the server's address when it answers.
 
@@ -77,22 +85,24 @@ def serve(
             on_ready=None if on_ready is None else lambda: on_ready(f"http://{shown}:{bound}"),
         )
         listener.listen(_BACKLOG)  # who asks from now on waits; nobody is refused
-        _Server(_settings(app)).run(sockets=[listener])
+        connections = Connections(head_timeout_s=head_timeout_s, most=most_connections())
+        _Server(_settings(app, connections, idle_timeout_s), connections).run(sockets=[listener])
     finally:
         served.close()
         listener.close()
 
 
-def _settings(app: App) -> uvicorn.Config:
+def _settings(app: App, connections: Connections, idle_timeout_s: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=cast("type[asyncio.Protocol]", connections.admit),  # it is only called, as a class would be
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ws="none",
-        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=idle_timeout_s,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
         backlog=_BACKLOG,
     )
@@ -117,6 +127,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 class _Server(uvicorn.Server):
     """Ends when it is told to; whoever started it sees an orderly return and not the signal again."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_S == 0:
+            self._connections.sweep(list(self.server_state.connections), time.monotonic())
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

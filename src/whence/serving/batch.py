@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -342,10 +342,40 @@ class Scoring:
             max_waiting=max_waiting,
         )
 
-    def settle_requests(self, folder: Path) -> int:
-        """Commit what servers that died left in their request logs; returns how many segments that were."""
+    def settle_requests(
+        self,
+        folder: Path,
+        *,
+        salvage: bool = False,
+        told: Callable[[str, WhenceError], None] | None = None,
+    ) -> int:
+        """Commit what servers that died left in their request logs; returns how many segments that were.
+
+        Args:
+            folder: Where the logs are: the workspace's ``requests``.
+            salvage: Of a damaged segment, commit the answers that are whole, and set its file aside; the others in
+                it are then lost.
+            told: Called with each deployment whose log cannot be settled, and why.
+
+        Raises:
+            IntegrityError: A segment is damaged (``request-log-damaged``), and there is no `told`. What is whole has
+                been committed; the damaged segment, and what its shard has behind it, stays as it is.
+
+        Records:
+            One execution ``answer`` for each segment.
+        """
         table = RequestTable(self._recorder, self._lake)
-        return sum(table.settle(folder, deployment) for deployment in list_left(folder))
+        n, first = 0, None
+        for deployment in list_left(folder):
+            try:
+                n += table.settle(folder, deployment, salvage=salvage)
+            except WhenceError as error:
+                first = first or error
+                if told is not None:
+                    told(deployment, error)
+        if first is not None and told is None:
+            raise first
+        return n
 
     # the parts
 

@@ -11,12 +11,14 @@
 A shard belongs to one process at a time, by a lock that goes with the process. A segment without a seal is what a
 process left that died: its tail may be torn and is cut at the first record that is not whole; nothing behind that
 was ever acknowledged. In a sealed segment every record was, so there a broken record is damage and is refused.
+A damaged segment is never removed: only its records that are whole may be settled, and then it is set aside.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import struct
@@ -50,6 +52,7 @@ _SEAL: Final = 0xFFFF_FFFF
 _SEAL_BYTES: Final = _HEAD.size + _COUNT.size
 MAX_RECORD_BYTES: Final = 1 << 30
 _SUFFIX: Final = ".log"
+_ASIDE: Final = ".damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,13 @@ class Segment:
         records: The payloads, in the order they were written.
         n_cut: Bytes of a torn tail that were left out.
         sealed: Whether its writer ended it.
+        damaged: Whether acknowledged records are missing.
     """
 
     records: tuple[bytes, ...]
     n_cut: int = 0
     sealed: bool = False
+    damaged: bool = False
 
 
 def frame(payload: bytes) -> bytes:
@@ -83,8 +88,13 @@ def seal_of(n_records: int) -> bytes:
     return _HEAD.pack(_SEAL, zlib.crc32(count)) + count
 
 
-def parse_segment(data: bytes, *, name: str = "segment") -> Segment:
+def parse_segment(data: bytes, *, name: str = "segment", salvage: bool = False) -> Segment:
     """The records of a segment's bytes.
+
+    Args:
+        data: The bytes.
+        name: What it is called, for messages.
+        salvage: Of a damaged segment, give the records that are whole, as far as they can be told apart.
 
     Raises:
         IntegrityError: The segment is sealed, and a record of it is not what was written (``request-log-damaged``).
@@ -98,23 +108,30 @@ def parse_segment(data: bytes, *, name: str = "segment") -> Segment:
     """
     n_sealed = _sealed(data)
     if not data.startswith(MAGIC):
-        if n_sealed is not None or len(data) >= len(MAGIC):
+        if n_sealed is None and len(data) < len(MAGIC):
+            return Segment((), len(data))
+        if not salvage:
             raise _damaged(name, 0)
-        return Segment((), len(data))
     records: list[bytes] = []
+    n_broken = 0
     at = len(MAGIC)
     end = len(data) - (_SEAL_BYTES if n_sealed is not None else 0)
     while at + _HEAD.size <= end:
         size, crc = _HEAD.unpack_from(data, at)
         payload = data[at + _HEAD.size : at + _HEAD.size + size]
         whole = 0 < size <= MAX_RECORD_BYTES and at + _HEAD.size + size <= end
-        if not whole or zlib.crc32(payload) != crc:
+        if whole and zlib.crc32(payload) == crc:
+            records.append(payload)
+        elif whole and salvage:  # its length may still be right: what stands behind is judged by its own sum
+            n_broken += _HEAD.size + size
+        else:
             break
-        records.append(payload)
         at += _HEAD.size + size
-    if n_sealed is not None and (at != end or len(records) != n_sealed):
+    n_cut = end - at + n_broken
+    damaged = not data.startswith(MAGIC) or (n_sealed is not None and (n_cut > 0 or len(records) != n_sealed))
+    if damaged and not salvage:
         raise _damaged(name, at)
-    return Segment(tuple(records), end - at, n_sealed is not None)
+    return Segment(tuple(records), n_cut, n_sealed is not None, damaged)
 
 
 def _sealed(data: bytes) -> int | None:
@@ -133,7 +150,8 @@ def _damaged(name: str, at: int) -> IntegrityError:
     return IntegrityError(
         f"the request log's {name} is not what was written, from byte {at}",
         code="request-log-damaged",
-        hint="restore the file from a copy; the answers in it are in no table yet",
+        hint="restore the file from a copy; without one, settle_requests(…, salvage=True) brings what is whole "
+        "into the table and sets the file aside",
         details={"segment": name, "at": at},
     )
 
@@ -178,13 +196,14 @@ class Shard:
         """The segments that are there, oldest first."""
         return sorted(int(p.stem) for p in self.folder.glob(f"*{_SUFFIX}") if p.stem.isdecimal())
 
-    def read(self, segment: int) -> Segment:
-        """What a segment holds; a torn tail is left out.
+    def read(self, segment: int, *, salvage: bool = False) -> Segment:
+        """What a segment holds; a torn tail is left out, and with `salvage` what is damaged.
 
         Raises:
             IntegrityError: ``request-log-damaged``.
         """
-        found = parse_segment(self.path(segment).read_bytes(), name=f"segment {self.name}/{segment}")
+        data = self.path(segment).read_bytes()
+        found = parse_segment(data, name=f"segment {self.name}/{segment}", salvage=salvage)
         if found.n_cut:
             log.warning(
                 "torn tail cut", extra={"shard": self.name, "segment": segment, "n_bytes": found.n_cut}
@@ -195,6 +214,16 @@ class Shard:
         """Take away a segment whose rows are in the table."""
         self.path(segment).unlink(missing_ok=True)
         _sync_folder(self.folder)
+
+    def set_aside(self, segment: int) -> Path:
+        """Keep a damaged segment, whose whole records are in the table, under another name; gives that."""
+        source = self.path(segment)
+        aside = next(
+            p for n in itertools.count() if not (p := source.with_suffix(f"{_ASIDE}{n or ''}")).exists()
+        )
+        source.rename(aside)
+        _sync_folder(self.folder)
+        return aside
 
     def release(self) -> None:
         """Give the shard back."""

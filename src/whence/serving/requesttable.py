@@ -2,11 +2,12 @@
 
 A segment is one commit with the app transaction ``requests/<deployment>:<shard>`` → segment number, made by one
 execution ``answer`` whose uid is derived; then its file goes. Whatever dies in between, the next start finds
-the file, and the table says whether its rows are there.
+the file, and the table says whether its rows are there. Segments of a shard are numbered for each table.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,12 +17,14 @@ import pyarrow as pa
 
 from whence._base.crash import crash_point, register
 from whence._base.ids import derived_uid
-from whence.errors import ConflictError
+from whence.errors import ConflictError, IntegrityError
 from whence.lake import Commit, Lake, Table
 from whence.metadata import Artifact, Properties, Recorder, Type
 from whence.serving.answers import REQUEST_KEY, Facts, Record, decode_facts, decode_record, rows_of
 from whence.serving.predictions import FEATURES_AT, fitting, told_of
 from whence.serving.requestlog import Shard, list_shards
+
+log = logging.getLogger(__name__)
 
 BEFORE_COMMIT: Final = register(
     "serving.request.before-commit", "a sealed segment of the request log is read, its rows are not committed"
@@ -79,28 +82,41 @@ class RequestTable:
         reached = handle.head().transaction(_application(deployment, shard)) if handle.exists else None
         return max([reached or 0, *shard.segments()]) + 1
 
-    def settle(self, top: Path, deployment: str) -> int:
+    def settle(self, top: Path, deployment: str, *, salvage: bool = False) -> int:
         """Commit what dead processes left of a deployment; returns how many segments that were.
 
-        Shards that a living process holds are left to it.
+        Shards that a living process holds are left to it. A damaged segment, and what its shard has behind it, stays
+        as it is; other shards are committed. With `salvage` its records that are whole are committed too, and its
+        file is set aside.
+
+        Raises:
+            IntegrityError: A segment is damaged (``request-log-damaged``).
         """
         n = 0
+        damage: IntegrityError | None = None
         for folder in list_shards(log_folder(top, deployment)):
             shard = Shard.claim(folder)
             if shard is None:
                 continue
             try:
                 for segment in shard.segments():
-                    self.commit(deployment, shard, segment)
+                    self.commit(deployment, shard, segment, salvage=salvage)
                     n += 1
+            except IntegrityError as error:
+                if error.code != "request-log-damaged":
+                    raise
+                damage = damage or error
             finally:
                 shard.release()
+        if damage is not None:
+            raise damage
         return n
 
-    def commit(self, deployment: str, shard: Shard, segment: int) -> Commit | None:
+    def commit(self, deployment: str, shard: Shard, segment: int, *, salvage: bool = False) -> Commit | None:
         """Bring a segment's rows into the table, then take the segment away; None when it held none.
 
-        Segments of a shard are committed in the order of their numbers.
+        Segments of a shard are committed in the order of their numbers. With `salvage`, a damaged one is set aside
+        instead of taken away.
 
         Raises:
             IntegrityError: The segment is damaged (``request-log-damaged``); nothing is written.
@@ -109,25 +125,36 @@ class RequestTable:
             One execution ``answer``; inputs are the model versions, the feature views and the table versions
             that features were looked up from, the output is the version of the predictions table.
         """
-        found = shard.read(segment)
+        found = shard.read(segment, salvage=salvage)
         records = [decode_record(data) for data in found.records]
         commit = None
         if records:
             commit = self._commit(deployment, shard, segment, records, found.n_cut)
             crash_point(AFTER_COMMIT)
-        shard.remove(segment)
+        if found.damaged:
+            aside = shard.set_aside(segment)
+            told = {"deployment": deployment, "file": str(aside), "n_bytes": found.n_cut}
+            log.error("answers are lost: a damaged segment is set aside", extra=told)
+        else:
+            shard.remove(segment)
         crash_point(REMOVED)
         return commit
 
     def _commit(
         self, deployment: str, shard: Shard, segment: int, records: Sequence[Record], n_cut: int
     ) -> Commit | None:
-        name = f"{deployment}:{shard.name}:{segment}"
-        if self._recorder.find_complete("answer", name) is not None:
-            return None
-        uid = derived_uid("answer", name)
         facts = [decode_facts(data) for data in dict.fromkeys(record.facts for record in records)]
         into = facts[0].into
+        name = f"{deployment}:{shard.name}:{segment}"
+        done = self._recorder.find_complete("answer", name)
+        if (
+            done is not None and done.get("into") != into
+        ):  # deployed into another table, where numbers begin anew
+            name += f":{into}"
+            done = self._recorder.find_complete("answer", name)
+        if done is not None:
+            return None
+        uid = derived_uid("answer", name)
         rows = rows_of(records, uid)
         about: Properties = {
             "deployment": deployment,

@@ -177,6 +177,53 @@ def test_memory_is_given_back() -> None:
     assert in_a_thread(several()) == [200] * 5
 
 
+def test_requests_in_work_are_counted_and_slow_ones_are_not() -> None:
+    guards_of: dict[str, Any] = {"hosts": own_hosts("127.0.0.1", 8765), "max_requests": 2}
+
+    async def several() -> list[tuple[int, Any, dict[bytes, bytes]]]:
+        go_on, at_work = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def work(scope: Any, receive: Any, send: Any) -> None:
+            await read_body(receive)
+            at_work.release()
+            await go_on.wait()
+            await respond(send, 200, b"1")
+
+        guards = Guards(work, **guards_of)
+
+        async def one(*, whole: bool = True, n: int = 1) -> tuple[int, Any, dict[bytes, bytes]]:
+            sent: list[Any] = []
+
+            async def receive() -> dict[str, Any]:
+                if not whole:
+                    await asyncio.Event().wait()
+                return {"type": "http.request", "body": b"x" * n, "more_body": False}
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            headers = sized(n) if n else OWN
+            await guards({"type": "http", "headers": headers}, receive, send)
+            return sent[0]["status"], json.loads(sent[1]["body"]), dict(sent[0]["headers"])
+
+        slow = [asyncio.create_task(one(whole=False)) for _ in range(5)]
+        first = [asyncio.create_task(one(n=n)) for n in (1, 0)]
+        for _ in first:
+            await at_work.acquire()
+        refused = [await one(n=n) for n in (1, 0)]
+        go_on.set()
+        answered = [await task for task in first] + [await one()]
+        for task in slow:
+            task.cancel()
+        return [*refused, *answered]
+
+    found = in_a_thread(several())
+    assert [status for status, _, _ in found] == [503, 503, 200, 200, 200]
+    for _, body, headers in found[:2]:
+        assert (body["code"], headers[b"retry-after"]) == ("server-busy", b"1")
+        assert body["error"] == "too many requests at once"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.com", ""])
 def test_only_this_machine_is_bound_to(host: str) -> None:
     with pytest.raises(UsageError, match="not-loopback"):
