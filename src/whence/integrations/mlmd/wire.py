@@ -43,10 +43,10 @@ _SCALARS: Final = {
 
 
 def entries(table: str) -> Iterator[tuple[str, list[str]]]:
-    """The entries of a published table: a name, and its fields or values as text.
+    r"""The entries of a published table: a name, and its fields or values as text.
 
     Example:
-        >>> list(entries("A: int64 id 1,\\n    string name 2"))
+        >>> list(entries("A: int64 id 1,\n    string name 2"))
         [('A', ['int64 id 1', 'string name 2'])]
     """
     for line in re.sub(r"\n +", " ", table.strip()).splitlines():

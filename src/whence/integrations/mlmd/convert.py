@@ -1,0 +1,266 @@
+"""Between ML Metadata's messages and the graph's value objects, both ways.
+
+A STRUCT is a mapping here and a ``google.protobuf.Struct`` there, so its whole numbers come back as floats; a PROTO
+is the bytes of its ``google.protobuf.Any``. A property that is None here is absent there. Times are milliseconds.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, cast
+
+from whence.integrations.mlmd.errors import invalid
+from whence.integrations.mlmd.messages import DecodeError, metadata_store_pb2
+from whence.integrations.mlmd.wire import Message
+from whence.metadata.rows import EPOCH
+from whence.metadata.types import (
+    AnyNode,
+    Artifact,
+    Context,
+    Event,
+    EventKind,
+    Execution,
+    NodeKind,
+    PropertyType,
+    Type,
+    Value,
+)
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_pb: Final = metadata_store_pb2
+_NODES: Final = {"artifact": _pb.Artifact, "execution": _pb.Execution, "context": _pb.Context}
+_TYPES: Final = {"artifact": _pb.ArtifactType, "execution": _pb.ExecutionType, "context": _pb.ContextType}
+STATE_FIELDS: Final[dict[NodeKind, str | None]] = {
+    "artifact": "state",
+    "execution": "last_known_state",
+    "context": None,
+}
+
+
+def to_ms(moment: datetime) -> int:
+    """An aware time as milliseconds since 1970, rounded down."""
+    return (moment - EPOCH) // _MILLISECOND
+
+
+def from_ms(ms: int) -> datetime:
+    """Milliseconds since 1970 as an aware time."""
+    return EPOCH + ms * _MILLISECOND
+
+
+# values
+
+
+def value_from(message: Message, name: str) -> Value:
+    """The value of a ``Value`` message; `name` is for the error."""
+    kind = message.WhichOneof("value")
+    if kind is None:
+        raise invalid(f"Found unmatched property type: {name}")
+    if kind == "struct_value":
+        return _struct_from(message.struct_value)
+    if kind == "proto_value":
+        return cast("bytes", message.proto_value.SerializeToString())
+    return cast("Value", getattr(message, kind))
+
+
+def put_value(into: Message, value: Value) -> None:
+    """Write a value into a ``Value`` message."""
+    if isinstance(value, bool):
+        into.bool_value = value
+    elif isinstance(value, int):
+        into.int_value = value
+    elif isinstance(value, float):
+        into.double_value = value
+    elif isinstance(value, str):
+        into.string_value = value
+    elif isinstance(value, bytes):
+        into.proto_value.SetInParent()
+        try:
+            into.proto_value.ParseFromString(value)
+        except DecodeError:  # bytes that whence's own users kept: no Any, but their bytes
+            into.proto_value.Clear()
+            into.proto_value.value = value
+    else:
+        into.struct_value.SetInParent()
+        # A list alone is a STRUCT of ours; protobuf's Struct is always a mapping.
+        items = value if isinstance(value, Mapping) else {"value": value}
+        into.struct_value.update({k: _plain(v) for k, v in items.items()})
+
+
+def struct_value(data: bytes) -> Value:
+    """The value of a serialized ``google.protobuf.Struct``.
+
+    Raises:
+        ValueError: The bytes are none.
+    """
+    made = _pb.Value()
+    made.struct_value.SetInParent()
+    try:
+        made.struct_value.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+    return _struct_from(made.struct_value)
+
+
+def _struct_from(struct: Message) -> dict[str, Value]:
+    return {key: _item_from(item) for key, item in struct.fields.items()}
+
+
+def _item_from(item: Message) -> Value:
+    kind = item.WhichOneof("kind")
+    if kind is None or kind == "null_value":
+        return None
+    if kind == "struct_value":
+        return _struct_from(item.struct_value)
+    if kind == "list_value":
+        return [_item_from(v) for v in item.list_value.values]
+    return cast("Value", getattr(item, kind))
+
+
+def _plain(value: Value) -> object:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(v) for v in value]
+    return value
+
+
+def properties_from(message: Message) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The typed and the custom properties of a node's message."""
+    return (
+        {name: value_from(v, name) for name, v in message.properties.items()},
+        {name: value_from(v, name) for name, v in message.custom_properties.items()},
+    )
+
+
+# nodes
+
+
+def state_from(message: Message, kind: NodeKind) -> str:
+    """The name of the state a message gives; ``UNKNOWN`` when it gives none."""
+    field = STATE_FIELDS[kind]
+    if field is None or not message.HasField(field):
+        return "UNKNOWN"
+    described = message.DESCRIPTOR.fields_by_name[field].enum_type
+    return cast("str", described.values_by_number[getattr(message, field)].name)
+
+
+def node_to(node: AnyNode, *, id_: int, type_id: int) -> Message:
+    """The message of a stored node."""
+    kind = kind_of_node(node)
+    made = _NODES[kind](id=id_, type_id=type_id, type=node.type)
+    if node.name is not None:
+        made.name = node.name
+    if node.external_id is not None:
+        made.external_id = node.external_id
+    if isinstance(node, Artifact) and node.uri is not None:
+        made.uri = node.uri
+    field = STATE_FIELDS[kind]
+    state = node.state if not isinstance(node, Context) else "UNKNOWN"
+    if field is not None and state != "UNKNOWN":
+        setattr(made, field, getattr(_NODES[kind], state))
+    for target, values in ((made.properties, node.properties), (made.custom_properties, node.custom)):
+        for name, value in values.items():
+            if value is not None:
+                put_value(target[name], value)
+    assert node.created_at is not None
+    assert node.updated_at is not None
+    made.create_time_since_epoch = to_ms(node.created_at)
+    made.last_update_time_since_epoch = to_ms(node.updated_at)
+    return made
+
+
+def kind_of_node(node: AnyNode) -> NodeKind:
+    """Which of the three kinds a node is."""
+    if isinstance(node, Artifact):
+        return "artifact"
+    return "execution" if isinstance(node, Execution) else "context"
+
+
+# types
+
+
+def type_from(message: Message, kind: NodeKind) -> Type:
+    """The type a message describes."""
+    if not message.name:
+        raise invalid("No type name is specified.")
+    properties: dict[str, PropertyType] = {}
+    for name, number in message.properties.items():
+        if not number:
+            raise invalid(f"Property {name} is UNKNOWN.")
+        properties[name] = _property_type(number)
+    return Type(
+        kind,
+        message.name,
+        properties,
+        version=message.version or None,
+        description=message.description if message.HasField("description") else None,
+        base=_base_from(message),
+    )
+
+
+def _property_type(number: int) -> PropertyType:
+    return cast(
+        "PropertyType", _pb.DESCRIPTOR.enum_types_by_name["PropertyType"].values_by_number[number].name
+    )
+
+
+def _base_from(message: Message) -> str | None:
+    if not message.HasField("base_type") or not message.base_type:
+        return None
+    described = message.DESCRIPTOR.fields_by_name["base_type"].enum_type
+    return "mlmd." + cast("str", described.values_by_number[message.base_type].name).capitalize()
+
+
+def type_to(type_: Type) -> Message:
+    """The message of a stored type."""
+    cls = _TYPES[type_.kind]
+    made = cls(id=type_.id, name=type_.name)
+    if type_.version is not None:
+        made.version = type_.version
+    if type_.description is not None:
+        made.description = type_.description
+    for name, want in type_.properties.items():
+        made.properties[name] = getattr(_pb, want)
+    if type_.base is not None:
+        made.base_type = getattr(cls, type_.base.removeprefix("mlmd.").upper())
+    return made
+
+
+# events
+
+
+def event_kind(message: Message) -> EventKind:
+    """The kind of an event's message."""
+    if not message.HasField("type") or not message.type:
+        raise invalid("No event type is specified.")
+    described = message.DESCRIPTOR.fields_by_name["type"].enum_type
+    return cast("EventKind", described.values_by_number[message.type].name)
+
+
+def event_from(message: Message, execution: str, artifact: str) -> Event:
+    """The event of a message, between two nodes named by uid."""
+    path: list[str | int] = []
+    for step in message.path.steps:
+        kind = step.WhichOneof("value")
+        if kind is None:
+            raise invalid("A step of an event's path has neither an index nor a key.")
+        path.append(getattr(step, kind))
+    at = from_ms(message.milliseconds_since_epoch) if message.HasField("milliseconds_since_epoch") else None
+    return Event(execution, artifact, event_kind(message), tuple(path), at)
+
+
+def event_to(event: Event, *, execution_id: int, artifact_id: int) -> Message:
+    """The message of a stored event."""
+    made = _pb.Event(artifact_id=artifact_id, execution_id=execution_id, type=getattr(_pb.Event, event.kind))
+    for step in event.path:
+        if isinstance(step, str):
+            made.path.steps.add(key=step)
+        else:
+            made.path.steps.add(index=step)
+    assert event.at is not None
+    made.milliseconds_since_epoch = to_ms(event.at)
+    return made

@@ -1,0 +1,244 @@
+"""The one place where ML Metadata's notions meet the port of the graph.
+
+Everything above asks in wire ids and gets value objects; everything the port says in other words, or cannot say yet,
+is said here. Writes of one server take turns, so what was read for a write still holds when it is written; against
+other processes a revision guards every update.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from whence.integrations.mlmd.errors import unimplemented
+from whence.metadata import (
+    AnyNode,
+    Artifact,
+    Change,
+    Context,
+    Event,
+    Execution,
+    MetadataStore,
+    NodeKind,
+    Subgraph,
+    Type,
+    Written,
+)
+from whence.metadata.simple import SIMPLE_TYPES
+
+Order: TypeAlias = Literal["id", "created_at", "updated_at"]
+KINDS: Final[tuple[NodeKind, ...]] = ("artifact", "execution", "context")
+_SIMPLE: Final = frozenset(t.name for t in SIMPLE_TYPES)
+_PAGE: Final = 500
+_FIELDS_OF_TYPES: Final = ("external_id", "input_type", "output_type")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which nodes of a kind a list or a start of lineage asks for; what is None asks nothing."""
+
+    type_: str | None = None
+    version: str | None = None
+    name: str | None = None
+    uri: str | None = None
+    external_id: str | None = None
+    state: str | None = None
+    context: str | None = None
+    ids: frozenset[int] | None = None
+    any_version: bool = False
+
+    def holds(self, node: AnyNode) -> bool:
+        """What the port's own query does not ask."""
+        if self.type_ is not None and not self.any_version and node.type_version != self.version:
+            return False
+        return self.ids is None or node.id in self.ids
+
+    def matches(self, node: AnyNode) -> bool:
+        """Whether a node is one of these; `context` is not asked."""
+        asked = (
+            (self.type_, node.type),
+            (self.name, node.name),
+            (self.external_id, node.external_id),
+            (self.uri, node.uri if isinstance(node, Artifact) else None),
+            (self.state, None if isinstance(node, Context) else node.state),
+        )
+        return self.holds(node) and all(want is None or want == have for want, have in asked)
+
+
+class Graph:
+    """A `MetadataStore` as ML Metadata sees it."""
+
+    def __init__(self, store: MetadataStore) -> None:
+        self.store = store
+        self.turn = threading.RLock()
+        self._types: dict[int, Type] = {}
+        self._type_ids: dict[tuple[NodeKind, str, str | None], int] = {}
+
+    # ids: the port's own for now; kinds share one sequence, so an id is one node's only
+
+    def wire_id(self, node: AnyNode) -> int:
+        """The id a client sees."""
+        assert node.id is not None
+        return node.id
+
+    # types
+
+    def types(self, kind: NodeKind) -> list[Type]:
+        """The types of a kind, by id."""
+        return self._read_types(kind)
+
+    def is_simple(self, type_: Type) -> bool:
+        """Whether it is one of the types every store has."""
+        return type_.name in _SIMPLE
+
+    def find_type(self, kind: NodeKind, name: str, version: str | None) -> Type | None:
+        """The type, or None."""
+        id_ = self._type_ids.get((kind, name, version))
+        if id_ is None:
+            self._read_types(kind)
+            id_ = self._type_ids.get((kind, name, version))
+        return None if id_ is None else self._types[id_]
+
+    def type_by_id(self, kind: NodeKind, id_: int) -> Type | None:
+        """The type, or None when no type of this kind has the id."""
+        if id_ not in self._types:
+            self._read_types(kind)
+        found = self._types.get(id_)
+        return found if found is not None and found.kind == kind else None
+
+    def type_id(self, node: AnyNode, kind: NodeKind) -> int:
+        """The id of a stored node's type."""
+        found = self.find_type(kind, node.type, node.type_version)
+        assert found is not None
+        assert found.id is not None
+        return found.id
+
+    def put_type(self, type_: Type, *, extend: bool) -> Type:
+        """Store a type."""
+        stored = self.store.put_type(type_, extend=extend)
+        self._know(stored)
+        return stored
+
+    def refuse_fields_of_types(self, names: Collection[str]) -> None:
+        """Refuse the fields of a type that the store cannot keep yet."""
+        lost = [name for name in _FIELDS_OF_TYPES if name in names]
+        if lost:
+            raise unimplemented(f"This store does not keep {', '.join(lost)} of a type.")
+
+    def _read_types(self, kind: NodeKind) -> list[Type]:
+        types = self.store.list_types(kind)
+        for type_ in types:
+            self._know(type_)
+        return types
+
+    def _know(self, type_: Type) -> None:
+        assert type_.id is not None
+        self._types[type_.id] = type_
+        self._type_ids[type_.kind, type_.name, type_.version] = type_.id
+
+    # nodes
+
+    def nodes(self, kind: NodeKind, ids: Iterable[int]) -> list[AnyNode]:
+        """The nodes with these wire ids, each once, by id; absent ones are left out."""
+        wanted = sorted({i for i in ids if 0 < i < 1 << 63})
+        return self.store.get_nodes(kind, ids=wanted) if wanted else []
+
+    def by_uid(self, kind: NodeKind, uids: Iterable[str]) -> list[AnyNode]:
+        """The nodes with these uids, by id."""
+        found = self.store.get_nodes(kind, uids=sorted(set(uids)))
+        return sorted(found, key=self.wire_id)
+
+    def artifact(self, id_: int) -> Artifact | None:
+        """The artifact with a wire id."""
+        return next((n for n in self.nodes("artifact", [id_]) if isinstance(n, Artifact)), None)
+
+    def execution(self, id_: int) -> Execution | None:
+        """The execution with a wire id."""
+        return next((n for n in self.nodes("execution", [id_]) if isinstance(n, Execution)), None)
+
+    def context(self, id_: int) -> Context | None:
+        """The context with a wire id."""
+        return next((n for n in self.nodes("context", [id_]) if isinstance(n, Context)), None)
+
+    def page(
+        self,
+        kind: NodeKind,
+        wanted: Wanted,
+        *,
+        limit: int,
+        order: Order = "id",
+        descending: bool = False,
+        cursor: str | None = None,
+    ) -> tuple[list[AnyNode], str | None]:
+        """At most `limit` nodes, and the cursor of the next."""
+        out: list[AnyNode] = []
+        while True:
+            page = self.store.find_nodes(
+                kind,
+                type_=wanted.type_,
+                name=wanted.name,
+                uri=wanted.uri,
+                external_id=wanted.external_id,
+                state=wanted.state,
+                context=wanted.context,
+                order_by=order,
+                descending=descending,
+                limit=limit - len(out),
+                cursor=cursor,
+            )
+            out += [node for node in page.nodes if wanted.holds(node)]
+            cursor = page.cursor
+            if cursor is None or len(out) >= limit:
+                return out, cursor
+
+    def find(self, kind: NodeKind, wanted: Wanted) -> Iterator[AnyNode]:
+        """All nodes that are wanted, by id."""
+        if wanted.ids is not None and wanted == Wanted(ids=wanted.ids):
+            yield from self.nodes(kind, wanted.ids)
+            return
+        cursor: str | None = None
+        while True:
+            nodes, cursor = self.page(kind, wanted, limit=_PAGE, cursor=cursor)
+            yield from nodes
+            if cursor is None:
+                return
+
+    # edges
+
+    def events(
+        self, *, artifacts: Collection[str] | None = None, executions: Collection[str] | None = None
+    ) -> list[Event]:
+        """The events of artifacts or executions (uids), oldest first."""
+        if not artifacts and not executions:
+            return []
+        return self.store.list_events(artifacts=artifacts, executions=executions)
+
+    def contexts_of(self, node: Artifact | Execution) -> list[Context]:
+        """The contexts a node is in."""
+        if isinstance(node, Artifact):
+            return self.store.list_contexts(artifact=node.uid)
+        return self.store.list_contexts(execution=node.uid)
+
+    def parents(self, context: Context) -> list[Context]:
+        """The parents of a context."""
+        return self.store.list_contexts(child=context.uid)
+
+    def children(self, contexts: Sequence[Context]) -> dict[str, list[Context]]:
+        """The children of contexts, by uid; the port has no such question, so every context is asked its parents."""
+        out: dict[str, list[Context]] = {c.uid: [] for c in contexts}
+        for node in self.find("context", Wanted()) if contexts else ():
+            assert isinstance(node, Context)
+            for parent in self.parents(node):
+                if parent.uid in out:
+                    out[parent.uid].append(node)
+        return out
+
+    def around(self, uids: Sequence[str]) -> Subgraph:
+        """Artifacts and executions with the contexts they are in."""
+        return self.store.lineage(uids, max_hops=0)
+
+    def write(self, change: Change) -> Written:
+        """Write one change."""
+        return self.store.write(change)

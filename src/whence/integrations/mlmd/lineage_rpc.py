@@ -1,0 +1,166 @@
+"""GetLineageSubgraph: the piece of the graph around starting nodes, without ML Metadata's limits of 100.
+
+A hop is one event. UPSTREAM follows outputs from artifacts and inputs from executions, DOWNSTREAM the reverse,
+BIDIRECTIONAL and nothing both. At an ending node the walk stops; whether the node is part of the answer is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from whence.integrations.mlmd.conditions import read_filter
+from whence.integrations.mlmd.convert import type_to
+from whence.integrations.mlmd.edges_rpc import event_messages
+from whence.integrations.mlmd.errors import absent, invalid, unimplemented
+from whence.integrations.mlmd.graph import KINDS, Graph, Wanted
+from whence.integrations.mlmd.messages import metadata_store_pb2
+from whence.integrations.mlmd.types_rpc import Method
+from whence.integrations.mlmd.wire import Message
+from whence.metadata import AnyNode, Event, NodeKind
+
+_Options: Final = metadata_store_pb2.LineageSubgraphQueryOptions
+_READS: Final = frozenset({"DECLARED_INPUT", "INPUT", "INTERNAL_INPUT"})
+_WRITES: Final = frozenset({"DECLARED_OUTPUT", "OUTPUT", "INTERNAL_OUTPUT", "PENDING_OUTPUT"})
+
+
+@dataclass(slots=True)
+class _Walk:
+    graph: Graph
+    kinds: dict[NodeKind, frozenset[str]]
+    """The kinds of events followed from a node of this kind."""
+    is_end: Callable[[AnyNode, NodeKind], bool]
+    include_ends: dict[NodeKind, bool]
+    nodes: dict[NodeKind, dict[str, AnyNode]] = field(
+        default_factory=lambda: {"artifact": {}, "execution": {}}
+    )
+    events: dict[tuple[str, str, str, tuple[str | int, ...]], Event] = field(default_factory=dict)
+
+    def run(self, starts: list[AnyNode], kind: NodeKind, max_hops: int | None) -> None:
+        """Walk from the starting nodes, one level a hop."""
+        self.nodes[kind] = {n.uid: n for n in starts}
+        front = [n for n in starts if not self.is_end(n, kind)]
+        for node in starts:
+            if self.is_end(node, kind) and not self.include_ends[kind]:
+                del self.nodes[kind][node.uid]
+        left: dict[str, bool] = {}
+        hops = 0
+        while front and (max_hops is None or hops < max_hops):
+            uids = [n.uid for n in front]
+            events = (
+                self.graph.events(artifacts=uids)
+                if kind == "artifact"
+                else self.graph.events(executions=uids)
+            )
+            followed = [e for e in events if e.kind in self.kinds[kind]]
+            kind = "execution" if kind == "artifact" else "artifact"
+            reached = {e.execution if kind == "execution" else e.artifact for e in followed}
+            front = []
+            for node in self.graph.by_uid(kind, reached - self.nodes[kind].keys() - left.keys()):
+                if self.is_end(node, kind):
+                    if not self.include_ends[kind]:
+                        left[node.uid] = True
+                        continue
+                else:
+                    front.append(node)
+                self.nodes[kind][node.uid] = node
+            for event in followed:
+                other = event.execution if kind == "execution" else event.artifact
+                if other not in left:
+                    self.events.setdefault((event.execution, event.artifact, event.kind, event.path), event)
+            hops += 1
+
+
+def get_lineage_subgraph(graph: Graph, request: Message, response: Message) -> None:
+    """GetLineageSubgraph: ids of nodes, whole events and types; `read_mask` names the parts that are wanted."""
+    options = request.lineage_subgraph_query_options
+    start = options.WhichOneof("starting_nodes")
+    if start is None:
+        raise invalid("Missing arguments for listing starting nodes.")
+    if options.HasField("max_num_hops") and options.max_num_hops < 0:
+        raise invalid(f"max_num_hops cannot be negative: max_num_hops = {options.max_num_hops}")
+    kind: NodeKind = "artifact" if start == "starting_artifacts" else "execution"
+    query = getattr(options, start).filter_query
+    if not query:
+        raise invalid("Cannot list starting nodes if `filter_query` is unspecified.")
+    starts = list(graph.find(kind, read_filter(query, kind, Wanted())))
+    if not starts:
+        raise absent(f"The starting nodes query found no node: {query}")
+    walk = _make_walk(graph, options)
+    walk.run(starts, kind, options.max_num_hops if options.HasField("max_num_hops") else None)
+    paths = set(request.read_mask.paths)
+    _fill(graph, walk, response.lineage_subgraph, lambda part: not paths or part in paths)
+
+
+def _make_walk(graph: Graph, options: Message) -> _Walk:
+    up = options.direction != _Options.DOWNSTREAM
+    down = options.direction != _Options.UPSTREAM
+    none: frozenset[str] = frozenset()
+    kinds: dict[NodeKind, frozenset[str]] = {
+        "artifact": (_WRITES if up else none) | (_READS if down else none),
+        "execution": (_READS if up else none) | (_WRITES if down else none),
+    }
+    ends: dict[NodeKind, Wanted] = {}
+    include: dict[NodeKind, bool] = {"artifact": True, "execution": True}
+    for kind in include:
+        given = getattr(options, f"ending_{kind}s")
+        if given.filter_query:
+            ends[kind] = read_filter(given.filter_query, kind, Wanted())
+            include[kind] = given.include_ending_nodes
+
+    def is_end(node: AnyNode, kind: NodeKind) -> bool:
+        return kind in ends and ends[kind].matches(node)
+
+    return _Walk(graph, kinds, is_end, include)
+
+
+def _fill(graph: Graph, walk: _Walk, into: Message, wants: Callable[[str], bool]) -> None:
+    artifacts = {uid: graph.wire_id(n) for uid, n in walk.nodes["artifact"].items()}
+    executions = {uid: graph.wire_id(n) for uid, n in walk.nodes["execution"].items()}
+    if wants("artifacts"):
+        for id_ in sorted(artifacts.values()):
+            into.artifacts.add(id=id_)
+    if wants("executions"):
+        for id_ in sorted(executions.values()):
+            into.executions.add(id=id_)
+    if wants("events"):
+        into.events.extend(event_messages(graph, list(walk.events.values())))
+    if any(wants(part) for part in ("contexts", "attributions", "associations")):
+        _fill_contexts(graph, artifacts, executions, into, wants)
+    for kind in KINDS:
+        if wants(f"{kind}_types"):
+            getattr(into, f"{kind}_types").extend(type_to(t) for t in graph.types(kind))
+
+
+def _fill_contexts(
+    graph: Graph,
+    artifacts: dict[str, int],
+    executions: dict[str, int],
+    into: Message,
+    wants: Callable[[str], bool],
+) -> None:
+    if not artifacts and not executions:
+        return
+    found = graph.around([*artifacts, *executions])
+    contexts = {c.uid: graph.wire_id(c) for c in found.contexts}
+    if wants("contexts"):
+        for id_ in sorted(contexts.values()):
+            into.contexts.add(id=id_)
+    if wants("attributions"):
+        for context, uid in found.attributions:
+            into.attributions.add(context_id=contexts[context], artifact_id=artifacts[uid])
+    if wants("associations"):
+        for context, uid in found.associations:
+            into.associations.add(context_id=contexts[context], execution_id=executions[uid])
+
+
+def get_lineage_graph(graph: Graph, request: Message, response: Message) -> None:  # noqa: ARG001 - it is refused
+    """GetLineageGraph: deprecated by ML Metadata itself."""
+    raise unimplemented("GetLineageGraph is deprecated; use GetLineageSubgraph.")
+
+
+LINEAGE_METHODS: Final[dict[str, Method]] = {
+    "GetLineageGraph": get_lineage_graph,
+    "GetLineageSubgraph": get_lineage_subgraph,
+}

@@ -1,0 +1,41 @@
+"""Calls to a service in few words, and types that most tests need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whence.integrations.mlmd.messages import metadata_store_pb2, request_class
+from whence.integrations.mlmd.service import MlmdService
+
+pb: Any = metadata_store_pb2
+
+
+class Client:
+    """A client: ``client.GetArtifacts(...)`` makes the request and gives the response."""
+
+    def __init__(self, service: MlmdService) -> None:
+        self.service = service
+
+    def __getattr__(self, method: str) -> Any:
+        return lambda **fields: self.service.call(method, request_class(method)(**fields))
+
+    def types(self) -> tuple[int, int, int]:
+        """An artifact type with a property of each kind, an execution type, a context type."""
+        properties = {
+            "i": pb.INT,
+            "d": pb.DOUBLE,
+            "s": pb.STRING,
+            "st": pb.STRUCT,
+            "p": pb.PROTO,
+            "b": pb.BOOLEAN,
+        }
+        done = self.PutTypes(
+            artifact_types=[{"name": "Data", "properties": properties}],
+            execution_types=[{"name": "Run", "properties": {"i": pb.INT}}],
+            context_types=[{"name": "Group"}],
+        )
+        return done.artifact_type_ids[0], done.execution_type_ids[0], done.context_type_ids[0]
+
+    def artifact(self, id_: int) -> Any:
+        (found,) = self.GetArtifactsByID(artifact_ids=[id_]).artifacts
+        return found
