@@ -66,6 +66,8 @@ pins: $(VENV)/.uv ## compile requirements/*.in again; PINFLAGS=--upgrade takes n
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) --excludes requirements/excludes.txt pyproject.toml requirements/run.in -o requirements/run.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	UV_CUSTOM_COMPILE_COMMAND="make pins" $(UV) pip compile -q --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_17 --generate-hashes requirements/mlmd.in -o requirements/mlmd.txt
 
 clean: ## remove what was built; `rm -rf .venv` removes the environment too
 	rm -rf dist build docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

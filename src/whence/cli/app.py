@@ -16,6 +16,7 @@ import typer
 
 from whence._version import __version__
 from whence.cli import (
+    exchange,
     features,
     graph,
     ingest,
@@ -59,6 +60,7 @@ for group in (
     monitoring,
     pipelines,
     graph,
+    exchange,
     serve,
 ):
     group.add_to(app)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whence.cli import options
 from whence.cli.output import print_json, print_text
 from whence.cli.session import opened
+from whence.errors import UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from whence.metadata import MetadataStore
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,6 +39,19 @@ def serve(
     max_rows: Annotated[
         int, typer.Option(min=1, help="A request of more rows is refused; `whence score` takes any number.")
     ] = 16_384,
+    mlmd: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Answer ML Metadata's clients (gRPC) here too; port 0 takes a free one."
+        ),
+    ] = None,
+    mlmd_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Mutual TLS for them: the server's certificate,")
+    ] = None,
+    mlmd_key: Annotated[Path | None, typer.Option(metavar="FILE", help="its key,")] = None,
+    mlmd_client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="and the authority that signed the clients'.")
+    ] = None,
     *,
     pages: Annotated[
         bool, typer.Option("--pages/--no-pages", help="Show the workspace in a browser too.")
@@ -46,15 +65,26 @@ def serve(
     """
     from whence.server.run import serve as run
 
+    files = (mlmd_cert, mlmd_key, mlmd_client_ca)
+    if any(files) and not (mlmd and all(files)):
+        raise UsageError(
+            "mutual TLS needs --mlmd, --mlmd-cert, --mlmd-key and --mlmd-client-ca", code="bad-command"
+        )
+    beside: dict[str, str] = {}
+
     def ready(address: str) -> None:
         if as_json:
-            print_json({"address": address})
+            print_json({"address": address, **beside})
         else:
             print_text(f"whence serves at {address}")
+            for what, where in beside.items():
+                print_text(f"{what} at {where}")
         if browser:
             typer.launch(address)
 
-    with opened(workspace) as ws:
+    with opened(workspace) as ws, ExitStack() as stack:
+        if mlmd is not None:
+            beside["mlmd"] = stack.enter_context(_mlmd(ws.graph, mlmd, files))
         run(
             ws,
             host=host,
@@ -65,3 +95,17 @@ def serve(
             pages=pages,
             on_ready=ready,
         )
+
+
+def _mlmd(graph: MetadataStore, address: str, files: tuple[Path | None, ...]) -> AbstractContextManager[str]:
+    """The service for ML Metadata's clients."""
+    try:
+        from whence.integrations.mlmd.server import Certificates, serve_mlmd
+    except ImportError as error:
+        raise UnsupportedError(
+            f"--mlmd needs {error.name}", code="extra-missing", hint="pip install 'whence[mlmd]'"
+        ) from error
+    certificate, key, client_ca = files
+    if certificate is None or key is None or client_ca is None:
+        return serve_mlmd(graph, address)
+    return serve_mlmd(graph, address, certificates=Certificates(certificate, key, client_ca))

@@ -26,6 +26,9 @@ from whence.lake import TableVersion
 MIN_ROWS: Final = 8_192
 """A fold with fewer rows does not look for rows to forget by itself."""
 
+FORGET_AT: Final = 3
+"""It looks when it has so many times the rows it kept last: to look costs as much as some days of rows."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -162,6 +165,8 @@ class Fold:
         for (name, _), held in self._rows.items():
             if name == source:
                 change = held.add(rows, self._at)
+                if not held.late(change, self._at):
+                    continue
                 corrected = {span: held.corrected(span, change, self._at) for span in self._spans(held)}
                 for group in self._groups_of(held):
                     group.advance(group.events(corrected))
@@ -191,10 +196,7 @@ class Fold:
             )
         distinct = np.sort(moments.distinct)
         numbers = np.searchsorted(distinct, moments.of_rows)
-        moved = {
-            id(rows): {span: rows.moved(span, self._at, distinct) for span in self._spans(rows)}
-            for rows in self._rows.values()
-        }
+        moved = {id(rows): rows.moved(self._spans(rows), self._at, distinct) for rows in self._rows.values()}
         events = [group.events(moved[id(group.rows)]) for group in self._groups]
         made = self._of_rows(spine)
         parts: dict[tuple[int, str, str], Ints] = {}
@@ -260,7 +262,7 @@ class Fold:
             counted = {span: rows.counted(span, self._at) for span in self._spans(rows)}
             for group in mine:
                 group.rebuild(group.events(counted))
-        self._enough = max(MIN_ROWS, 2 * self.n_rows)
+        self._enough = max(MIN_ROWS, FORGET_AT * self.n_rows)
         return before - self.n_rows
 
 

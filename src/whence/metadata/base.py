@@ -75,12 +75,33 @@ class MetadataStore(ABC):
         state: str | Collection[str] | None = None,
         context: str | None = None,
         where: Mapping[str, Value] | None = None,
+        matching: str | None = None,
         order_by: Literal["id", "created_at", "updated_at"] = "id",
         descending: bool = False,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
-        """Nodes for which every given condition holds. `where` compares properties, typed or custom."""
+        """Nodes for which every given condition holds.
+
+        Args:
+            kind: The kind of the nodes.
+            type_: Names of types, of whatever version.
+            name: Names.
+            name_prefix: How the name begins.
+            external_id: The external id.
+            uri: The uri.
+            state: States.
+            context: The uid of a context they are in.
+            where: Properties, typed or custom, that equal these values.
+            matching: A condition in the filter language, see `whence.metadata.filter.bind_filter`.
+            order_by: The column of the order; ties go by id.
+            descending: The largest first.
+            limit: At most so many nodes on this page.
+            cursor: Where the page before ended.
+
+        Raises:
+            UsageError: ``bad-filter``, ``bad-query`` or ``bad-cursor``.
+        """
 
     def list_nodes(
         self,
@@ -90,6 +111,7 @@ class MetadataStore(ABC):
         name_prefix: str | None = None,
         state: str | Collection[str] | None = None,
         where: Mapping[str, Value] | None = None,
+        matching: str | None = None,
     ) -> Iterator[AnyNode]:
         """All nodes for which every given condition holds, by id, read page by page; see `find_nodes`."""
         cursor: str | None = None
@@ -100,6 +122,7 @@ class MetadataStore(ABC):
                 name_prefix=name_prefix,
                 state=state,
                 where=where,
+                matching=matching,
                 limit=PAGE_NODES,
                 cursor=cursor,
             )

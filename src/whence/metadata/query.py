@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from whence.errors import UsageError
+from whence.metadata.filter import Scope, bind_filter, format_filter, parse_filter
 from whence.metadata.rows import NodeRow
 from whence.metadata.types import NodeKind, Value
 
@@ -32,6 +33,9 @@ class Query:
     states: frozenset[str] | None
     context: str | None
     where: Mapping[str, Scalar]
+    matching: Scope | None
+    matching_text: str | None
+    """the filter as it is printed, by which its statement is known again"""
     order_by: OrderBy
     descending: bool
     limit: int | None
@@ -50,6 +54,7 @@ def make_query(
     state: str | Collection[str] | None,
     context: str | None,
     where: Mapping[str, Value] | None,
+    matching: str | None,
     order_by: OrderBy,
     descending: bool,
     limit: int | None,
@@ -58,12 +63,13 @@ def make_query(
     """Check the arguments of `find_nodes`.
 
     Raises:
-        UsageError: ``bad-query`` or ``bad-cursor``.
+        UsageError: ``bad-query``, ``bad-cursor`` or ``bad-filter``.
     """
     if order_by not in COLUMNS:
         raise UsageError(f"order_by must be one of {', '.join(COLUMNS)}, got {order_by!r}", code="bad-query")
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be >= 1, got {limit}", code="bad-query")
+    filter_ = None if matching is None else parse_filter(matching)
     return Query(
         kind=kind,
         types=_several(type_),
@@ -74,6 +80,8 @@ def make_query(
         states=_several(state),
         context=context,
         where={key: _scalar(key, value) for key, value in (where or {}).items()},
+        matching=None if filter_ is None else bind_filter(filter_, kind),
+        matching_text=None if filter_ is None else format_filter(filter_),
         order_by=order_by,
         descending=descending,
         limit=limit,

@@ -100,6 +100,9 @@ TYPES: Final = (
     Type("execution", "delete_alias", {"model": "STRING", "alias": "STRING", "reason": "STRING"}),
 )
 
+KEPT: Final = 64
+"""So many versions are kept beside the revision they were read at: a stream asks for its champion at each step."""
+
 ANY: Final = "any"
 Expected: TypeAlias = int | str | None
 """Where an alias must point for a move to happen: a version, None for nowhere, ``any``."""
@@ -137,6 +140,7 @@ class Models:
         self._graph = recorder.store
         self._blobs = blobs
         self._trust = type_names(trust)
+        self._known: dict[str, tuple[tuple[object, str], ModelVersion]] = {}
         declare_types(recorder.store, TYPES)
         recorder.add_probe("Model", self._probe_model)
 
@@ -501,11 +505,21 @@ class Models:
         return replace(pending, state="LIVE") if exists else None
 
     def _version(self, node: Artifact, *, execution: str | None = None) -> ModelVersion:
+        """The version of an artifact; as long as that is not written again, the same object."""
+        known = self._known.get(node.uid)
+        if known is not None and known[0] == (node.revision, node.state):
+            return known[1]
         if execution is None:
             events = self._graph.list_events(artifacts=[node.uid])
             makers = [event.execution for event in events if event.kind == "OUTPUT"]
             execution = f"execution:{makers[0]}" if makers else None
-        return _version_of(node, execution)
+        version = _version_of(node, execution)
+        if execution is not None:  # a maker that is there stays the first
+            self._known = {
+                **dict(list(self._known.items())[1 - KEPT :]),
+                node.uid: ((node.revision, node.state), version),
+            }
+        return version
 
 
 def _bytes_of(model: object, format_name: str, trust: frozenset[str]) -> tuple[ModelFormat, bytes]:

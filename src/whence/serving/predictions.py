@@ -95,16 +95,14 @@ def prediction_rows(
         "execution": _repeat(execution, n),
         "scored_at": pa.repeat(pa.scalar(scored_at, TS), n),
     }
-    columns = []
+    columns, asked = [], set(spine.column_names)
     for field in schema:
         if field.name == FEATURES_AT:
             columns.append(moments)
         elif field.name in about:
             columns.append(about[field.name])
         else:
-            columns.append(
-                spine.column(field.name) if field.name in spine.column_names else features.column(field.name)
-            )
+            columns.append(spine.column(field.name) if field.name in asked else features.column(field.name))
     return pa.table(columns, schema=schema)
 
 

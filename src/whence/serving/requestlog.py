@@ -102,7 +102,7 @@ def parse_segment(data: bytes, *, name: str = "segment", salvage: bool = False) 
     Example:
         >>> whole = MAGIC + frame(b"one") + frame(b"two")
         >>> parse_segment(whole[:-1])
-        Segment(records=(b'one',), n_cut=10, sealed=False)
+        Segment(records=(b'one',), n_cut=10, sealed=False, damaged=False)
         >>> parse_segment(whole + seal_of(2)).sealed
         True
     """

@@ -57,13 +57,16 @@ class ScoredKeys:
 
     def add(self, rows: pa.Table) -> None:
         """These rows are answered now."""
-        self._sorted.append(np.sort(key_hashes(rows, self._deployment.key)))
+        self.add_hashes(key_hashes(rows, self._deployment.key))
+
+    def add_hashes(self, hashes: Hashes) -> None:
+        """The rows with these hashes are answered now."""
+        self._sorted.append(np.sort(hashes))
         if len(self._sorted) > _MERGE_AT:
             self._sorted = [np.sort(np.concatenate(self._sorted), kind="stable")]
 
-    def seen(self, rows: pa.Table, steps: int) -> npt.NDArray[np.bool_]:
-        """For each row whether its key is answered."""
-        hashes = key_hashes(rows, self._deployment.key)
+    def seen(self, rows: pa.Table, hashes: Hashes, steps: int) -> npt.NDArray[np.bool_]:
+        """For each row, whose key has this hash, whether the key is answered."""
         mask = np.zeros(len(hashes), dtype=bool)
         for known in self._sorted:
             at = np.searchsorted(known, hashes)

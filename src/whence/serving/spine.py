@@ -16,7 +16,7 @@ from whence.features.points import moments_of
 from whence.lake import Lake, TableVersion
 from whence.lake.changes import BROKEN
 from whence.serving.position import Position, instant, micros
-from whence.serving.scored import ScoredKeys, key_hashes
+from whence.serving.scored import Hashes, ScoredKeys, key_hashes
 from whence.serving.types import Deployment
 
 
@@ -26,6 +26,7 @@ class Waiting:
 
     Attributes:
         rows: The rows, each key once.
+        hashes: Of their keys.
         us: Their moments in microseconds.
         n_behind: How many of them, at the beginning, lie at or before the position.
         moment: Up to where everything that has come is answered by them, in microseconds.
@@ -33,6 +34,7 @@ class Waiting:
     """
 
     rows: pa.Table
+    hashes: Hashes
     us: npt.NDArray[np.int64]
     n_behind: int
     moment: int
@@ -59,6 +61,7 @@ class Spine:
     late: list[pa.Table] = field(default_factory=list)
     ahead: list[pa.Table] = field(default_factory=list)
     horizon: int | None = None
+    nothing: tuple[int, pa.Table] | None = None
 
     def move_to(self, newest: TableVersion, position: Position) -> None:
         """Read what came since; everything anew at first, and when rows were changed or removed."""
@@ -119,20 +122,21 @@ class Spine:
             max_rows: How many rows at most; rows of one moment are never parted.
         """
         late, whole = self._late(position, scored, max_rows)
-        ahead, us, moment = self._ahead(upto, position, scored, max_rows - late.num_rows)
+        ahead, hashes, us, moment = self._ahead(upto, position, scored, max_rows - late.num_rows)
         if moment is None or (moment == position.moment and not late.num_rows and not ahead.num_rows):
             return None
         rows = ahead
         if late.num_rows:
             # a key may wait at two moments; the late one is the earlier
-            rows = self._once(pa.concat_tables([late, ahead], promote_options="default"))
+            rows = pa.concat_tables([late, ahead], promote_options="default")
+            rows, hashes = self._once(rows, key_hashes(rows, self.deployment.key))
             us = self._us(rows)
-        return Waiting(rows, us, late.num_rows, moment, whole)
+        return Waiting(rows, hashes, us, late.num_rows, moment, whole)
 
     def count(self, upto: int | None, position: Position, scored: ScoredKeys, newest: TableVersion) -> int:
         """How many rows with moments up to `upto` have no answer."""
         late, _ = self._late(position, scored, 2**62)
-        ahead, _, _ = self._ahead(upto, position, scored, 2**62)
+        ahead, *_ = self._ahead(upto, position, scored, 2**62)
         beyond = 0
         if self.horizon is not None and (upto is None or upto > self.horizon):
             keys = ", ".join(_quoted(k) for k in self.deployment.key)
@@ -228,14 +232,13 @@ class Spine:
     # --- choosing
 
     def _late(self, position: Position, scored: ScoredKeys, max_rows: int) -> tuple[pa.Table, bool]:
-        rows = self._all(self.late)
-        rows = self._unanswered(rows, scored, position)
+        rows, _ = self._unanswered(self._all(self.late), scored, position)
         return rows.slice(0, max_rows), rows.num_rows <= max_rows
 
     def _ahead(
         self, upto: int | None, position: Position, scored: ScoredKeys, max_rows: int
-    ) -> tuple[pa.Table, npt.NDArray[np.int64], int | None]:
-        """Rows ahead, and the moment up to which they are all."""
+    ) -> tuple[pa.Table, Hashes, npt.NDArray[np.int64], int | None]:
+        """Rows ahead, the hashes of their keys, their moments, and the moment up to which they are all."""
         rows = self._all(self.ahead)
         us = self._us(rows)
         limit = upto
@@ -244,41 +247,43 @@ class Spine:
         if limit is None:
             limit = int(us.max()) if len(us) else position.moment
         if position.moment is not None and (limit is None or limit <= position.moment):
-            return rows.slice(0, 0), us[:0], position.moment
+            return rows.slice(0, 0), us[:0], us[:0], position.moment
         if limit is None:
-            return rows.slice(0, 0), us[:0], None
+            return rows.slice(0, 0), us[:0], us[:0], None
         inside = us <= limit
         if not inside.all():
-            rows, us = rows.filter(pa.array(inside)), us[inside]
-        rows = self._unanswered(rows, scored, position)
+            rows = rows.filter(pa.array(inside))
+        rows, hashes = self._unanswered(rows, scored, position)
         us = self._us(rows)
         if len(us) and max_rows <= 0:
-            return rows.slice(0, 0), us[:0], position.moment
+            return rows.slice(0, 0), us[:0], us[:0], position.moment
         if len(us) > max_rows:
             limit = _cut(us, max_rows)
-            rows = rows.filter(pa.array(us <= limit))
-            us = self._us(rows)
-        return rows, us, limit
+            inside = us <= limit
+            rows, hashes, us = rows.filter(pa.array(inside)), hashes[inside], us[inside]
+        return rows, hashes, us, limit
 
-    def _unanswered(self, rows: pa.Table, scored: ScoredKeys, position: Position) -> pa.Table:
-        """The rows whose key has no answer yet, in the order of their moments, each key once."""
+    def _unanswered(self, rows: pa.Table, scored: ScoredKeys, position: Position) -> tuple[pa.Table, Hashes]:
+        """The rows whose key has no answer yet, in the order of their moments, each key once; and their hashes."""
+        hashes = key_hashes(rows, self.deployment.key)
         if not rows.num_rows:
-            return rows
-        seen = scored.seen(rows, position.step)
+            return rows, hashes
+        seen = scored.seen(rows, hashes, position.step)
         if seen.any():
-            rows = rows.filter(pa.array(~seen))
+            rows, hashes = rows.filter(pa.array(~seen)), hashes[~seen]
         us = self._us(rows)
         if (np.diff(us) < 0).any():
-            rows = rows.take(pa.array(np.argsort(us, kind="stable")))
-        return self._once(rows)
+            order = np.argsort(us, kind="stable")
+            rows, hashes = rows.take(pa.array(order)), hashes[order]
+        return self._once(rows, hashes)
 
-    def _once(self, rows: pa.Table) -> pa.Table:
+    def _once(self, rows: pa.Table, hashes: Hashes) -> tuple[pa.Table, Hashes]:
         """Of several rows of one key the one with the earliest moment, then known last, then by content."""
-        hashes = key_hashes(rows, self.deployment.key)
-        values, counts = np.unique(hashes, return_counts=True)
-        if len(values) == len(hashes):
-            return rows
-        doubtful = np.flatnonzero(np.isin(hashes, values[counts > 1]))
+        ordered = np.sort(hashes)
+        twice = ordered[1:][ordered[1:] == ordered[:-1]]
+        if not len(twice):
+            return rows, hashes
+        doubtful = np.flatnonzero(np.isin(hashes, twice))
         kept = np.ones(rows.num_rows, dtype=bool)
         kept[doubtful] = False
         known_at = self.lake.table(self.deployment.table).declaration.known_at
@@ -290,14 +295,16 @@ class Spine:
                 best[key] = rank, at
         for _, at in best.values():
             kept[at] = True
-        return rows.filter(pa.array(kept))
+        return rows.filter(pa.array(kept)), hashes[kept]
 
     # --- small things
 
     def _all(self, tables: list[pa.Table]) -> pa.Table:
         """The tables as one; a column that came later is null in earlier rows."""
         if not tables:
-            return self.lake.table(self.deployment.table).schema.empty_table()
+            if self.nothing is None or self.nothing[0] != self.version:
+                self.nothing = self.version, self.lake.table(self.deployment.table).schema.empty_table()
+            return self.nothing[1]
         if len(tables) > 1:
             tables[:] = [pa.concat_tables(tables, promote_options="default")]
         return tables[0]

@@ -333,7 +333,7 @@ class Follower:
             return None
         after = plan.after
         self._spine.answered(after, whole=plan.waiting.whole)
-        self._scored.add(plan.waiting.rows)
+        self._scored.add_hashes(plan.waiting.hashes)
         self._position = after
         self.n_rows += plan.waiting.rows.num_rows
         return StepResult(
@@ -351,11 +351,7 @@ class Follower:
         """The predictions, and how many came behind the fold."""
         deployment, spine = self.deployment, plan.waiting.rows
         made, n_late = self._moving.of(spine, plan.waiting.us, deployment.at)
-        asked = spine
-        for name in made.column_names:
-            if name not in spine.column_names:
-                asked = asked.append_column(made.schema.field(name), made.column(name))
-        inputs = scorer.inputs(asked, made.column_names)
+        inputs = scorer.inputs(_beside(spine, made), made.column_names)
         rows = prediction_rows(
             prediction_schema(spine.schema, deployment.key, inputs.schema),
             spine,
@@ -394,7 +390,8 @@ class Follower:
             )
         have = self._sink.schema
         fitted = fitting(rows, have, what=self.deployment.into)
-        return fitted, [name for name in fitted.column_names if name not in have.names]
+        known = set(have.names)
+        return fitted, [name for name in fitted.column_names if name not in known]
 
     def _facts(self, plan: _Plan, n_rows: int, n_late: int) -> Properties:
         return {
@@ -460,6 +457,15 @@ class Follower:
     def _is_running(self, plan: _Plan) -> bool:
         found = self._recorder.store.get_nodes("execution", uids=[step_uid(self.deployment, plan.number)])
         return bool(found) and getattr(found[0], "state", None) == "RUNNING"
+
+
+def _beside(spine: pa.Table, made: pa.Table) -> pa.Table:
+    """The spine's columns and the features; a feature that is a column of the spine is there once."""
+    given = set(spine.column_names)
+    more = [name for name in made.column_names if name not in given]
+    columns = [*spine.columns, *(made.column(name) for name in more)]
+    fields = [*spine.schema, *(made.schema.field(name) for name in more)]
+    return pa.table(columns, schema=pa.schema(fields, metadata=spine.schema.metadata))
 
 
 def _numbers(versions: _Versions) -> dict[str, int]:

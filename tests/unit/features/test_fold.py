@@ -336,6 +336,18 @@ def test_of_a_register_only_the_newest_rows_are_held() -> None:
         assert fold.n_rows == 3
 
 
+def test_counts_part_once_a_value_is_null() -> None:
+    """Counts of rows and of values are computed once while no value is null."""
+    fold = folded(w.count(over="1h"), w.count("n", over="1h"), w.mean("n", over="1h"))
+    fold.add("s", table_of([row("a", 0, 1), row("b", 1, 3)]))
+    assert answers(fold, ("K", 2)) == [[2], [2], [2.0]]
+    fold.add("s", table_of([row("c", 3, None), row("d", 4, 5)]))
+    assert answers(fold, ("K", 5), ("K", 62), ("L", 5)) == [[4, 2, 0], [3, 1, 0], [3.0, 5.0, None]]
+    fold.forget()
+    fold.add("s", table_of([row("e", 62, None)]))
+    assert answers(fold, ("K", 63)) == [[3], [1], [5.0]]
+
+
 def test_a_large_fold_forgets_by_itself() -> None:
     fold = folded(w.sum("n", over="10min"))
     for i in range(12):

@@ -34,16 +34,30 @@ class Asked:
     n_rows: int
     n_keys: int
     places: Ints = field(init=False)
+    askers: Ints = field(init=False)
+    """Of each row of the batch its question; one more than there are for rows that ask nothing."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", self.line(self.codes, self.numbers))
+        askers = np.full(self.n_rows, len(self.rows))
+        askers[self.rows] = np.arange(len(self.rows))
+        object.__setattr__(self, "askers", askers)
 
     @classmethod
     def of(cls, moments: Ints, numbers: Ints, codes: Ints, n_keys: int) -> Asked:
         """The questions of a batch: of each row the number of its moment and the code of its key."""
-        order = np.argsort(codes * (len(moments) + 1) + numbers, kind="stable")
+        # which of equal questions comes first makes no difference
+        order = np.argsort(codes * (len(moments) + 1) + numbers)
         order = order[np.count_nonzero(codes < 0) :]
         return cls(moments, codes[order], numbers[order], order, len(codes), n_keys)
+
+    @property
+    def runs(self) -> tuple[Ints, Ints]:
+        """The codes that are asked about, ascending, and how many questions each has."""
+        codes = self.codes
+        edges = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+        bounds = np.concatenate([[0], edges, [len(codes)]]) if len(codes) else np.zeros(1, dtype=np.int64)
+        return codes.take(bounds[:-1]), bounds[1:] - bounds[:-1]
 
     def line(self, codes: Ints, numbers: Ints | int) -> Ints:
         """Where pairs of keys and numbers of moments lie on one line."""
@@ -60,7 +74,8 @@ class Asked:
         return np.asarray(mask[codes])
 
     def spread(self, values: npt.NDArray[Any], nothing: int) -> npt.NDArray[Any]:
-        """Values of the questions as values of the batch's rows."""
-        found = np.full(self.n_rows, nothing, dtype=values.dtype)
-        found[self.rows] = values
-        return found
+        """Values of the questions, along the last axis, as values of the batch's rows."""
+        n = len(self.rows)
+        found = np.empty((*values.shape[:-1], n + 1), dtype=values.dtype)
+        found[..., :n], found[..., n] = values, nothing
+        return found.take(self.askers, axis=-1)

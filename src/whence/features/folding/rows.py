@@ -6,7 +6,7 @@ the later of both, from which it is usable, and ``s`` when a newer row of its de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -276,25 +276,51 @@ class Rows:
         until = self.until.values[rows]
         return until if span is None else np.minimum(span.expiry(self.event.values[rows]), until)
 
-    def moved(self, span: Span, after: int, moments: Ints) -> Moved:
-        """Rows that enter or leave a window after a moment, up to the last of some moments."""
+    def moved(self, spans: Iterable[Span], after: int, moments: Ints) -> dict[Span, Moved]:
+        """By window the rows that enter or leave it after a moment, up to the last of some moments."""
         upto = int(moments[-1]) if len(moments) else after
-        enter = self.pending[self.usable.values[self.pending] < upto]
-        enter = enter[self.usable.values[enter] < self.last_moment(span, enter)]
-        leave = self.between(span.start(after), span.start(upto))
-        leave = leave[span.expiry(self.event.values[leave]) <= self.until.values[leave]]
-        back = self.retracted
-        until = self.until.values[back]
-        back = back[(until >= after) & (until < upto) & (until < span.expiry(self.event.values[back]))]
-        leave = np.concatenate([leave, back])
-        last = self.last_moment(span, leave)
-        counted = self.usable.values[leave] < last
-        leave, last = leave[counted], last[counted]
-        signs = np.ones(len(enter) + len(leave), dtype=np.int64)
-        signs[len(enter) :] = -1
-        times = np.concatenate([self.usable.values[enter], last])
+        usable = self.usable.values[self.pending]
+        before = usable < upto
+        coming, usable = self.pending[before], usable[before]
+        event, until = self.event.values[coming], self.until.values[coming]
         # what happens at a moment takes effect right after it
-        return Moved(np.concatenate([enter, leave]), np.searchsorted(moments, times, side="right"), signs)
+        numbers = np.searchsorted(moments, usable, side="right")
+        ended = self.until.values[self.retracted]
+        back = self.retracted[(ended >= after) & (ended < upto)]
+        found: dict[Span, Moved] = {}
+        for span in spans:
+            which = np.flatnonzero(usable < np.minimum(span.expiry(event), until))
+            whole = len(which) == len(coming)
+            leave, last = self._leaving(span, back, after, upto)
+            signs = np.ones(len(which) + len(leave), dtype=np.int64)
+            signs[len(which) :] = -1
+            found[span] = Moved(
+                np.concatenate([coming if whole else coming[which], leave]),
+                np.concatenate(
+                    [numbers if whole else numbers[which], np.searchsorted(moments, last, side="right")]
+                ),
+                signs,
+            )
+        return found
+
+    def _leaving(self, span: Span, back: Ints, after: int, upto: int) -> tuple[Ints, Ints]:
+        """Rows that leave a window, those that are taken back among them, and when they last counted."""
+        leave = self.between(span.start(after), span.start(upto))
+        last, until = span.expiry(self.event.values[leave]), self.until.values[leave]
+        inside = last <= until
+        if len(back):
+            ended = self.until.values[back]
+            early = ended < span.expiry(self.event.values[back])
+            leave = np.concatenate([leave[inside], back[early]])
+            last = np.concatenate([last[inside], ended[early]])
+        elif not inside.all():
+            leave, last = leave[inside], last[inside]
+        counted = self.usable.values[leave] < last
+        return (leave, last) if counted.all() else (leave[counted], last[counted])
+
+    def late(self, change: Change, at: int) -> bool:
+        """Whether an addition can change a window at a moment that has passed."""
+        return bool((self.usable.values[change.rows] < at).any())
 
     def corrected(self, span: Span, change: Change, at: int) -> Moved:
         """What an addition changes in a window at a moment that has passed."""

@@ -47,6 +47,11 @@ class Term:
     values: Growing = field(default_factory=lambda: Growing(np.int64))
     totals: dict[int, Whole] = field(default_factory=dict)
     largest: int = 0
+    ones: bool = field(init=False)
+    """Every row adds 1: all such terms of one list of join keys have the same totals."""
+
+    def __post_init__(self) -> None:
+        self.ones = self.key.kind in ("rows", "count")
 
     @property
     def power(self) -> int:
@@ -55,6 +60,7 @@ class Term:
 
     def add(self, values: Whole) -> None:
         """Add the values of new rows."""
+        self.ones = self.ones and bool((values == 1).all())
         if len(values):
             self.largest = max(self.largest, _largest(values))
         self._make_room(len(self.values) + len(values))

@@ -82,21 +82,29 @@ class Windows:
     def at(self, asked: Asked, events: Events) -> list[Whole]:
         """By term and window the total of each row of the batch; 0 where nothing is asked."""
         n_keys, n_spans = asked.n_keys, len(self.spans)
-        events = events.some(np.flatnonzero(asked.wanted(events.codes)))
+        wanted = asked.wanted(events.codes)
+        events = events if wanted.all() else events.some(np.flatnonzero(wanted))
         places = asked.line(events.spans * n_keys + events.codes, events.numbers)
         order = np.argsort(places)
         places, rows, signs = places.take(order), events.rows.take(order), events.signs.take(order)
-        codes = np.arange(n_spans)[:, None] * n_keys + asked.codes
-        begins = np.searchsorted(places, asked.line(codes, 0))
-        ends = np.searchsorted(places, asked.line(codes, asked.numbers), side="right")
-        totals = []
+        begins = np.arange(n_spans)[:, None] * n_keys
+        ends = np.searchsorted(places, asked.line(begins + asked.codes, asked.numbers), side="right")
+        distinct, counts = asked.runs
+        begins = np.searchsorted(places, asked.line(begins + distinct, 0)).repeat(counts, axis=1)
+        totals: list[Whole] = []
+        ones: Whole | None = None
         for term in self.terms:
-            total = np.zeros((n_spans, asked.n_rows), dtype=term.dtype)
-            if term.largest:
+            if term.ones and ones is not None:
+                totals.append(ones)
+                continue
+            if not term.largest:
+                total = np.zeros((n_spans, asked.n_rows), dtype=term.dtype)
+            else:
                 running = np.zeros(len(rows) + 1, dtype=term.dtype)
-                np.cumsum(signs * term.values.values.take(rows), out=running[1:])
+                np.cumsum(signs if term.ones else signs * term.values.values.take(rows), out=running[1:])
                 held = self._held(term).take(asked.codes, axis=1)
-                total[:, asked.rows] = held + (running.take(ends) - running.take(begins))
+                total = asked.spread(held + (running.take(ends) - running.take(begins)), 0)
+            ones = total if term.ones else ones
             totals.append(total)
         return totals
 
@@ -111,13 +119,18 @@ class Windows:
         self.advance(events)
 
     def _add(self, spans: Ints, codes: Ints, rows: Ints, signs: Ints) -> None:
-        if len(rows):
-            for term in self.terms:
-                if not term.largest:
-                    continue
-                held = self._held(term)
-                added = signs * term.values.values.take(rows)
-                np.add.at(held.reshape(-1), spans * held.shape[1] + codes, added)
+        if not len(rows):
+            return
+        width, places = 0, spans
+        for term in self.terms:
+            if not term.largest:
+                continue
+            held = self._held(term)
+            if held.shape[1] != width:
+                width = held.shape[1]
+                places = spans * width + codes
+            added = signs if term.ones else signs * term.values.values.take(rows)
+            np.add.at(held.reshape(-1), places, added)
 
     def _held(self, term: Term) -> Whole:
         return term.total(self.number, len(self.spans), len(self.rows.key_codes[self.keys]))

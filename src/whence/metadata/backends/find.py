@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -21,12 +20,10 @@ from sqlalchemy import (
 )
 
 from whence.database import Database, Prepared
+from whence.metadata.backends.compile import PLAIN_NAME, compile_filter
 from whence.metadata.backends.tables import MEMBER, NODE
 from whence.metadata.query import COLUMNS, Query
 from whence.metadata.rows import NODE_FIELDS
-
-# Names that a JSON path can spell; SQLite reads a path's text raw, so others go through json_each.
-PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.: -]+")
 
 # Shapes of queries whose statements are kept; a program has a few dozen.
 KEPT: Final = 256
@@ -89,6 +86,8 @@ class Finder:
         if query.context is not None:
             conditions.append(_in_context())
         conditions += [_has(i, name, value is None) for i, (name, value) in enumerate(query.where.items())]
+        if query.matching is not None:
+            conditions.append(compile_filter(query.matching))
         return _ordered(query, select(*(NODE.c[name] for name in NODE_FIELDS)).where(and_(*conditions)))
 
 
@@ -96,7 +95,7 @@ def _shape(query: Query, types: list[int] | None) -> Shape:
     given = (types, query.names, query.name_prefix, query.external_id, query.uri, query.states, query.context)
     where = tuple((name, value is None) for name, value in query.where.items())
     asked = (query.order_by, query.descending, query.limit is None, query.after is None)
-    return (*(value is None for value in given), where, *asked)
+    return (*(value is None for value in given), where, query.matching_text, *asked)
 
 
 def _ordered(query: Query, statement: Select[Any]) -> Select[Any]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from whence.errors import NotFoundError
 from whence.metadata.base import MetadataStore
+from whence.metadata.filter import Evaluator
 from whence.metadata.plan import Plan, Wanted, make_plan
 from whence.metadata.query import Query, make_query, matches, next_cursor, order_value
 from whence.metadata.rows import EventRow, NodeRow, to_event, to_node
@@ -121,6 +122,7 @@ class MemoryStore(MetadataStore):
         state: str | Collection[str] | None = None,
         context: str | None = None,
         where: Mapping[str, Value] | None = None,
+        matching: str | None = None,
         order_by: Literal["id", "created_at", "updated_at"] = "id",
         descending: bool = False,
         limit: int | None = None,
@@ -136,6 +138,7 @@ class MemoryStore(MetadataStore):
             state=state,
             context=context,
             where=where,
+            matching=matching,
             order_by=order_by,
             descending=descending,
             limit=limit,
@@ -145,8 +148,9 @@ class MemoryStore(MetadataStore):
             return self._page(query)
 
     def _page(self, query: Query) -> Page:
+        asked = Evaluator(_MemoryGraph(self))
         found = sorted(
-            (row for row in self._rows.values() if self._fits(row, query)),
+            (row for row in self._rows.values() if self._fits(row, query, asked)),
             key=lambda row: (order_value(query, row), row.id),
             reverse=query.descending,
         )
@@ -154,7 +158,7 @@ class MemoryStore(MetadataStore):
         more = len(rest) < len(found)
         return Page([self._node(row) for row in rest], next_cursor(query, rest[-1]) if more else None)
 
-    def _fits(self, row: NodeRow, query: Query) -> bool:
+    def _fits(self, row: NodeRow, query: Query, asked: Evaluator) -> bool:
         if row.kind != query.kind:
             return False
         if query.types is not None and self._types.by_id(row.type_id).name not in query.types:
@@ -166,7 +170,9 @@ class MemoryStore(MetadataStore):
         if query.context is not None and self._by_uid.get(query.context) not in self._contexts_of[row.id]:
             return False
         node = self._node(row) if query.where else None
-        return matches(row, query, {**node.custom, **node.properties} if node else None)
+        if not matches(row, query, {**node.custom, **node.properties} if node else None):
+            return False
+        return query.matching is None or asked.fits(query.matching, node or self._node(row))
 
     def list_events(
         self, *, artifacts: Collection[str] | None = None, executions: Collection[str] | None = None
@@ -263,6 +269,59 @@ class MemoryStore(MetadataStore):
     def _event(self, index: int) -> Event:
         row = self._events[index]
         return to_event(row, self._rows[row.execution_id].uid, self._rows[row.artifact_id].uid)
+
+
+class _MemoryGraph:
+    """What a filter asks of a `MemoryStore`, under its lock; see `whence.metadata.filter.Graph`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._nodes: dict[int, AnyNode] = {}
+        self._in: dict[int, list[int]] | None = None
+        self._below: dict[int, list[int]] | None = None
+
+    def node(self, uid: str) -> AnyNode:
+        return self._at(self._store._by_uid[uid])  # noqa: SLF001 - its own store
+
+    def type(self, node: AnyNode) -> Type:
+        store = self._store
+        return store._types.by_id(store._rows[_id(node)].type_id)  # noqa: SLF001
+
+    def events(self, node: AnyNode) -> list[Event]:
+        store = self._store
+        of = store._of_artifact if isinstance(node, Artifact) else store._of_execution  # noqa: SLF001
+        return [store._event(i) for i in of.get(_id(node), ())]  # noqa: SLF001
+
+    def contexts(self, node: AnyNode) -> list[AnyNode]:
+        return [self._at(c) for c in sorted(self._store._contexts_of.get(_id(node), ()))]  # noqa: SLF001
+
+    def members(self, context: AnyNode) -> list[AnyNode]:
+        if self._in is None:
+            self._in = defaultdict(list)
+            for group, member in self._store._members:  # noqa: SLF001
+                self._in[group].append(member)
+        return [self._at(n) for n in self._in.get(_id(context), ())]
+
+    def parents(self, context: AnyNode) -> list[AnyNode]:
+        return [self._at(p) for p in self._store._parents.get(_id(context), ())]  # noqa: SLF001
+
+    def children(self, context: AnyNode) -> list[AnyNode]:
+        if self._below is None:
+            self._below = defaultdict(list)
+            for child, parents in self._store._parents.items():  # noqa: SLF001
+                for parent in parents:
+                    self._below[parent].append(child)
+        return [self._at(c) for c in self._below.get(_id(context), ())]
+
+    def _at(self, id_: int) -> AnyNode:
+        if id_ not in self._nodes:
+            self._nodes[id_] = self._store._node(self._store._rows[id_])  # noqa: SLF001
+        return self._nodes[id_]
+
+
+def _id(node: AnyNode) -> int:
+    assert node.id is not None
+    return node.id
 
 
 class _MemoryLookup:

@@ -14,13 +14,14 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, selec
 
 from whence._base.crash import crash_point, register
 from whence.database import Database, Prepared
-from whence.errors import ConflictError, NotFoundError
+from whence.errors import BackendError, ConflictError, NotFoundError
+from whence.metadata.backends.compile import refused
 from whence.metadata.backends.find import Finder
 from whence.metadata.backends.migrations import COMPONENT, MIGRATIONS
 from whence.metadata.backends.tables import EVENT, MEMBER, NODE, PARENT, TYPE
 from whence.metadata.base import MetadataStore
 from whence.metadata.plan import Plan, Wanted, make_plan
-from whence.metadata.query import make_query, next_cursor
+from whence.metadata.query import Query, make_query, next_cursor
 from whence.metadata.rows import NODE_FIELDS, EventRow, NodeRow, to_event, to_node
 from whence.metadata.types import (
     AnyNode,
@@ -164,6 +165,7 @@ class SqlStore(MetadataStore):
         state: str | Collection[str] | None = None,
         context: str | None = None,
         where: Mapping[str, Value] | None = None,
+        matching: str | None = None,
         order_by: Literal["id", "created_at", "updated_at"] = "id",
         descending: bool = False,
         limit: int | None = None,
@@ -179,11 +181,22 @@ class SqlStore(MetadataStore):
             state=state,
             context=context,
             where=where,
+            matching=matching,
             order_by=order_by,
             descending=descending,
             limit=limit,
             cursor=cursor,
         )
+        try:
+            rows = self._find(query)
+        except BackendError as error:
+            raise refused(error) from error.__cause__
+        more = query.limit is not None and len(rows) > query.limit
+        rows = rows[: query.limit]
+        return Page([self._node(row) for row in rows], next_cursor(query, rows[-1]) if more else None)
+
+    def _find(self, query: Query) -> list[NodeRow]:
+        kind = query.kind
         with self.database.read() as connection:
             types = None
             if query.types is not None:
@@ -192,9 +205,7 @@ class SqlStore(MetadataStore):
                 types = self._types.named(kind, query.types)
             rows = [NodeRow._make(r) for r in self._finder.find(connection, query, types)]
             self._know_types(connection, rows)
-        more = query.limit is not None and len(rows) > query.limit
-        rows = rows[: query.limit]
-        return Page([self._node(row) for row in rows], next_cursor(query, rows[-1]) if more else None)
+        return rows
 
     def list_events(
         self, *, artifacts: Collection[str] | None = None, executions: Collection[str] | None = None

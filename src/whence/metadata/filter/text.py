@@ -47,22 +47,22 @@ _ESCAPED: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\
 
 
 def format_filter(filter_: Filter | Expr) -> str:
-    """The text of a filter, on one line.
+    r"""The text of a filter, on one line.
 
     Example:
         >>> from whence.metadata.filter.syntax import parse_filter
-        >>> format_filter(parse_filter("not (name=\\"a\\" or  id in(1,2))"))
+        >>> format_filter(parse_filter("not (name=\"a\" or  id in(1,2))"))
         "NOT (name = 'a' OR id IN (1, 2))"
     """
     return _text(filter_.tree if isinstance(filter_, Filter) else filter_, OR)
 
 
 def quoted(text: str) -> str:
-    """A text as a literal of the language.
+    r"""A text as a literal of the language.
 
     Example:
         >>> print(quoted("it's"))
-        'it\\'s'
+        'it\'s'
     """
     return "'" + "".join(_character(c) for c in text) + "'"
 
@@ -144,7 +144,7 @@ def _value(tree: Expr) -> tuple[str, int]:
             raise AssertionError(tree)
 
 
-def _constant(value: int | float | str | bool | None) -> str:
+def _constant(value: float | str | bool | None) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, bool):

@@ -106,6 +106,8 @@ def read_tokens(text: str) -> list[Token]:
         if at >= len(text):
             tokens.append(Token("end", "", Span(len(text), 0)))
             return tokens
+        if text.startswith("/*", at):
+            raise bad_filter(text, Span(at, 2), "the comment is not closed")
         found = _TOKEN.match(text, at)
         if found is None:
             raise _no_token(text, at)
@@ -132,8 +134,6 @@ def _no_token(text: str, at: int) -> UsageError:
     char = text[at]
     if char in "'\"`":
         return bad_filter(text, Span(at, 1), f"the quote {char} is not closed in this line")
-    if text.startswith("/*", at):  # pragma: no cover - `/` is a mark, so this is found by the parser
-        return bad_filter(text, Span(at, 2), "the comment is not closed")
     if char.isdigit() or char == ".":
         return bad_filter(text, Span(at, 1), "this is no number", hint="a name stands in backquotes")
     hint = "a name of other letters stands in backquotes" if char.isalpha() else None

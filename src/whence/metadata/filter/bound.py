@@ -1,0 +1,281 @@
+"""A filter that is bound: every name is found, every value has a kind, every text is a pattern or words.
+
+Two things answer it: `whence.metadata.filter.evaluate` asks a graph, the compilers of the backends make
+SQL. What both must agree on is decided here, so that this is all they need to read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from whence.metadata.filter.types import ArithOp, CompareOp, FoldName, FunctionName, Relation, WalkName
+from whence.metadata.types import NodeKind
+
+ScopeKind: TypeAlias = NodeKind | Literal["lineage", "event"]
+"""What a scope speaks of: a kind of node, ``lineage`` (an artifact or an execution), or an event."""
+
+ValueKind: TypeAlias = Literal["number", "text", "bool", "time", "state", "event", "any"]
+"""``any`` is a property read without saying as what, compared with another such."""
+
+Want: TypeAlias = Literal["int", "double", "number", "text", "bool", "any"]
+Scalar: TypeAlias = int | float | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A constant; a time as microseconds since 1970."""
+
+    value: Scalar | None
+    kind: ValueKind
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOf:
+    """A column of the scope's node (`holder` 0) or of a neighbour of the scope (1, 2, …)."""
+
+    holder: int
+    name: str
+    kind: ValueKind
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyOf:
+    """A property: NULL when it is absent, null, or not of the wanted kind; NaN is NULL as a number.
+
+    `part` is ``p`` (typed) or ``c`` (custom). ``number`` is an int or a double.
+    """
+
+    holder: int
+    part: Literal["p", "c"]
+    name: str
+    want: Want
+
+
+@dataclass(frozen=True, slots=True)
+class StatsOf:
+    """A property, typed if there is one of that name, else custom, of an artifact's newest statistics.
+
+    These are, of the artifacts in state LIVE whose type is named ``Statistics`` or ``mlmd.Statistics`` or
+    has the base ``mlmd.Statistics``, written by an execution that read the node, the one with the highest
+    id. NULL when there is none.
+    """
+
+    holder: int
+    name: str
+    want: Want
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """Every part holds (``and``) or a part holds (``or``), in three-valued logic."""
+
+    op: Literal["and", "or"]
+    parts: tuple[Bound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """The part does not hold; unknown stays unknown."""
+
+    part: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two values of one kind; unknown when one is NULL, or both are ``any`` and of different kinds.
+
+    Text is ordered by code points, FALSE comes before TRUE.
+    """
+
+    op: CompareOp
+    left: Bound
+    right: Bound
+    kind: ValueKind
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """A value is one of several of its kind; unknown when it is NULL."""
+
+    value: Bound
+    options: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """A text is like a pattern (see `whence.metadata.filter.patterns`); A is not a."""
+
+    value: Bound
+    pattern: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A value is NULL; never unknown."""
+
+    value: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """Two numbers reckoned with.
+
+    Whole numbers stay whole while they fit 64 bits, else they become doubles; ``/`` makes a double, and
+    NULL when divided by zero. What would be NaN is NULL.
+    """
+
+    op: ArithOp
+    left: Bound
+    right: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of one value; LOWER and UPPER change the letters A to Z, LENGTH counts code points."""
+
+    name: FunctionName
+    value: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A node that can be reached over at least one event fits `inside`; never unknown.
+
+    ``ancestor`` goes up and ``descendant`` down, at most `hops` events. ``input`` and ``output`` are the
+    artifacts an execution read and wrote, ``producer`` and ``consumer`` the executions that wrote and
+    read an artifact. Events are those that lineage follows, without INTERNAL ones.
+    """
+
+    name: WalkName
+    inside: Scope
+    hops: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The number of neighbours, each once, that fit `inside`."""
+
+    relation: Relation
+    inside: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """MIN, MAX, AVG or SUM of `value` over the neighbours, each once, that fit `inside`.
+
+    NULLs are left out; of nothing it is NULL. AVG and SUM are doubles.
+    """
+
+    name: FoldName
+    relation: Relation
+    inside: Scope
+    value: Bound
+    kind: ValueKind
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Every word is a word of the node; see `whence.metadata.filter.words`. Never unknown."""
+
+    words: tuple[str, ...]
+
+
+Bound: TypeAlias = (
+    Value
+    | ColumnOf
+    | PropertyOf
+    | StatsOf
+    | Logic
+    | Negation
+    | Comparison
+    | Among
+    | Matches
+    | Missing
+    | Arithmetic
+    | Function
+    | Walked
+    | Counted
+    | Folded
+    | Words
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A neighbour a scope names: one of this relation, which has these properties: (part, name)."""
+
+    relation: Relation
+    kind: ScopeKind
+    required: tuple[tuple[Literal["p", "c"], str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What must hold of one node.
+
+    A node fits when it has the `required` properties (with a value that is not null) and there is one
+    choice of a neighbour for each of `neighbours`, each with its own required properties, for which
+    `condition` is true. Not fitting and unknown are the same from outside.
+    """
+
+    kind: ScopeKind
+    condition: Bound
+    neighbours: tuple[Neighbour, ...] = ()
+    required: tuple[tuple[Literal["p", "c"], str], ...] = ()
+
+
+def conjuncts(scope: Scope) -> list[tuple[tuple[int, ...], tuple[Bound, ...]]]:
+    """A scope's condition in parts that share no neighbour: (neighbours, conditions that must hold of them).
+
+    Each part may be looked at for itself: a choice of neighbours for the whole is a choice for each part.
+    A neighbour that a condition without others mentions is a part alone.
+
+    Example:
+        >>> a, b = (ColumnOf(i, "name", "text") for i in (1, 2))
+        >>> both = Logic("and", (Missing(a), Missing(b)))
+        >>> some = (Neighbour("contexts", "context"), Neighbour("contexts", "context"))
+        >>> [holders for holders, _ in conjuncts(Scope("artifact", both, some))]
+        [(1,), (2,)]
+    """
+    groups: list[tuple[set[int], list[Bound]]] = [({i}, []) for i in range(1, len(scope.neighbours) + 1)]
+    alone: list[Bound] = []
+    for part in _flat(scope.condition):
+        wanted = holders(part) - {0}
+        if not wanted:
+            alone.append(part)
+            continue
+        touched = [group for group in groups if group[0] & wanted]
+        merged = (
+            set[int]().union(*(group[0] for group in touched)),
+            [*(c for group in touched for c in group[1]), part],
+        )
+        groups = [group for group in groups if not group[0] & wanted] + [merged]
+    groups.sort(key=lambda group: min(group[0]))
+    found = [(tuple(sorted(names)), tuple(conditions)) for names, conditions in groups]
+    return [((), tuple(alone)), *found] if alone else found
+
+
+def _flat(condition: Bound) -> list[Bound]:
+    if isinstance(condition, Logic) and condition.op == "and":
+        return [c for part in condition.parts for c in _flat(part)]
+    return [condition]
+
+
+def holders(bound: Bound) -> set[int]:
+    """The holders a value or condition mentions, those of inner scopes left out."""
+    match bound:
+        case ColumnOf() | PropertyOf() | StatsOf():
+            return {bound.holder}
+        case Logic(_, parts):
+            return set().union(*(holders(part) for part in parts))
+        case Comparison() | Arithmetic():
+            return holders(bound.left) | holders(bound.right)
+        case Negation(part):
+            return holders(part)
+        case Among() | Matches() | Missing() | Function():
+            return holders(bound.value)
+        case Value():
+            return set()
+        case Walked() | Counted() | Folded() | Words():
+            return {0}

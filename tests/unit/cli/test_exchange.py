@@ -1,0 +1,90 @@
+"""``whence import mlmd`` and ``whence serve --mlmd``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import whence
+from tests.unit.integrations.mlmd.calls import pb
+from tests.unit.integrations.mlmd.test_import import restored
+from whence.cli import main
+from whence.integrations.mlmd.metadata_store import MetadataStore
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    capsys.readouterr()
+    got = main(list(words))
+    said = capsys.readouterr()
+    assert got == code, said
+    return said.out or said.err
+
+
+def test_a_database_comes_in_and_again_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = restored(tmp_path), str(tmp_path / "a.whence")
+    run(capsys, "init", folder)
+    words = ["import", "mlmd", str(path), "-w", folder]
+    dry = json.loads(run(capsys, *words, "--dry-run", "--json"))
+    assert (dry["found"]["Artifact"], sum(dry["written"].values())) == (2, 0)
+    assert "Artifact" in run(capsys, *words)
+    again = json.loads(run(capsys, *words, "--json"))
+    assert (again["version"], sum(again["written"].values()), again["told"]) == (10, 0, [])
+    with whence.connect(folder) as ws:
+        assert [n.uri for n in ws.graph.find_nodes("artifact", name="first").nodes] == ["/x/é"]
+
+
+def test_a_file_that_is_no_such_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "a.whence")
+    run(capsys, "init", folder)
+    assert "none.db" in run(capsys, "import", "mlmd", str(tmp_path / "none.db"), "-w", folder, code=2)
+
+
+def test_half_a_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["serve", "-w", str(tmp_path / "a.whence"), "--mlmd", "127.0.0.1:0", "--mlmd-key", "k.pem"]
+    assert "--mlmd-client-ca" in run(capsys, *words, code=2)
+
+
+def test_ml_metadata_is_answered_beside_the_pages(tmp_path: Path) -> None:
+    folder = tmp_path / "a.whence"
+    with whence.connect(folder):
+        pass
+    program = "import sys; from whence.cli import main; sys.exit(main())"
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "serve",
+        "-w",
+        str(folder),
+        "--port",
+        "0",
+        "--mlmd",
+        "127.0.0.1:0",
+    ]
+    with subprocess.Popen(
+        [*command, "--json"], stdout=subprocess.PIPE, text=True, env=os.environ.copy()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said: dict[str, Any] = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+            host, port = said["mlmd"].rsplit(":", 1)
+            config = pb.MetadataStoreClientConfig(host=host, port=int(port))
+            store = MetadataStore(config)
+            type_id = store.put_artifact_type(pb.ArtifactType(name="Shipment"))
+            (made,) = store.put_artifacts([pb.Artifact(type_id=type_id, uri="/x", name="one")])
+            assert [a.id for a in store.get_artifacts()] == [made]
+            store.close()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+    with whence.connect(folder) as ws:
+        assert [n.name for n in ws.graph.find_nodes("artifact", type_="Shipment").nodes] == ["one"]
