@@ -17,6 +17,7 @@ from tests.unit.integrations.mlmd.calls import pb
 from tests.unit.integrations.mlmd.test_import import restored
 from whence.cli import main
 from whence.integrations.mlmd.metadata_store import MetadataStore
+from whence.metadata import Artifact
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
@@ -39,7 +40,9 @@ def test_a_database_comes_in_and_again_changes_nothing(
     again = json.loads(run(capsys, *words, "--json"))
     assert (again["version"], sum(again["written"].values()), again["told"]) == (10, 0, [])
     with whence.connect(folder) as ws:
-        assert [n.uri for n in ws.graph.find_nodes("artifact", name="first").nodes] == ["/x/é"]
+        (found,) = ws.graph.find_nodes("artifact", name="first").nodes
+        assert isinstance(found, Artifact)
+        assert found.uri == "/x/é"
 
 
 def test_a_file_that_is_no_such_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
