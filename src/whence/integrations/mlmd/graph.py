@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from whence.integrations.mlmd.errors import unimplemented
+from whence.integrations.mlmd.filters import among
 from whence.metadata import (
     AnyNode,
     Artifact,
@@ -44,27 +45,12 @@ class Wanted:
     name: str | None = None
     uri: str | None = None
     external_id: str | None = None
-    state: str | None = None
     context: str | None = None
-    ids: frozenset[int] | None = None
-    any_version: bool = False
+    matching: str | None = None
 
     def holds(self, node: AnyNode) -> bool:
-        """What the port's own query does not ask."""
-        if self.type_ is not None and not self.any_version and node.type_version != self.version:
-            return False
-        return self.ids is None or node.id in self.ids
-
-    def matches(self, node: AnyNode) -> bool:
-        """Whether a node is one of these; `context` is not asked."""
-        asked = (
-            (self.type_, node.type),
-            (self.name, node.name),
-            (self.external_id, node.external_id),
-            (self.uri, node.uri if isinstance(node, Artifact) else None),
-            (self.state, None if isinstance(node, Context) else node.state),
-        )
-        return self.holds(node) and all(want is None or want == have for want, have in asked)
+        """What the port's own query does not ask: a list by type names one version, or the one without."""
+        return self.type_ is None or node.type_version == self.version
 
 
 class Graph:
@@ -181,8 +167,8 @@ class Graph:
                 name=wanted.name,
                 uri=wanted.uri,
                 external_id=wanted.external_id,
-                state=wanted.state,
                 context=wanted.context,
+                matching=wanted.matching,
                 order_by=order,
                 descending=descending,
                 limit=limit - len(out),
@@ -195,15 +181,21 @@ class Graph:
 
     def find(self, kind: NodeKind, wanted: Wanted) -> Iterator[AnyNode]:
         """All nodes that are wanted, by id."""
-        if wanted.ids is not None and wanted == Wanted(ids=wanted.ids):
-            yield from self.nodes(kind, wanted.ids)
-            return
         cursor: str | None = None
         while True:
             nodes, cursor = self.page(kind, wanted, limit=_PAGE, cursor=cursor)
             yield from nodes
             if cursor is None:
                 return
+
+    def fitting(self, kind: NodeKind, filter_: str, nodes: Sequence[AnyNode]) -> set[str]:
+        """Which of these nodes fit a filter, by uid."""
+        ids = [self.wire_id(node) for node in nodes]
+        return {
+            node.uid
+            for i in range(0, len(ids), _PAGE)
+            for node in self.find(kind, Wanted(matching=among(filter_, ids[i : i + _PAGE])))
+        }
 
     # edges
 

@@ -6,14 +6,14 @@ BIDIRECTIONAL and nothing both. At an ending node the walk stops; whether the no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from whence.integrations.mlmd.conditions import read_filter
 from whence.integrations.mlmd.convert import type_to
 from whence.integrations.mlmd.edges_rpc import event_messages
 from whence.integrations.mlmd.errors import absent, invalid, unimplemented
+from whence.integrations.mlmd.filters import read_filter
 from whence.integrations.mlmd.graph import KINDS, Graph, Wanted
 from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.types_rpc import Method
@@ -30,7 +30,8 @@ class _Walk:
     graph: Graph
     kinds: dict[NodeKind, frozenset[str]]
     """The kinds of events followed from a node of this kind."""
-    is_end: Callable[[AnyNode, NodeKind], bool]
+    ends: dict[NodeKind, str]
+    """The filter of the ending nodes of a kind, when there is one."""
     include_ends: dict[NodeKind, bool]
     nodes: dict[NodeKind, dict[str, AnyNode]] = field(
         default_factory=lambda: {"artifact": {}, "execution": {}}
@@ -39,11 +40,9 @@ class _Walk:
 
     def run(self, starts: list[AnyNode], kind: NodeKind, max_hops: int | None) -> None:
         """Walk from the starting nodes, one level a hop."""
-        self.nodes[kind] = {n.uid: n for n in starts}
-        front = [n for n in starts if not self.is_end(n, kind)]
-        for node in starts:
-            if self.is_end(node, kind) and not self.include_ends[kind]:
-                del self.nodes[kind][node.uid]
+        ended = self._ended(kind, starts)
+        self.nodes[kind] = {n.uid: n for n in starts if self.include_ends[kind] or n.uid not in ended}
+        front = [n for n in starts if n.uid not in ended]
         left: dict[str, bool] = {}
         hops = 0
         while front and (max_hops is None or hops < max_hops):
@@ -57,8 +56,10 @@ class _Walk:
             kind = "execution" if kind == "artifact" else "artifact"
             reached = {e.execution if kind == "execution" else e.artifact for e in followed}
             front = []
-            for node in self.graph.by_uid(kind, reached - self.nodes[kind].keys() - left.keys()):
-                if self.is_end(node, kind):
+            fresh = self.graph.by_uid(kind, reached - self.nodes[kind].keys() - left.keys())
+            ended = self._ended(kind, fresh)
+            for node in fresh:
+                if node.uid in ended:
                     if not self.include_ends[kind]:
                         left[node.uid] = True
                         continue
@@ -70,6 +71,10 @@ class _Walk:
                 if other not in left:
                     self.events.setdefault((event.execution, event.artifact, event.kind, event.path), event)
             hops += 1
+
+    def _ended(self, kind: NodeKind, nodes: Sequence[AnyNode]) -> set[str]:
+        """Which of these nodes the walk stops at, by uid."""
+        return self.graph.fitting(kind, self.ends[kind], nodes) if kind in self.ends else set()
 
 
 def get_lineage_subgraph(graph: Graph, request: Message, response: Message) -> None:
@@ -84,10 +89,10 @@ def get_lineage_subgraph(graph: Graph, request: Message, response: Message) -> N
     query = getattr(options, start).filter_query
     if not query:
         raise invalid("Cannot list starting nodes if `filter_query` is unspecified.")
-    starts = list(graph.find(kind, read_filter(query, kind, Wanted())))
-    if not starts:
-        raise absent(f"The starting nodes query found no node: {query}")
     walk = _make_walk(graph, options)
+    starts = list(graph.find(kind, Wanted(matching=read_filter(query, kind))))
+    if not starts:
+        raise absent(f"The starting nodes query found no node: {query[:200]}")
     walk.run(starts, kind, options.max_num_hops if options.HasField("max_num_hops") else None)
     paths = set(request.read_mask.paths)
     _fill(graph, walk, response.lineage_subgraph, lambda part: not paths or part in paths)
@@ -101,18 +106,15 @@ def _make_walk(graph: Graph, options: Message) -> _Walk:
         "artifact": (_WRITES if up else none) | (_READS if down else none),
         "execution": (_READS if up else none) | (_WRITES if down else none),
     }
-    ends: dict[NodeKind, Wanted] = {}
+    ends: dict[NodeKind, str] = {}
     include: dict[NodeKind, bool] = {"artifact": True, "execution": True}
     for kind in include:
         given = getattr(options, f"ending_{kind}s")
-        if given.filter_query:
-            ends[kind] = read_filter(given.filter_query, kind, Wanted())
+        end = read_filter(given.filter_query, kind)
+        if end is not None:
+            ends[kind] = end
             include[kind] = given.include_ending_nodes
-
-    def is_end(node: AnyNode, kind: NodeKind) -> bool:
-        return kind in ends and ends[kind].matches(node)
-
-    return _Walk(graph, kinds, is_end, include)
+    return _Walk(graph, kinds, ends, include)
 
 
 def _fill(graph: Graph, walk: _Walk, into: Message, wants: Callable[[str], bool]) -> None:

@@ -621,4 +621,4 @@ def downgrade_schema(config: Message, downgrade_to_schema_version: int) -> None:
     as_ours(config, "ConnectionConfig")
     if downgrade_to_schema_version < 0:
         raise invalid("downgrade_to_schema_version not specified")
-    raise unimplemented("whence's graph has no older schema of ML Metadata. Hint: whence export mlmd FILE")
+    raise unimplemented("whence's graph has no older schema of ML Metadata, and no export to one yet.")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 from typing import Final, cast
 
-from whence.integrations.mlmd.conditions import read_filter
 from whence.integrations.mlmd.convert import node_to, to_ms
 from whence.integrations.mlmd.errors import invalid
+from whence.integrations.mlmd.filters import read_filter
 from whence.integrations.mlmd.graph import Graph, Order, Wanted
 from whence.integrations.mlmd.messages import DecodeError, metadata_store_pb2
 from whence.integrations.mlmd.wire import Message
@@ -54,7 +55,8 @@ def fill_page(
         whole: Without options give all nodes, however large: for methods whose clients do not follow tokens.
 
     Raises:
-        StatusError: INVALID_ARGUMENT: the size is not positive, the token is none, or belongs to other options.
+        StatusError: INVALID_ARGUMENT: the size is not positive, the token is none or belongs to other options, or the
+            filter query is none.
     """
     options = request.options
     given = request.HasField("options")
@@ -62,7 +64,8 @@ def fill_page(
     if first is not None and _without_place(first) != _without_place(options):
         raise invalid("ListOperationOptions mismatch between calls.")
     limit = _limit(options, given=given, first=first)
-    conditions = read_filter(options.filter_query, kind, wanted or Wanted())
+    matching = read_filter(options.filter_query, kind)
+    conditions = dataclasses.replace(wanted or Wanted(), matching=matching)
     order = _ORDERS[options.order_by_field.field]
     descending = not options.order_by_field.is_asc
     total = 0

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.unit.integrations.mlmd.calls import Client, pb
 from whence.integrations.mlmd import paging
-from whence.integrations.mlmd.conditions import read_filter
-from whence.integrations.mlmd.errors import InvalidArgumentError, NotFoundError, UnimplementedError
-from whence.integrations.mlmd.graph import Wanted
+from whence.integrations.mlmd.errors import InvalidArgumentError, NotFoundError
 from whence.integrations.mlmd.service import MlmdService
 from whence.metadata import open_store
 
@@ -84,32 +79,6 @@ def test_an_answer_is_cut_before_it_is_too_large(client: Client, monkeypatch: py
     assert (len(whole.artifacts), whole.next_page_token) == (7, "")
 
 
-def test_queries_in_few_words_are_answered(client: Client) -> None:
-    data, run, _ = client.types()
-    client.PutArtifacts(
-        artifacts=[
-            {"type_id": data, "name": f"n{i}", "uri": f"u{i % 2}", "state": 2 + i % 2} for i in range(4)
-        ]
-    )
-    client.PutExecutions(executions=[{"type_id": run, "last_known_state": pb.Execution.FAILED}])
-    for query, want in (
-        ("id = 2", [2]),
-        ("id IN (1, 3) and uri = 'u0'", [1, 3]),
-        ('name = "n3"', [4]),
-        ("type = 'Data' AND state = LIVE", [1, 3]),
-        ("id = 1 AND id = 2", []),
-    ):
-        assert [a.id for a in client.GetArtifacts(options={"filter_query": query}).artifacts] == want, query
-    failed = client.GetExecutions(options={"filter_query": "last_known_state = FAILED"})
-    assert len(failed.executions) == 1
-
-
-@given(st.text("idnametype=()'\"ANDORNTLIVE01 ,", max_size=30))
-def test_a_query_is_understood_or_refused(text: str) -> None:
-    with contextlib.suppress(UnimplementedError):
-        read_filter(text, "artifact", Wanted())
-
-
 def chain() -> tuple[Client, list[int], list[int]]:
     """a0 -> x0 -> a1 -> x1 -> a2 -> x2 -> a3, all in one context."""
     client = Client(MlmdService(open_store("memory://")))
@@ -161,6 +130,10 @@ def test_lineage_goes_as_far_as_it_is_asked() -> None:
     assert walk(
         client, {**base, "direction": up, "ending_executions": {**end, "include_ending_nodes": False}}
     ) == ("a2", "", 0)
+    group: dict[str, object] = {"filter_query": "contexts_a.name = 'all' AND NOT uri = 'x'"}
+    assert walk(client, {**base, "ending_artifacts": group}) == ("", "", 0)
+    some: dict[str, object] = {"filter_query": "name IN ('a1', 'a3')", "include_ending_nodes": True}
+    assert walk(client, {**base, "ending_artifacts": some}) == ("a1 a2 a3", "x1 x2", 4)
     assert walk(client, base, "artifacts") == ("a0 a1 a2 a3", "", 0)
 
 
@@ -176,6 +149,14 @@ def test_lineage_brings_contexts_members_and_types() -> None:
         ({}, InvalidArgumentError),
         ({"starting_artifacts": {}}, InvalidArgumentError),
         ({"starting_artifacts": {"filter_query": "id = 1"}, "max_num_hops": -1}, InvalidArgumentError),
+        ({"starting_artifacts": {"filter_query": "id ="}}, InvalidArgumentError),
+        (
+            {
+                "starting_artifacts": {"filter_query": "id = 1"},
+                "ending_executions": {"filter_query": "uri = 'x'"},
+            },
+            InvalidArgumentError,
+        ),
         ({"starting_artifacts": {"filter_query": "id = 999"}}, NotFoundError),
     ):
         with pytest.raises(error):

@@ -152,7 +152,7 @@ def test_an_aborted_call_is_made_again(ml: MetadataStore, monkeypatch: pytest.Mo
 
 
 def test_no_schema_is_downgraded() -> None:
-    with pytest.raises(UnimplementedError, match="whence export mlmd"):
+    with pytest.raises(UnimplementedError, match="no export to one yet"):
         downgrade_schema(pb.ConnectionConfig(fake_database={}), 6)
     with pytest.raises(InvalidArgumentError):
         downgrade_schema(pb.ConnectionConfig(fake_database={}), -1)

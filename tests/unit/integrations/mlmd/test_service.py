@@ -336,5 +336,3 @@ def test_a_piece_of_the_graph_is_put_whole(client: Client) -> None:
 def test_a_method_that_is_not_answered_says_so(client: Client) -> None:
     with pytest.raises(UnimplementedError, match="GetLineageSubgraph"):
         client.GetLineageGraph()
-    with pytest.raises(UnimplementedError, match="only columns joined by AND"):
-        client.GetArtifacts(options={"filter_query": "properties.i.int_value > 1"})
