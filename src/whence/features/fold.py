@@ -14,10 +14,10 @@ from whence.compute import Engine
 from whence.errors import NotFoundError, UsageError
 from whence.features.dialect import dialect_of, quote
 from whence.features.duration import microseconds
-from whence.features.folding import ALWAYS, FoldedGroup, Rows, Span, rows_for
+from whence.features.folding import ALWAYS, Batch, FoldedGroup, Rows, Span, rows_for
 from whence.features.plain import micros
 from whence.features.pointintime import group_views, kept_columns
-from whence.features.points import Ints, moments_of
+from whence.features.points import moments_of
 from whence.features.rowwise import row_columns
 from whence.features.source import Group, Source
 from whence.features.types import AnyView, Calendar, Category, FeatureView, Given, feature_columns
@@ -195,13 +195,12 @@ class Fold:
                 hint="compute it by point_in_time, or build a fold at an earlier moment",
             )
         distinct = np.sort(moments.distinct)
-        numbers = np.searchsorted(distinct, moments.of_rows)
+        batch = Batch(spine, distinct, np.searchsorted(distinct, moments.of_rows))
         moved = {id(rows): rows.moved(self._spans(rows), self._at, distinct) for rows in self._rows.values()}
         events = [group.events(moved[id(group.rows)]) for group in self._groups]
         made = self._of_rows(spine)
-        parts: dict[tuple[int, str, str], Ints] = {}
         for group, happened in zip(self._groups, events, strict=True):
-            made.update(group.features(group.asked(spine, distinct, numbers, parts), happened))
+            made.update(group.features(group.asked(batch), happened))
         table = pa.Table.from_arrays([made[name] for name in self.outputs], schema=self._schema(spine, made))
         for group, happened in zip(self._groups, events, strict=True):
             group.advance(happened)

@@ -109,14 +109,19 @@ class _RowsOperation(Operation):
             want = data.schema.remove_metadata()
             data = data.cast(want)
         else:
-            data = conform(data, self._evolved(want, data.schema), what=f"table {self.table!r}")
+            evolved = self._evolved(want, data.schema)
+            if not data.schema.equals(evolved, check_metadata=True):
+                data = conform(data, evolved, what=f"table {self.table!r}")
         self._check_rows(base, data)
         self._fitted, self._clamped = (want, data), None
         return data
 
     def _evolved(self, want: pa.Schema, have: pa.Schema) -> pa.Schema:
-        new = [f for f in have if f.name not in want.names]
-        if not self._evolve or not new:
+        if not self._evolve or have.equals(want):
+            return want
+        known = set(want.names)
+        new = [f for f in have if f.name not in known]
+        if not new:
             return want
         evolved = pa.schema([*want, *(pa.field(f.name, f.type, nullable=True) for f in new)])
         check_creatable(self.table, evolved)

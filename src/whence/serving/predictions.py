@@ -57,8 +57,8 @@ def prediction_schema(spine: pa.Schema, key: Sequence[str], features: pa.Schema)
     fields += [f.with_nullable(True) for f in features if f.name not in (*key, FEATURES_AT)]
     fields += list(ABOUT)
     names = [f.name for f in fields]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
+    if len(set(names)) < len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})
         raise UsageError(
             f"a key or feature is called {', '.join(map(repr, twice))}, as another column of predictions is",
             code="prediction-column",

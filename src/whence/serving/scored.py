@@ -15,8 +15,9 @@ from whence.serving.types import Deployment
 
 Hashes = npt.NDArray[np.int64]
 
-_MERGE_AT: Final = 16
-"""Batches that are looked through one by one before they are sorted into one."""
+_MERGE_AT: Final = 2
+"""A sorted part at most so many times as long as the next is merged with it: few parts are looked through, and
+few hashes are moved."""
 
 
 class ScoredKeys:
@@ -61,17 +62,17 @@ class ScoredKeys:
 
     def add_hashes(self, hashes: Hashes) -> None:
         """The rows with these hashes are answered now."""
-        self._sorted.append(np.sort(hashes))
-        if len(self._sorted) > _MERGE_AT:
-            self._sorted = [np.sort(np.concatenate(self._sorted), kind="stable")]
+        parts = [*self._sorted, np.sort(hashes)]
+        while len(parts) > 1 and len(parts[-2]) <= _MERGE_AT * len(parts[-1]):
+            parts[-2:] = [np.sort(np.concatenate(parts[-2:]), kind="stable")]
+        self._sorted = parts
 
     def seen(self, rows: pa.Table, hashes: Hashes, steps: int) -> npt.NDArray[np.bool_]:
         """For each row, whose key has this hash, whether the key is answered."""
         mask = np.zeros(len(hashes), dtype=bool)
         for known in self._sorted:
-            at = np.searchsorted(known, hashes)
-            inside = at < len(known)
-            mask[inside] |= known[at[inside]] == hashes[inside]
+            if len(known):
+                mask |= known.take(np.searchsorted(known, hashes), mode="clip") == hashes
         if mask.any():
             found = np.flatnonzero(mask)
             mask[found] = self._answered(rows.take(pa.array(found)), steps)

@@ -7,8 +7,36 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from whence.features.folding.growing import Bools, Ints
+from whence.features.folding.keys import Numbers, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that ask, each at its moment; the values of a key column are read once for all that look them up.
+
+    Attributes:
+        spine: The rows.
+        moments: Their distinct moments, ascending.
+        numbers: Of each row the number of its moment.
+    """
+
+    spine: pa.Table
+    moments: Ints
+    numbers: Ints
+    _values: dict[str, Values] = field(default_factory=dict)
+    _found: dict[tuple[int, str], Ints] = field(default_factory=dict)
+
+    def find(self, numbers: Numbers, name: str) -> Ints:
+        """The numbers of a column's values."""
+        at = (id(numbers), name)
+        if at not in self._found:
+            if name not in self._values:
+                self._values[name] = numbers.values_of(self.spine.column(name))
+            self._found[at] = numbers.find_values(self._values[name])
+        return self._found[at]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whence.errors import UsageError
+from whence.features.folding.growing import Bools
 from whence.features.folding.terms import SAFE, Addend, Whole
 
 _DECIMAL: Final = Context(prec=76)
@@ -41,7 +42,7 @@ class Totals:
 
 def count_of(n: Whole) -> pa.Array:
     """A count."""
-    return pa.array(n.astype(np.int64), pa.int64())
+    return pa.array(n.astype(np.int64, copy=False), pa.int64())
 
 
 def sum_of(totals: Totals, addend: Addend, type_: pa.DataType, name: str) -> pa.Array:
@@ -72,11 +73,12 @@ def sum_of(totals: Totals, addend: Addend, type_: pa.DataType, name: str) -> pa.
 def mean_of(totals: Totals, addend: Addend) -> pa.Array:
     """A mean; null where there is no value."""
     empty = totals.n == 0
-    n = np.where(empty, 1, totals.n).astype(np.int64)
+    n = np.maximum(totals.n, 1).astype(np.int64, copy=False)
     if addend.binary:  # the sum is rounded once, then divided
         means = _quotient(totals.total, addend.unit, addend) / n.astype(np.float64)
     else:
-        parts = n * addend.unit if addend.unit < _SMALL else n.astype(object) * addend.unit
+        unit = addend.unit
+        parts = n if unit == 1 else n * unit if unit < _SMALL else n.astype(object) * unit
         means = _doubles(totals.total) / _doubles(parts)
     return _nullable(_with_odd(means, totals), empty)
 
@@ -100,10 +102,10 @@ def std_of(totals: Totals, addend: Addend) -> pa.Array:
     return _nullable(roots, few)
 
 
-def _nullable(values: Doubles, empty: Whole) -> pa.Array:
+def _nullable(values: Doubles, empty: Bools) -> pa.Array:
     if not empty.any():
         return pa.array(values, pa.float64())
-    valid = pa.py_buffer(np.packbits(empty == 0, bitorder="little"))
+    valid = pa.py_buffer(np.packbits(~empty, bitorder="little"))
     return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
 
 

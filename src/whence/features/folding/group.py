@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from whence.features.compile import result_type
 from whence.features.duration import microseconds
-from whence.features.folding.asked import Asked
+from whence.features.folding.asked import Asked, Batch
 from whence.features.folding.finals import Totals, count_of, mean_of, std_of, sum_of
 from whence.features.folding.growing import Bools, Ints
 from whence.features.folding.picks import Best, Pick, Picked, pick, values_of
 from whence.features.folding.rows import Moved, Rows
 from whence.features.folding.spans import NEVER, Span
-from whence.features.folding.terms import ODD, TermKey, Whole
+from whence.features.folding.terms import ODD, Addend, Term, TermKey, Whole
 from whence.features.folding.totals import Events, Windows
 from whence.features.points import key_column
 from whence.features.source import Group, columns_of
@@ -34,15 +34,10 @@ class _Additive:
     name: str
     span: int
     terms: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A feature that is the value of one row."""
-
-    feature: Aggregation
-    name: str
-    pick: Pick
+    addend: Addend | None
+    """What is added up; None for a count."""
+    odd: tuple[Term, ...]
+    """How many values are not finite: the last of the terms."""
 
 
 @dataclass
@@ -57,7 +52,8 @@ class FoldedGroup:
     group: Group
     rows: Rows
     additive: list[_Additive] = field(default_factory=list)
-    picked: list[_Row] = field(default_factory=list)
+    picked: dict[Pick, dict[str, str]] = field(default_factory=dict)
+    """Of each row that is picked the features, and whose column's value they are."""
 
     def __post_init__(self) -> None:
         self.keys = tuple(key for key, _ in self.group.keys)
@@ -74,9 +70,19 @@ class FoldedGroup:
     def _want_totals(self, view: FeatureView, feature: Aggregation) -> None:
         span = _span(view, feature)
         assert span is not None
-        wanted = [self.windows.want(span, self.rows.want_term(key)) for key in self._term_keys(feature)]
-        terms = tuple(term for _, term in wanted)
-        self.additive.append(_Additive(feature, f"{view.name}__{feature.name}", wanted[0][0], terms))
+        terms = {key: self.rows.want_term(key) for key in self._term_keys(feature)}
+        wanted = [self.windows.want(span, term) for term in terms.values()]
+        addends = [self.rows.addends[str(k.column), k.scale] for k in terms if k.kind == "sum"]
+        self.additive.append(
+            _Additive(
+                feature,
+                f"{view.name}__{feature.name}",
+                wanted[0][0],
+                tuple(number for _, number in wanted),
+                addends[0] if addends else None,
+                tuple(term for key, term in terms.items() if key.kind in ODD),
+            )
+        )
 
     def _term_keys(self, feature: Aggregation) -> Iterator[TermKey]:
         """The number of values, their sum, their squares, and how many are not finite."""
@@ -105,7 +111,7 @@ class FoldedGroup:
             feature.where,
         )
         self.rows.want_presence(what.where, what.column)
-        self.picked.append(_Row(feature, f"{view.name}__{feature.name}", what))
+        self.picked.setdefault(what, {})[f"{view.name}__{feature.name}"] = str(feature.column)
 
     # --- answers -----------------------------------------------------------------------------------
 
@@ -119,18 +125,12 @@ class FoldedGroup:
         for key, name in self.group.keys:
             key_column(spine, key, name, self.group)
 
-    def asked(
-        self, spine: pa.Table, moments: Ints, numbers: Ints, parts: dict[tuple[int, str, str], Ints]
-    ) -> Asked:
-        """What a batch asks this group; `parts` keeps the numbers of key columns already looked up."""
-        mine = {}
-        for key, name in self.group.keys:
-            at = (id(self.rows), key, name)
-            if at not in parts:
-                parts[at] = self.rows.numbers[key].find(spine.column(name))
-            mine[key] = parts[at]
+    def asked(self, batch: Batch) -> Asked:
+        """What a batch asks this group."""
         codes = self.rows.key_codes[self.keys]
-        return Asked.of(moments, numbers, codes.find(mine, spine.num_rows), len(codes))
+        parts = {key: batch.find(self.rows.numbers[key], name) for key, name in self.group.keys}
+        found = codes.find(parts, batch.spine.num_rows)
+        return Asked.of(batch.moments, batch.numbers, found, len(codes))
 
     def events(self, moved: Mapping[Span, Moved]) -> Events | None:
         """What moved in the windows of sums; None where there are no such windows."""
@@ -142,30 +142,22 @@ class FoldedGroup:
             totals = self.windows.at(asked, events)
             for wanted in self.additive:
                 yield wanted.name, self._final(wanted, [totals[term][wanted.span] for term in wanted.terms])
-        taken: dict[Pick, Picked] = {}
-        for one in self.picked:
-            if one.pick not in taken:
-                taken[one.pick] = Picked.of(pick(self.rows, self.keys, one.pick, asked))
-            column = str(one.feature.column)
-            yield one.name, values_of(self.rows, column, taken[one.pick], plain=one.pick.windowed)
+        for what, columns in self.picked.items():
+            taken = Picked.of(pick(self.rows, self.keys, what, asked))
+            found = values_of(self.rows, list(columns.values()), taken, plain=what.windowed)
+            yield from zip(columns, found, strict=True)
 
     def _final(self, wanted: _Additive, totals: Sequence[Whole]) -> pa.Array:
-        feature = wanted.feature
-        if feature.op == "count":
+        feature, addend = wanted.feature, wanted.addend
+        if addend is None:
             return count_of(totals[0])
-        doubles = pa.types.is_floating(self.group.source.schema.field(str(feature.column)).type)
-        addend = self.rows.addends[str(feature.column), feature.scale if doubles else None]
         squares = totals[2] if feature.op == "std" else None
-        odd = (totals[-3], totals[-2], totals[-1]) if addend.binary and self._has_odd(feature) else None
+        seen = any(term.largest for term in wanted.odd)
+        odd = (totals[-3], totals[-2], totals[-1]) if seen else None
         made = Totals(totals[0], totals[1], squares, odd)
         if feature.op == "sum":
             return sum_of(made, addend, result_type(feature, self.group.source.schema), wanted.name)
         return mean_of(made, addend) if feature.op == "mean" else std_of(made, addend)
-
-    def _has_odd(self, feature: Aggregation) -> bool:
-        """Whether some value that was not finite was ever seen."""
-        keys = (TermKey(kind, feature.column, where=feature.where) for kind in ODD)
-        return any(self.rows.terms[key].largest for key in keys)
 
     # --- moving ------------------------------------------------------------------------------------
 
@@ -187,9 +179,9 @@ class FoldedGroup:
         everything = np.arange(len(rows))
         possible = (rows.codes[self.keys].values >= 0) & (rows.event.values != NEVER)
         seen = np.zeros(len(rows), dtype=bool)
-        for span in {*self.windows.spans, *(one.pick.span for one in self.picked if one.pick.windowed)}:
+        for span in {*self.windows.spans, *(what.span for what in self.picked if what.windowed)}:
             seen |= at <= rows.last_moment(span, everything)
-        for what in {one.pick for one in self.picked if not one.pick.windowed}:
+        for what in (what for what in self.picked if not what.windowed):
             seen |= self._seen_by(what, at)
         return np.asarray(seen & possible)
 

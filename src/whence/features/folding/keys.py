@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count, repeat
 from typing import Any, Final
 
@@ -21,6 +22,23 @@ _TABLE: Final = 1 << 21
 
 _FEW: Final = 200
 """So few values are looked up one by one, as are those that seldom repeat: encoding them first would cost more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values of a column, to be looked up.
+
+    Attributes:
+        values: One a row, or each distinct one.
+        places: The place of each row's value among the distinct ones, behind all for null; None for one a row.
+    """
+
+    values: list[Any]
+    places: Ints | None = None
+
+    def spread(self, numbers: Ints) -> Ints:
+        """Numbers of the values as numbers of the rows; -1 for null."""
+        return numbers if self.places is None else np.append(numbers, -1).take(self.places)
 
 
 class Numbers:
@@ -41,30 +59,33 @@ class Numbers:
 
     def learn(self, column: pa.ChunkedArray) -> Ints:
         """The number of each value, -1 for null; values not seen before get one."""
-        return self._numbers(column, learn=True)
+        values = self.values_of(column)
+        return values.spread(learned(self._of, values.values))
 
     def find(self, column: pa.ChunkedArray) -> Ints:
         """The number of each value, -1 for null and for values not seen before."""
-        return self._numbers(column, learn=False)
+        return self.find_values(self.values_of(column))
 
-    def _numbers(self, column: pa.ChunkedArray, *, learn: bool) -> Ints:
+    def find_values(self, values: Values) -> Ints:
+        """The same, of a column whose values other numbers were asked for already."""
+        return values.spread(found(self._of, values.values))
+
+    def values_of(self, column: pa.ChunkedArray) -> Values:
+        """The values of a column, as it is cheapest to look them up."""
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.int64())
-        places = learned if learn else found
         if pa.types.is_integer(column.type) and not column.null_count:
-            return places(self._of, column.to_numpy().tolist())
+            return Values(column.to_numpy().tolist())
         if not column.null_count and (len(column) < _FEW or not self._repeats):
-            return places(self._of, column.to_pylist())
+            return Values(column.to_pylist())
         whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         encoded = whole.dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
         distinct = encoded.dictionary.to_pylist()
         self._repeats = 2 * len(distinct) < len(column)
-        numbers, at = places(self._of, distinct), encoded.indices
-        if at.null_count:
-            numbers, at = np.append(numbers, -1), pc.fill_null(at, len(distinct))
-        return numbers.take(np.asarray(at))
+        at = encoded.indices
+        return Values(distinct, np.asarray(pc.fill_null(at, len(distinct)) if at.null_count else at))
 
 
 class Pairs:
@@ -156,8 +177,11 @@ class KeyCodes:
         codes = parts[self.columns[0]]
         for pairs, name in zip(self._pairs, self.columns[1:], strict=True):
             part = parts[name]
-            whole = np.flatnonzero((codes >= 0) & (part >= 0))
             look_up = pairs.learn if learn else pairs.find
+            if codes.min(initial=0) >= 0 and part.min(initial=0) >= 0:
+                codes = look_up(codes, part)
+                continue
+            whole = np.flatnonzero((codes >= 0) & (part >= 0))
             known = look_up(codes[whole], part[whole])
             codes = np.full(n, -1, dtype=np.int64)
             codes[whole] = known

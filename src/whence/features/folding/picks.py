@@ -7,6 +7,7 @@ rows, corrections and rasters need no case of their own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -134,9 +135,11 @@ class Picked:
         return cls(first, pa.array(rows - first, mask=none))
 
 
-def values_of(rows: Rows, column: str, picked: Picked, *, plain: bool) -> pa.Array:
-    """The values of a column in picked rows; null for none. `plain` makes -0 a 0, as comparing does."""
-    values = rows.column(column, picked.first).take(picked.places)
-    if plain and pa.types.is_floating(values.type):
-        return pc.add(values, pa.scalar(0.0, values.type))
-    return values
+def values_of(rows: Rows, columns: Sequence[str], picked: Picked, *, plain: bool) -> list[pa.Array]:
+    """The values of columns in picked rows; null for none. `plain` makes -0 a 0, as comparing does."""
+    values = rows.since(columns, picked.first).take(picked.places).columns
+    return [_plain(column) for column in values] if plain else values
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    return pc.add(values, pa.scalar(0.0, values.type)) if pa.types.is_floating(values.type) else values

@@ -162,9 +162,17 @@ class Rows:
         new = np.flatnonzero(event != NEVER) + first
         self.pending = np.concatenate([self.pending, new[self.usable.values[new] >= at]])
         new = new[np.argsort(event[new - first], kind="stable")]
-        places = np.searchsorted(self.events, self.event.values[new], side="right")
+        self._order(new, self.event.values[new])
+
+    def _order(self, new: Ints, events: Ints) -> None:
+        """Rows go to their places in the order of events; behind those of the same time."""
+        if not len(self.events) or (len(events) and events[0] >= self.events[-1]):
+            self.by_event = np.concatenate([self.by_event, new])
+            self.events = np.concatenate([self.events, events])
+            return
+        places = np.searchsorted(self.events, events, side="right")
         self.by_event = np.insert(self.by_event, places, new)
-        self.events = np.insert(self.events, places, self.event.values[new])
+        self.events = np.insert(self.events, places, events)
 
     def _values(self, table: pa.Table) -> list[Whole]:
         """What the rows add to each term; which take part in what is kept at once."""
@@ -256,15 +264,30 @@ class Rows:
             self._whole = table
         return self._whole
 
-    def column(self, name: str, first: int = 0) -> pa.Array:
-        """A column from a row on, in one piece: what is asked for is mostly at the end of many pieces."""
-        if name in self._columns:
-            return self._columns[name].slice(first)
-        pieces = self.table.column(name).slice(first)
-        whole = pieces.combine_chunks() if pieces.num_chunks != 1 else pieces.chunk(0)
-        if not first:
-            self._columns[name] = whole
-        return whole
+    def column(self, name: str) -> pa.Array:
+        """A column in one piece."""
+        if name not in self._columns:
+            self._columns[name] = _one_piece(self.table.column(name))
+        return self._columns[name]
+
+    def since(self, columns: Sequence[str], first: int) -> pa.RecordBatch:
+        """Columns from a row on, in one piece: what is asked for is mostly at the end of many pieces."""
+        names = list(dict.fromkeys(columns))
+        pieces = self._since(first).select(names).combine_chunks()
+        whole = dict(zip(names, map(_one_piece, pieces.columns), strict=True))
+        return pa.RecordBatch.from_arrays([whole[name] for name in columns], list(columns))
+
+    def _since(self, first: int) -> pa.Table:
+        """The rows from one on; the pieces before it are not touched."""
+        if self._whole is None and 0 < len(self._tables) <= MAX_CHUNKS:
+            at, begin = len(self._tables), len(self)
+            while begin > first:
+                at -= 1
+                begin -= self._tables[at].num_rows
+            last = self._tables[at:]
+            if last and all(table.schema.equals(last[0].schema) for table in last):
+                return pa.concat_tables(last).slice(first - begin)
+        return self.table.slice(first)
 
     def between(self, low: int, high: int) -> Ints:
         """Rows with ``low <= e < high``, in the order of time."""
@@ -287,20 +310,18 @@ class Rows:
         numbers = np.searchsorted(moments, usable, side="right")
         ended = self.until.values[self.retracted]
         back = self.retracted[(ended >= after) & (ended < upto)]
+        delay = int((usable - event).max(initial=0)) if (usable < until).all() else NEVER
         found: dict[Span, Moved] = {}
         for span in spans:
-            which = np.flatnonzero(usable < np.minimum(span.expiry(event), until))
-            whole = len(which) == len(coming)
+            come, seen = coming, numbers
+            if delay >= span.over_us:  # some may have come too late for the window
+                some = np.flatnonzero(usable < np.minimum(span.expiry(event), until))
+                come, seen = coming[some], numbers[some]
             leave, last = self._leaving(span, back, after, upto)
-            signs = np.ones(len(which) + len(leave), dtype=np.int64)
-            signs[len(which) :] = -1
-            found[span] = Moved(
-                np.concatenate([coming if whole else coming[which], leave]),
-                np.concatenate(
-                    [numbers if whole else numbers[which], np.searchsorted(moments, last, side="right")]
-                ),
-                signs,
-            )
+            signs = np.ones(len(come) + len(leave), dtype=np.int64)
+            signs[len(come) :] = -1
+            gone = np.searchsorted(moments, last, side="right")
+            found[span] = Moved(np.concatenate([come, leave]), np.concatenate([seen, gone]), signs)
         return found
 
     def _leaving(self, span: Span, back: Ints, after: int, upto: int) -> tuple[Ints, Ints]:
@@ -379,7 +400,12 @@ def _valid(table: pa.Table, column: str | None) -> Any:
     return np.asarray(table.column(column).is_valid())
 
 
+def _one_piece(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _micros(column: pa.ChunkedArray) -> Ints:
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("us"))
-    return np.asarray(pc.fill_null(column.cast(pa.int64()), NEVER).to_numpy()).astype(np.int64)
+    moments = column.cast(pa.int64())
+    return np.asarray((pc.fill_null(moments, NEVER) if moments.null_count else moments).to_numpy())

@@ -127,7 +127,7 @@ def added_files(log: Path, version: int) -> list[str] | None:
     path = log / f"{version:020}.json"
     if not path.exists():
         return None
-    actions = [json.loads(line) for line in path.read_text().splitlines()]
+    actions = [json.loads(line) for line in path.read_text().splitlines() if '"add"' in line]
     # the log writes names of files as in a URL
     return [unquote(a["add"]["path"]) for a in actions if "add" in a and a["add"]["dataChange"]]
 
