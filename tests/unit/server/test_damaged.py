@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,12 @@ def post(ws: Workspace, served: Served, method: str, path: str) -> tuple[int, An
     ]
     scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
     app = make_app(ws, served=served, pages=False)
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(app(scope, receive, send))
-    finally:
-        loop.close()
+
+    async def asked() -> None:
+        await app(scope, receive, send)
+
+    with ThreadPoolExecutor(1) as thread:  # a browser driven by this process keeps a loop running in this one
+        thread.submit(asyncio.run, asked()).result()
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
