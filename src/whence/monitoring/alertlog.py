@@ -31,12 +31,8 @@ class AlertLog:
         """The alerts up to the newest version of a table, each as it is known last, in the order they opened."""
         version = table.head().version
         reached, rows = self._read.get(table.name, (-1, None))
-        if rows is None or version - reached > FEW:
-            rows = _all(table, version)
-        elif (news := _since(table, reached, version)) is not None:
-            rows = pa.concat_tables([rows, *news])
-        else:
-            rows = _all(table, version)
+        news = None if rows is None or version - reached > FEW else _since(table, reached, version)
+        rows = _all(table, version) if news is None else pa.concat_tables([rows, *news])
         self._read[table.name] = (version, rows)
         return read_alerts(rows)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import whence
+from tests.unit.server.loops import in_a_thread
 from whence.errors import BackendError, IntegrityError
 from whence.server.app import make_app
 from whence.server.served import Served
@@ -97,11 +96,7 @@ def post(ws: Workspace, served: Served, method: str, path: str) -> tuple[int, An
     scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
     app = make_app(ws, served=served, pages=False)
 
-    async def asked() -> None:
-        await app(scope, receive, send)
-
-    with ThreadPoolExecutor(1) as thread:  # a browser driven by this process keeps a loop running in this one
-        thread.submit(asyncio.run, asked()).result()
+    in_a_thread(app(scope, receive, send))
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 

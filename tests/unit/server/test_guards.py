@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.server.loops import in_a_thread
 from whence.errors import UsageError
 from whence.server.guards import (
     HELD_FACTOR,
@@ -24,14 +24,7 @@ from whence.server.guards import (
 )
 
 OWN = [(b"host", b"127.0.0.1:8765")]
-T = TypeVar("T")
 Received = Callable[[], Awaitable[dict[str, Any]]]
-
-
-def in_a_thread(asked: Coroutine[Any, Any, T]) -> T:
-    """Run it by a loop of its own: a browser driven by the same process keeps one running in this thread."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, asked).result()
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:

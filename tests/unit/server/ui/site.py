@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -19,6 +17,7 @@ from fastapi import FastAPI
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import whence as w
+from tests.unit.server.loops import in_a_thread
 from whence._base.arrow import TS
 from whence.lake import Table
 from whence.monitoring import Alert, Blame, Labels
@@ -233,9 +232,7 @@ class Site:
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, path)
 
-        # in a thread of its own: a browser driven by the same process keeps a loop running in this one
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, send()).result()
+        return in_a_thread(send())
 
     def page(self, path: str, status: int = 200) -> Seen:
         """A page, parsed; every tag in it is closed."""
