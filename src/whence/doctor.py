@@ -24,6 +24,7 @@ from whence.compute import open_engine
 from whence.config import SETTINGS, Config, load_config
 from whence.database import Database
 from whence.errors import WhenceError
+from whence.serving.requestlog import parse_segment
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -140,6 +141,7 @@ def _workspace(config: Config) -> Iterator[Check]:
         return
     yield from _disk(config.root)
     yield from _locks(config.root)
+    yield from _requests(config.root / "requests")
     for name, look in (("metadata", _metadata), ("lake", _lake), ("blobs", _blobs), ("compute", _compute)):
         yield _answered(name, config, look)
 
@@ -214,6 +216,27 @@ def _locks(root: Path) -> Iterator[Check]:
         )
     else:
         yield Check("processes", "ok", found)
+
+
+def _requests(root: Path) -> Iterator[Check]:
+    """The answers that are logged and not in a table yet: of each segment the sums are compared."""
+    segments = sorted(root.glob("*/*/*.log"))
+    if not segments:
+        return
+    n, damaged = 0, []
+    for path in segments:
+        try:
+            n += len(parse_segment(path.read_bytes(), name=str(path.relative_to(root))).records)
+        except FileNotFoundError:  # committed and removed meanwhile
+            continue
+        except (WhenceError, OSError) as error:
+            damaged.append(f"{path.relative_to(root)}: {error}")
+    if damaged:
+        remedy = "restore the file from a copy; without one, ws.serving.settle_requests(…, salvage=True)"
+        yield Check("requests", "fail", "; ".join(damaged), remedy)
+    else:
+        found = f"{len(segments)} segments with {n} answered requests are not in their tables yet"
+        yield Check("requests", "ok", found)
 
 
 def _is_settled(path: Path) -> bool:

@@ -12,6 +12,7 @@ import whence
 from whence import doctor
 from whence._base.locks import Life
 from whence.doctor import Check, examine
+from whence.serving.requestlog import MAGIC, frame, seal_of
 
 
 def found(target: Path) -> dict[str, Check]:
@@ -64,6 +65,26 @@ def test_a_full_disk_and_a_damaged_graph_are_found(tmp_path: Path, monkeypatch: 
     checks = found(tmp_path)
     assert (checks["disk"].status, checks["disk"].remedy) == ("warn", "make room before long work")
     assert checks["metadata"].status == "fail"
+
+
+def test_answers_that_wait_in_the_request_log_are_looked_at(tmp_path: Path) -> None:
+    with whence.connect(tmp_path / "w.whence"):
+        pass
+    shard = tmp_path / "w.whence" / "requests" / "late" / "01J"
+    assert "requests" not in {check.name for check in examine(tmp_path / "w.whence")}
+    shard.mkdir(parents=True)
+    image = MAGIC + frame(b"one") + frame(b"two") + seal_of(2)
+    (shard / "000000000001.log").write_bytes(image)
+    [sound] = [check for check in examine(tmp_path / "w.whence") if check.name == "requests"]
+    assert (sound.status, sound.found) == (
+        "ok",
+        "1 segments with 2 answered requests are not in their tables yet",
+    )
+    (shard / "000000000002.log").write_bytes(image.replace(b"two", b"tvo"))
+    [broken] = [check for check in examine(tmp_path / "w.whence") if check.name == "requests"]
+    assert broken.status == "fail"
+    assert "late/01J/000000000002.log is not what was written, from byte" in broken.found
+    assert "salvage=True" in broken.remedy
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

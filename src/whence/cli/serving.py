@@ -97,6 +97,9 @@ def score(
     once: Annotated[
         bool, typer.Option("--once", help="With --follow: end when nothing is left to do.")
     ] = False,
+    ahead: Annotated[
+        bool, typer.Option(help="With --follow: compute a step in a second thread while one is committed.")
+    ] = True,
     as_json: options.AsJson = False,
 ) -> None:
     """Score rows into a predictions table, each once.
@@ -110,7 +113,7 @@ def score(
             raise typer.BadParameter("--where and --batch name a part of a table; --follow takes all of it")
         with opened(workspace) as ws:
             deployment = told.deployment(ws, model, spine)
-            with ws.serving.follow(deployment, max_rows=max_rows) as follower:
+            with ws.serving.follow(deployment, max_rows=max_rows, ahead=ahead) as follower:
                 _follow(follower, poll, once=once, as_json=as_json)
         return
     told.check()
@@ -186,11 +189,10 @@ def _follow(follower: Follower, poll_s: float, *, once: bool, as_json: bool) -> 
         if not once:
             follower.run(stop, poll_s=poll_s, on_step=say)
             return
-        while not stop():
-            result = follower.step()
-            if result is None:
-                break
+        for result in follower.steps():
             say(result)
+            if stop():
+                break
 
 
 def replay(

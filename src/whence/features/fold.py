@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -14,7 +15,7 @@ from whence.compute import Engine
 from whence.errors import NotFoundError, UsageError
 from whence.features.dialect import dialect_of, quote
 from whence.features.duration import microseconds
-from whence.features.folding import ALWAYS, Batch, FoldedGroup, Rows, Span, rows_for
+from whence.features.folding import ALWAYS, Batch, Events, FoldedGroup, Rows, Span, rows_for
 from whence.features.plain import micros
 from whence.features.pointintime import group_views, kept_columns
 from whence.features.points import moments_of
@@ -30,6 +31,23 @@ FORGET_AT: Final = 3
 """It looks when it has so many times the rows it kept last: to look costs as much as some days of rows."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The features of a batch, and what moves in the fold once they are used.
+
+    Attributes:
+        features: As `Fold.features` gives them.
+        moment: The latest moment asked.
+        events: By group, what entered and left its windows; None where it has none.
+        n_adds: After how many additions of rows it was looked.
+    """
+
+    features: pa.Table
+    moment: int
+    events: Sequence[Events | None]
+    n_adds: int
 
 
 class Fold:
@@ -71,6 +89,7 @@ class Fold:
         self._enough = MIN_ROWS
         self._checked: pa.Schema | None = None
         self._made: pa.Schema | None = None
+        self._n_adds = 0
 
     @classmethod
     def build(
@@ -157,6 +176,7 @@ class Fold:
         """
         if source not in self._sources:
             raise NotFoundError("source", source, near=self._sources)
+        self._n_adds += 1
         rows = normalise(rows)
         declared = self._sources[source]
         bad = [d for d in compare_schemas(rows.schema, declared.schema) if d.kind in ("missing", "type")]
@@ -185,15 +205,20 @@ class Fold:
             UsageError: A moment is null or lies before the fold's (``moment-passed``), or a type does not fit.
             NotFoundError: A column is absent.
         """
+        look = self.look(spine, at=at)
+        self.take(look)
+        return look.features
+
+    def look(self, spine: pa.Table, *, at: str) -> Look:
+        """The features of a batch as `features` gives them, while the fold stays where it is.
+
+        `take` moves it; a look that is not taken leaves nothing behind.
+        """
         spine = normalise(spine)
         self._check(spine)
         moments = moments_of(spine, at)
         if spine.num_rows and moments.bounds[0] < self._at:
-            raise UsageError(
-                f"the fold stands at {self.moment}, a moment asked lies before it",
-                code="moment-passed",
-                hint="compute it by point_in_time, or build a fold at an earlier moment",
-            )
+            raise self._passed("a moment asked lies before it")
         distinct = np.sort(moments.distinct)
         batch = Batch(spine, distinct, np.searchsorted(distinct, moments.of_rows))
         moved = {id(rows): rows.moved(self._spans(rows), self._at, distinct) for rows in self._rows.values()}
@@ -202,10 +227,27 @@ class Fold:
         for group, happened in zip(self._groups, events, strict=True):
             made.update(group.features(group.asked(batch), happened))
         table = pa.Table.from_arrays([made[name] for name in self.outputs], schema=self._schema(spine, made))
-        for group, happened in zip(self._groups, events, strict=True):
+        return Look(table, int(distinct[-1]) if len(distinct) else self._at, events, self._n_adds)
+
+    def take(self, look: Look) -> None:
+        """Move to the latest moment of a look.
+
+        Raises:
+            UsageError: Rows were added, or the fold has moved, since then (``moment-passed``).
+        """
+        if look.n_adds != self._n_adds or look.moment < self._at:
+            raise self._passed("it has changed since the look that is taken")
+        for group, happened in zip(self._groups, look.events, strict=True):
             group.advance(happened)
-        self._pass_by(int(distinct[-1]) if len(distinct) else self._at)
-        return table
+        self._pass_by(look.moment)
+        self._n_adds += 1  # no look is taken twice
+
+    def _passed(self, why: str) -> UsageError:
+        return UsageError(
+            f"the fold stands at {self.moment}, {why}",
+            code="moment-passed",
+            hint="compute it by point_in_time, or build a fold at an earlier moment",
+        )
 
     def _check(self, spine: pa.Table) -> None:
         """Whether a batch has what the views need; the same columns are looked at once."""

@@ -5,6 +5,7 @@ from whence.lake.changes import Change
 from whence.lake.corrections import Expression
 from whence.lake.lake import Lake
 from whence.lake.locate import open_backend, open_lake
+from whence.lake.operations import Digested
 from whence.lake.pin import PinScope, pinned, pinning
 from whence.lake.quarantine import Quarantine, Quarantined
 from whence.lake.query import table_names
@@ -27,6 +28,7 @@ __all__ = [
     "Commit",
     "CommitInfo",
     "Describer",
+    "Digested",
     "Expression",
     "Hold",
     "Lake",

@@ -49,6 +49,42 @@ class Effect:
     epoch: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Digested:
+    """Rows whose digest is known already, so that appending them need not compute it.
+
+    Attributes:
+        rows: The rows.
+        total: The sum of their row digests, as in `RowsDigest`.
+    """
+
+    rows: pa.Table
+    total: int
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> Digested:
+        """Compute the digest of rows.
+
+        Example:
+            >>> Digested.of(pa.table({"a": [1]})).total == rows_digest(pa.table({"a": [1]})).total
+            True
+        """
+        return cls(rows, sum_digests(row_digests(rows)))
+
+    def holds(self, rows: pa.Table) -> bool:
+        """Whether these, made of them to fit a table, have the same digest.
+
+        Columns that were added are null and leave no bytes; the order of columns does not count.
+        """
+        types = dict(zip(rows.column_names, rows.schema.types, strict=True))
+        more = set(types).difference(self.rows.column_names)
+        return (
+            rows.num_rows == self.rows.num_rows
+            and all(types.get(field.name) == field.type for field in self.rows.schema)
+            and all(rows.column(name).null_count == rows.num_rows for name in more)
+        )
+
+
 class Operation(ABC):
     """One write that was asked for. It may be tried on several snapshots until a commit succeeds."""
 
@@ -77,7 +113,8 @@ class _RowsOperation(Operation):
         self, core: Core, table: str, data: object, *, evolve: bool = False, watermark: datetime | None = None
     ) -> None:
         super().__init__(core, table)
-        self._data = data
+        self._digested = data if isinstance(data, Digested) else None
+        self._data = data.rows if isinstance(data, Digested) else data
         self._given: pa.Table | None = None
         self._evolve = evolve
         self._watermark = None if watermark is None else utc(watermark)
@@ -168,7 +205,9 @@ class _RowsOperation(Operation):
             n_late = 0
             if column is not None and floor[0] is not None:
                 data, n_late = raise_known_at(data, column, floor[0], raises=state.raises)
-            self._clamped = floor, data, n_late, sum_digests(row_digests(data))
+            known = None if n_late or self._digested is None else self._digested
+            total = known.total if known is not None and known.holds(data) else Digested.of(data).total
+            self._clamped = floor, data, n_late, total
         _, data, n_late, total = self._clamped
         return data, Part(data.num_rows, total), n_late
 

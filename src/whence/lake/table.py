@@ -19,7 +19,7 @@ from whence.lake.commit import run
 from whence.lake.core import Core
 from whence.lake.holds import Attach, Compact, hold, list_holds, release, vacuum
 from whence.lake.ingest import ingest_file
-from whence.lake.operations import Append, Delete, Merge, Overwrite, declaration_of
+from whence.lake.operations import Append, Delete, Digested, Merge, Overwrite, declaration_of
 from whence.lake.pin import fix_version, pinned_version
 from whence.lake.types import Commit, CommitInfo, Hold, TableDeclaration, VacuumReport, check_name
 from whence.lake.version import TableVersion
@@ -83,7 +83,7 @@ class Table:
         that the table had before; rows that were raised are counted as late.
 
         Args:
-            data: The rows.
+            data: The rows; as `Digested`, their digest is not computed again.
             evolve: New columns in the data become nullable columns of the table.
             watermark: From now on every row known up to here is in the table. Committed even without rows.
             transaction: (application, version). If the table has that version or a later one of the
@@ -122,8 +122,9 @@ class Table:
         check_arguments(watermark=watermark, transaction=transaction, key=key, properties=properties)
         check_arguments(progress=progress)
         if sets_aside(on_error):
+            rows = data.rows if isinstance(data, Digested) else data
             return append_sifted(
-                self._core, self.name, data, evolve=evolve, watermark=watermark, transaction=transaction, key=key,
+                self._core, self.name, rows, evolve=evolve, watermark=watermark, transaction=transaction, key=key,
                 properties=properties, progress=progress,
             )  # fmt: skip
         operation = Append(self._core, self.name, data, evolve=evolve, watermark=watermark)

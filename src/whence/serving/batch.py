@@ -26,7 +26,15 @@ from whence.registry import Models, ModelVersion
 from whence.serving.deployments import Deployments
 from whence.serving.lookup import online_lookup
 from whence.serving.moving import MakeFold, build_fold
-from whence.serving.predictions import find_prediction, prediction_rows, prediction_schema, told_of
+from whence.serving.predictions import (
+    ABOUT,
+    FEATURES_AT,
+    find_prediction,
+    fitting,
+    prediction_rows,
+    prediction_schema,
+    told_of,
+)
 from whence.serving.replay import place, replay, replayed
 from whence.serving.request import Answerer
 from whence.serving.requesttable import RequestTable, list_left
@@ -123,7 +131,8 @@ class Scoring:
             spine: The rows to answer for: a table version, a table (its newest version) or rows.
             views: Feature views, calendars and given columns, as for `point_in_time`.
             at: The spine's column of the moment the features are taken.
-            into: The predictions table; made by the first scoring.
+            into: The predictions table; made by the first scoring. A feature that no model took before becomes
+                a column of it, null in earlier rows.
             key: The spine's columns that name a row.
             where: Only the rows for which this SQL condition holds.
             batch: Names the batch; the spine's reference and `where` by default.
@@ -137,7 +146,8 @@ class Scoring:
 
         Raises:
             UsageError: A key is null or occurs twice (``spine-key``), or the model takes other columns
-                (``signature-mismatch``). Nothing has been written.
+                than there are (``signature-mismatch``), or in another type than the table has them
+                (``schema-mismatch``). Nothing has been written.
             ConflictError: The batch is being scored by another process (``execution-running``), or a
                 source is not complete up to some moment of the spine (``watermark-behind``).
 
@@ -256,6 +266,7 @@ class Scoring:
         *,
         max_rows: int = MAX_ROWS,
         make_fold: MakeFold = build_fold,
+        ahead: bool = True,
     ) -> Follower:
         """Answer for the rows of a deployment's table as they come; use it as a context manager.
 
@@ -263,6 +274,8 @@ class Scoring:
             deployment: A deployment, or its name.
             max_rows: How many rows a commit holds at most.
             make_fold: Builds the fold the features come from.
+            ahead: Whether `Follower.steps` and `Follower.run` compute the next step in a second thread while
+                one is committed. Without, they take about a fifth longer where many commits wait, in one thread.
 
         Raises:
             NotFoundError: There is no such deployment.
@@ -270,7 +283,7 @@ class Scoring:
         found = self._deployments.get(deployment) if isinstance(deployment, str) else deployment
         return Follower(
             found, self._recorder, self._lake, self._features, self._models,
-            clock=self._clock, max_rows=max_rows, make_fold=make_fold,
+            clock=self._clock, max_rows=max_rows, make_fold=make_fold, ahead=ahead,
         )  # fmt: skip
 
     def replay(
@@ -446,7 +459,16 @@ class Scoring:
                 )
             except ConflictError:  # another scorer was faster
                 handle = self._lake.table(into)
-        return handle.append(rows, transaction=(f"score/{name}", 1), watermark=watermark)
+        evolve = self._is_predictions(handle, keys)
+        if evolve:
+            rows = fitting(rows, handle.schema, what=into)
+        return handle.append(rows, evolve=evolve, transaction=(f"score/{name}", 1), watermark=watermark)
+
+    def _is_predictions(self, table: Table, keys: Sequence[str]) -> bool:
+        """Whether a table holds predictions of such keys: then a model with other features may go on with it."""
+        return table.declaration.key == tuple(keys) and {FEATURES_AT, *ABOUT.names}.issubset(
+            table.schema.names
+        )
 
     def _again(self, done: Execution) -> ScoreResult:
         """The result of a batch that was scored before."""

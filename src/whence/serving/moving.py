@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from whence.compute import Engine
@@ -16,6 +18,8 @@ from whence.features.types import feature_columns
 from whence.lake import Lake, TableVersion
 from whence.lake.changes import BROKEN
 from whence.serving.position import instant, micros
+
+Moments: TypeAlias = "npt.NDArray[np.int64]"
 
 
 class Moving(Protocol):
@@ -30,8 +34,22 @@ class Moving(Protocol):
         """New rows of a source, in the order of its commits."""
         ...
 
-    def features(self, spine: pa.Table, *, at: str) -> pa.Table:
-        """The features of the spine's rows, in their order."""
+    def look(self, spine: pa.Table, *, at: str) -> Seen:
+        """The features of the spine's rows, in their order; the fold stays where it is."""
+        ...
+
+    def take(self, look: Any) -> None:
+        """Move to the latest moment of a look."""
+        # Any: a fold takes its own looks
+        ...
+
+
+class Seen(Protocol):
+    """What a fold gives when it is looked at."""
+
+    @property
+    def features(self) -> pa.Table:
+        """The features, a row for each of the spine."""
         ...
 
 
@@ -45,6 +63,21 @@ def build_fold(
 ) -> Moving:
     """The fold of the views, built from the lake."""
     return Fold.build(views, sources, at=at, engine=engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The features of rows, and what moves once they are used.
+
+    Attributes:
+        features: A row for each row asked.
+        n_late: How many of them lay behind the fold.
+        look: What the fold takes; None when all lay behind it.
+    """
+
+    features: pa.Table
+    n_late: int
+    look: Seen | None
 
 
 class MovingFeatures:
@@ -93,22 +126,25 @@ class MovingFeatures:
             self.n_built += 1
         self._versions = dict(versions)
 
-    def of(
-        self, rows: pa.Table, us: np.ndarray[tuple[int], np.dtype[np.int64]], at: str
-    ) -> tuple[pa.Table, int]:
-        """The features of rows, and how many of them lay behind the fold.
+    def behind(self, us: Moments) -> npt.NDArray[np.bool_]:
+        """Which moments lie behind the fold."""
+        assert self._fold is not None
+        moment = self._fold.moment
+        return np.zeros(len(us), dtype=bool) if moment is None else us < micros(moment)
+
+    def look(self, rows: pa.Table, us: Moments, at: str) -> Looked:
+        """The features of rows; `take` then moves the fold there.
 
         Args:
             rows: The spine's rows.
             us: Their moments in microseconds.
             at: The spine's column of the moment.
         """
-        assert self._fold is not None
-        moment = self._fold.moment
-        behind = np.zeros(len(us), dtype=bool) if moment is None else us < micros(moment)
+        behind = self.behind(us)
         names = feature_columns(self.views)
         if not behind.any():
-            return self._ahead(rows, at).select(names), 0
+            look = self._look(rows, at)
+            return Looked(look.features.select(names), 0, look)
         late = self._features.point_in_time(
             rows.filter(pa.array(behind)),
             self.views,
@@ -118,18 +154,28 @@ class MovingFeatures:
         ).select(names)
         late = late.replace_schema_metadata(None)
         if behind.all():
-            return late, len(us)
-        ahead = self._ahead(rows.filter(pa.array(~behind)), at).select(names)
-        both = pa.concat_tables([late, ahead.replace_schema_metadata(None)], promote_options="default")
+            return Looked(late, len(us), None)
+        look = self._look(rows.filter(pa.array(~behind)), at)
+        ahead = look.features.select(names).replace_schema_metadata(None)
+        both = pa.concat_tables([late, ahead], promote_options="default")
         order = np.concatenate([np.flatnonzero(behind), np.flatnonzero(~behind)])
-        return both.take(pa.array(np.argsort(order))), int(behind.sum())
+        return Looked(both.take(pa.array(np.argsort(order))), int(behind.sum()), look)
 
-    def _ahead(self, rows: pa.Table, at: str) -> pa.Table:
+    def take(self, looked: Looked) -> None:
+        """Move the fold on to the last moment that was looked at; it answers for none before from then on."""
+        if looked.look is None:
+            return
+        fold, self._fold = self._fold, None  # one that has moved half the way is not kept
+        assert fold is not None
+        fold.take(looked.look)
+        self._fold = fold
+
+    def _look(self, rows: pa.Table, at: str) -> Seen:
         fold, self._fold = self._fold, None
         assert fold is not None
-        features = fold.features(rows, at=at)
+        look = fold.look(rows, at=at)
         self._fold = fold
-        return features
+        return look
 
     def _add(self, fold: Moving, versions: Mapping[str, TableVersion]) -> None:
         """What came since, source by source; that rows were changed or removed is found before any row is added."""

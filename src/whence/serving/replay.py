@@ -100,7 +100,7 @@ def replay(
     until = None if end is None else utc(end) - timedelta(microseconds=1)
     n_steps = 0
     with recorder.execution("replay", properties=facts) as recording, pinned(_heads(lake, deployment)):
-        while follower.step(until=until) is not None:
+        for _ in follower.steps(until=until):
             n_steps += 1
         recording.set(n_rows=follower.n_rows)
     table = lake.table(deployment.into)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whence._base.ids import derived_uid
+from whence.compute import Relation
 from whence.lake import Lake
 from whence.serving.types import Deployment
 
@@ -35,7 +36,23 @@ class ScoredKeys:
         self._lake = lake
         self._deployment = deployment
         self._sorted: list[Hashes] = []
+        self._coming: pa.Table | None = None
         self.version = -1
+
+    def with_coming(self, rows: pa.Table, hashes: Hashes) -> ScoredKeys:
+        """What is known once these rows are committed; this one stays as it is.
+
+        Until then the table cannot tell of them: where hashes agree, the rows are asked too.
+
+        Args:
+            rows: The rows that are about to get their answer.
+            hashes: Of their keys.
+        """
+        after = ScoredKeys(self._lake, self._deployment)
+        after.version, after._sorted = self.version, self._sorted  # one of its kind
+        after._coming = rows.select(list(self._deployment.key))
+        after.add_hashes(hashes)
+        return after
 
     def read(self, steps: int) -> None:
         """Learn all keys of the newest version of the table.
@@ -82,20 +99,29 @@ class ScoredKeys:
         """The same, from the table itself."""
         keys = list(self._deployment.key)
         asked = rows.select(keys).append_column("_row", pa.array(np.arange(rows.num_rows)))
-        same = " AND ".join(f"scored.{_quoted(k)} = asked.{_quoted(k)}" for k in keys)
-        scored = self._lake.table(self._deployment.into).head()
+        answered = np.zeros(rows.num_rows, dtype=bool)
+        for relation in self._relations(keys, steps):
+            same = " AND ".join(f"scored.{_quoted(k)} = asked.{_quoted(k)}" for k in keys)
+            found = self._lake.engine.query(
+                f"SELECT _row FROM asked WHERE EXISTS (SELECT 1 FROM scored WHERE {same})",
+                {"asked": asked, "scored": relation},
+            )
+            answered[np.asarray(found.column("_row").to_numpy())] = True
+        return answered
+
+    def _relations(self, keys: Sequence[str], steps: int) -> Iterator[Relation]:
+        """Where answered keys are."""
+        if self._coming is not None:
+            yield self._coming
+        table = self._lake.table(self._deployment.into)
+        if not table.exists:
+            return
+        scored = table.head()
         if self._deployment.epoch:
             source = scored.arrow([*keys, "execution"])
-            relation: object = source.filter(_made_by(source, self._deployment, steps))
+            yield source.filter(_made_by(source, self._deployment, steps))
         else:
-            relation = scored.files()
-        found = self._lake.engine.query(
-            f"SELECT _row FROM asked WHERE EXISTS (SELECT 1 FROM scored WHERE {same})",
-            {"asked": asked, "scored": relation},
-        )
-        answered = np.zeros(rows.num_rows, dtype=bool)
-        answered[np.asarray(found.column("_row").to_numpy())] = True
-        return answered
+            yield scored.files()
 
 
 def key_hashes(rows: pa.Table, key: Sequence[str]) -> Hashes:

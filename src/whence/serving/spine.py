@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -41,6 +41,39 @@ class Waiting:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Rows in the order of their moments; of one moment in that in which they came."""
+
+    rows: pa.Table
+    us: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: pa.Table, us: npt.NDArray[np.int64]) -> Ordered:
+        """The rows, put in order."""
+        if (np.diff(us) < 0).any():
+            order = np.argsort(us, kind="stable")
+            rows, us = rows.take(pa.array(order)), us[order]
+        return cls(rows, us)
+
+    def __len__(self) -> int:
+        return len(self.us)
+
+    def upto(self, moment: int) -> Ordered:
+        """Those at or before a moment."""
+        n = int(np.searchsorted(self.us, moment, side="right"))
+        return self if n == len(self.us) else Ordered(self.rows.slice(0, n), self.us[:n])
+
+    def after(self, moment: int) -> Ordered | None:
+        """Those after a moment."""
+        n = int(np.searchsorted(self.us, moment, side="right"))
+        return None if n == len(self.us) else self if not n else Ordered(self.rows.slice(n), self.us[n:])
+
+    def first(self, n: int) -> Ordered:
+        """About the first `n`: rows of one moment are never parted."""
+        return self if n >= len(self.us) else self.upto(int(self.us[n]))
+
+
 @dataclass
 class Spine:
     """The rows of a spine table that wait, as far as they were read.
@@ -59,7 +92,7 @@ class Spine:
     room: int
     version: int = -1
     late: list[pa.Table] = field(default_factory=list)
-    ahead: list[pa.Table] = field(default_factory=list)
+    ahead: Ordered | None = None
     horizon: int | None = None
     nothing: tuple[int, pa.Table] | None = None
 
@@ -80,6 +113,10 @@ class Spine:
         self.version = newest.version
         self._refill(newest, position)
 
+    def copied(self) -> Spine:
+        """The same rows, to go on from; this one stays as it is."""
+        return replace(self, late=list(self.late))
+
     def answered(self, position: Position, *, whole: bool) -> None:
         """The step that was taken from here is committed: all rows up to the position have their answer.
 
@@ -99,18 +136,15 @@ class Spine:
         if self.horizon is not None and position.moment is not None and position.moment > self.horizon:
             self.version = -1
             return
-        if position.moment is not None and self.ahead:
-            rows = self._all(self.ahead)
-            passed = rows.filter(pa.array(self._us(rows) <= position.moment))
-            self.late += [passed] if passed.num_rows else []
+        if position.moment is not None and self.ahead is not None:
+            passed = self.ahead.upto(position.moment)
+            self.late += [passed.rows] if len(passed) else []
         self.ahead = self._ahead_of(position)
 
-    def _ahead_of(self, position: Position) -> list[pa.Table]:
-        if position.moment is None or not self.ahead:
+    def _ahead_of(self, position: Position) -> Ordered | None:
+        if position.moment is None or self.ahead is None:
             return self.ahead
-        rows = self._all(self.ahead)
-        rows = rows.filter(pa.array(self._us(rows) > position.moment))
-        return [rows] if rows.num_rows else []
+        return self.ahead.after(position.moment)
 
     def take(self, upto: int | None, position: Position, scored: ScoredKeys, max_rows: int) -> Waiting | None:
         """The next rows to answer for; None when there are none and the position does not move.
@@ -132,6 +166,12 @@ class Spine:
             rows, hashes = self._once(rows, key_hashes(rows, self.deployment.key))
             us = self._us(rows)
         return Waiting(rows, hashes, us, late.num_rows, moment, whole)
+
+    def reaches_beyond(self, moment: int) -> bool:
+        """Whether rows with later moments wait, or are still to be read."""
+        if self.horizon is not None:
+            return True
+        return self.ahead is not None and int(self.ahead.us[-1]) > moment
 
     def count(self, upto: int | None, position: Position, scored: ScoredKeys, newest: TableVersion) -> int:
         """How many rows with moments up to `upto` have no answer."""
@@ -167,13 +207,13 @@ class Spine:
             self._sort_in(behind, position, ahead=False)
 
     def _empty(self) -> None:
-        self.late, self.ahead = [], []
+        self.late, self.ahead = [], None
         # everything ahead is still in the table
         self.horizon = -(2**62)
 
     def _refill(self, newest: TableVersion, position: Position) -> None:
         """Once the position comes to the horizon, the next rows ahead are read."""
-        if self.horizon is None or self.ahead:
+        if self.horizon is None or self.ahead is not None:
             return
         after = self.horizon if position.moment is None else max(self.horizon, position.moment)
         condition = f"{self._at} > {_moment(after)} OR {self._at} IS NULL" if after > -(2**62) else "TRUE"
@@ -192,7 +232,7 @@ class Spine:
         rows = newest.arrow(where=condition)
         self._check(rows)
         if rows.num_rows:
-            self.ahead.append(rows)
+            self.ahead = Ordered.of(rows, self._us(rows))
 
     def _sort_in(self, rows: pa.Table, position: Position, *, ahead: bool = True) -> None:
         """New rows go to those behind the position or ahead of it, up to the horizon."""
@@ -209,10 +249,12 @@ class Spine:
         near = us > (-(2**62) if position.moment is None else position.moment)
         if self.horizon is not None:
             near &= us <= self.horizon
-        if near.all():
-            self.ahead.append(rows)
-        elif near.any():
-            self.ahead.append(rows.filter(pa.array(near)))
+        if near.any():
+            rows, us = (rows, us) if near.all() else (rows.filter(pa.array(near)), us[near])
+            if self.ahead is not None:
+                rows = pa.concat_tables([self.ahead.rows, rows], promote_options="default")
+                us = np.concatenate([self.ahead.us, us])
+            self.ahead = Ordered.of(rows, us)
 
     def _check(self, rows: pa.Table) -> None:
         """Refuse rows that no answer could be given for.
@@ -239,28 +281,34 @@ class Spine:
         self, upto: int | None, position: Position, scored: ScoredKeys, max_rows: int
     ) -> tuple[pa.Table, Hashes, npt.NDArray[np.int64], int | None]:
         """Rows ahead, the hashes of their keys, their moments, and the moment up to which they are all."""
-        rows = self._all(self.ahead)
-        us = self._us(rows)
+        ahead = self.ahead
+        nothing = self._all([]), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         limit = upto
         if self.horizon is not None and (limit is None or limit > self.horizon):
             limit = self.horizon
         if limit is None:
-            limit = int(us.max()) if len(us) else position.moment
+            limit = position.moment if ahead is None else int(ahead.us[-1])
         if position.moment is not None and (limit is None or limit <= position.moment):
-            return rows.slice(0, 0), us[:0], us[:0], position.moment
+            return *nothing, position.moment
         if limit is None:
-            return rows.slice(0, 0), us[:0], us[:0], None
-        inside = us <= limit
-        if not inside.all():
-            rows = rows.filter(pa.array(inside))
-        rows, hashes = self._unanswered(rows, scored, position)
+            return *nothing, None
+        inside = None if ahead is None else ahead.upto(limit)
+        if inside is None or not len(inside):
+            return *nothing, limit
+        if max_rows <= 0:
+            rows, hashes = self._unanswered(inside.rows, scored, position)
+            return *nothing, position.moment if rows.num_rows else limit
+        # of rows of one key the earliest counts: the first of them can be chosen without the others
+        some = inside.first(max_rows)
+        rows, hashes = self._unanswered(some.rows, scored, position)
+        while rows.num_rows <= max_rows and len(some) < len(inside):
+            some = inside.first(2 * len(some))
+            rows, hashes = self._unanswered(some.rows, scored, position)
         us = self._us(rows)
-        if len(us) and max_rows <= 0:
-            return rows.slice(0, 0), us[:0], us[:0], position.moment
         if len(us) > max_rows:
             limit = _cut(us, max_rows)
-            inside = us <= limit
-            rows, hashes, us = rows.filter(pa.array(inside)), hashes[inside], us[inside]
+            n = int(np.searchsorted(us, limit, side="right"))
+            rows, hashes, us = rows.slice(0, n), hashes[:n], us[:n]
         return rows, hashes, us, limit
 
     def _unanswered(self, rows: pa.Table, scored: ScoredKeys, position: Position) -> tuple[pa.Table, Hashes]:

@@ -11,6 +11,16 @@
 
 The commit is the only memory: what is kept besides (rows that wait, the fold, which keys are answered) is
 made from the lake. Of two followers one commits step n + 1; the other finds it there, and goes on from it.
+
+While a step is committed and recorded, `Follower.steps` has the next one computed in a second thread, as if it
+were committed already::
+
+    thread 1     … │ rows, features, predictions n + 1 │ commit, record n + 1              │ commit, record n + 2 …
+    thread 2                                           │ rows, features, predictions n + 2 │ rows, features …
+
+What was made ahead is used if it is what would be made now: the table stands at n + 1, by this follower, spine
+and sources at the versions that were read, the alias at the same model. Else it is forgotten, which costs
+nothing but the work: it was made on copies, and the fold was looked at, not moved.
 """
 
 from __future__ import annotations
@@ -18,8 +28,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
@@ -31,16 +41,18 @@ from whence._base.crash import crash_point, register
 from whence.errors import ConflictError, IntegrityError, NotFoundError
 from whence.features import Features
 from whence.features.store import view_artifact
-from whence.lake import Commit, Lake, Table, TableVersion, pinning
+from whence.lake import Commit, Digested, Lake, Table, TableVersion, pinning
 from whence.metadata import Artifact, Recorder, Recording
 from whence.metadata.types import Properties
 from whence.registry import Models, ModelVersion
-from whence.serving.moving import MakeFold, MovingFeatures, build_fold
+from whence.serving.ahead import Ahead
+from whence.serving.moving import Looked, MakeFold, MovingFeatures, build_fold
+from whence.serving.planned import Found, Made, Plan, Standing, Versions, planned, worth
 from whence.serving.position import Position, instant, micros, read_position
 from whence.serving.predictions import fitting, prediction_rows, prediction_schema, told_of
 from whence.serving.scored import ScoredKeys, step_key, step_uid
 from whence.serving.scorer import Scorer, open_scorer
-from whence.serving.spine import Spine, Waiting
+from whence.serving.spine import Spine
 from whence.serving.types import Deployment, Lag, StepResult
 
 log = logging.getLogger(__name__)
@@ -56,44 +68,26 @@ AFTER_COMMIT: Final = register(
 AFTER_RECORD: Final = register(
     "serving.step.recorded", "a step is committed and recorded, the next has not begun"
 )
+AHEAD: Final = register(
+    "serving.step.ahead", "the next step is computed, the one before it may not be committed yet"
+)
 
 MAX_ROWS: Final = 100_000
+ROOM = 65_536
+"""Rows of the spine that are read at once, at least; to look for the next ones costs as much as some steps."""
 SCORERS_KEPT: Final = 4
 TRIES: Final = 100
 PATIENCE_S: Final = 30.0
 """How long a step waits for another follower that is at the same step."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Versions:
-    """What a step reads: one resolution of the spine and all sources."""
+@dataclass(slots=True)
+class _Begun:
+    """The step after `plan` is being computed; `holds` once `plan` is committed."""
 
-    spine: TableVersion
-    sources: Mapping[str, TableVersion]
-
-    @property
-    def complete_to(self) -> datetime | None:
-        """Up to when all of them are complete; what never said so, is complete as it stands."""
-        said = [v.watermark for v in (self.spine, *self.sources.values()) if v.watermark is not None]
-        return min(said, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A step, before anything is computed."""
-
-    number: int
-    before: Position
-    versions: _Versions
-    waiting: Waiting
-    model: ModelVersion
-    began_s: float
-
-    @property
-    def after(self) -> Position:
-        """Where the stream stands once it is committed."""
-        spine = self.versions.spine.version if self.waiting.whole else self.before.spine
-        return Position(self.number, spine, self.waiting.moment)
+    plan: Plan
+    work: Ahead[Found]
+    holds: bool = False
 
 
 class Follower:
@@ -111,6 +105,7 @@ class Follower:
         clock: The time of ``scored_at``.
         max_rows: How many rows a step answers for at most; rows of one moment are never parted.
         make_fold: Builds the fold.
+        ahead: Whether `steps` and `run` compute the next step, in a second thread, while one is committed.
     """
 
     def __init__(
@@ -124,6 +119,7 @@ class Follower:
         clock: Clock,
         max_rows: int = MAX_ROWS,
         make_fold: MakeFold = build_fold,
+        ahead: bool = True,
     ) -> None:
         self.deployment = deployment
         self.n_rows = 0
@@ -134,9 +130,10 @@ class Follower:
         self._max_rows = max(1, max_rows)
         self._sink: Table = lake.table(deployment.into)
         self._moving = MovingFeatures(lake, features, deployment.views, make_fold)
-        self._scored = ScoredKeys(lake, deployment)
-        self._spine = Spine(lake, deployment, room=4 * self._max_rows)
-        self._position: Position | None = None
+        self._ahead = ahead
+        self._begun: _Begun | None = None
+        self._found: Found | None = None
+        self._standing: Standing | None = None
         self._scorers: dict[str, Scorer] = {}
         self._view_nodes: list[Artifact] | None = None
         self._model: Artifact | None = None
@@ -151,7 +148,8 @@ class Follower:
         self.close()
 
     def close(self) -> None:
-        """Give back the rows and models that are kept."""
+        """Give back the models that are kept; what is being done ahead ends before."""
+        self._drain()
         self._scorers.clear()
 
     # --- following
@@ -178,25 +176,25 @@ class Follower:
             versions of the spine and the sources, and the views; the output is the version of the
             predictions table.
         """
-        for _ in range(TRIES):
-            plan = self._plan(None if until is None else utc(until))
-            if plan is None:
-                return None
-            try:
-                result = self._carry_out(plan)
-            except ConflictError as error:
-                if error.code not in ("execution-running", "execution-complete"):
-                    raise
-                if not self._await(plan, error):
-                    return None
-                continue
-            if result is not None:
-                return result
-        raise ConflictError(
-            f"{TRIES} steps of {self.deployment.ref} in a row were committed by others",
-            code="commit-contested",
-            hint="let fewer followers share the deployment",
-        )
+        return self._step(until, ahead=False)
+
+    def steps(self, until: datetime | None = None) -> Iterator[StepResult]:
+        """Take steps until there is nothing left to do; each works ahead for the next.
+
+        Args:
+            until: As in `step`.
+
+        Yields:
+            Each step once it is committed and recorded. It is one that `step` would have taken, too.
+
+        Raises:
+            WhenceError: As `step`; what was found ahead of a step that fails is forgotten.
+        """
+        try:
+            while (result := self._step(until, ahead=self._ahead)) is not None:
+                yield result
+        finally:
+            self._drain()
 
     def run(
         self,
@@ -216,65 +214,107 @@ class Follower:
             How many rows were answered.
         """
         n_rows = 0
-        while not stop():
-            result = self.step()
-            if result is None:
-                _wait(stop, poll_s)
-                continue
-            n_rows += result.n_rows
-            if on_step is not None:
-                on_step(result)
+        try:
+            while not stop():
+                result = self._step(None, ahead=self._ahead)
+                if result is None:
+                    _wait(stop, poll_s)
+                    continue
+                n_rows += result.n_rows
+                if on_step is not None:
+                    on_step(result)
+        finally:
+            self._drain()
         return n_rows
+
+    def _step(self, until: datetime | None, *, ahead: bool) -> StepResult | None:
+        limit = None if until is None else utc(until)
+        for _ in range(TRIES):
+            plan = self._plan(limit)
+            if plan is None:
+                return None
+            try:
+                result = self._carry_out(plan, until=limit, ahead=ahead)
+            except ConflictError as error:
+                if error.code not in ("execution-running", "execution-complete"):
+                    raise
+                if not self._await(plan, error):
+                    return None
+                continue
+            if result is not None:
+                return result
+        raise ConflictError(
+            f"{TRIES} steps of {self.deployment.ref} in a row were committed by others",
+            code="commit-contested",
+            hint="let fewer followers share the deployment",
+        )
 
     @property
     def lag(self) -> Lag:
         """How far the stream is behind, as of now."""
-        position = self._catch_up()
+        position = read_position(self._lake, self.deployment)
+        standing = self._catch_up(position)
         versions = self._resolve()
-        self._spine.move_to(versions.spine, position)
+        standing.spine.move_to(versions.spine, position)
         complete = versions.complete_to
         spine_to = versions.spine.watermark
-        waiting = self._spine.count(
-            None if spine_to is None else micros(spine_to), position, self._scored, versions.spine
+        waiting = standing.spine.count(
+            None if spine_to is None else micros(spine_to), position, standing.scored, versions.spine
         )
         scored_to = position.scored_to if position.step else None
         return Lag(max(0, versions.spine.version - position.spine), waiting, scored_to, complete)
 
     # --- planning
 
-    def _plan(self, until: datetime | None) -> _Plan | None:
+    def _plan(self, until: datetime | None) -> Plan | None:
         """The next step; None when there is nothing to do."""
         began_s = time.perf_counter()
-        position = self._catch_up()
+        # asked while the work ahead goes on; the versions after it, so that they are none before its own
+        model = None if self._begun is None else self._models.get(self.deployment.model)
+        standing = self._catch_up(read_position(self._lake, self.deployment))
         versions = self._resolve()
-        self._spine.move_to(versions.spine, position)
+        ahead, self._found = self._found, None
+        same = ahead is not None and (ahead.until, ahead.versions) == (until, versions)
+        found = ahead if ahead is not None and same else self._find(standing, versions, until)
+        if found.waiting is None:
+            return None
+        model = self._models.get(self.deployment.model) if model is None else model
+        return planned(found, found.waiting, model, began_s)
+
+    def _find(self, standing: Standing, versions: Versions, until: datetime | None) -> Found:
+        """The rows of the next step."""
+        position, spine = standing.position, standing.spine
+        spine.move_to(versions.spine, position)
         limits = [m for m in (versions.complete_to, until) if m is not None]
         upto = micros(min(limits)) if limits else None
-        waiting = self._spine.take(upto, position, self._scored, self._max_rows)
-        if waiting is None or not self._worth(waiting, position, versions):
-            return None
-        model = self._models.get(self.deployment.model)
-        return _Plan(position.step + 1, position, versions, waiting, model, began_s)
+        waiting = spine.take(upto, position, standing.scored, self._max_rows)
+        if waiting is None or not worth(waiting, standing, versions):
+            return Found(standing, until, versions, None, more=False)
+        more = not waiting.whole or (
+            spine.reaches_beyond(waiting.moment) if upto is None else waiting.moment < upto
+        )
+        return Found(standing, until, versions, waiting, more)
 
-    def _worth(self, waiting: Waiting, position: Position, versions: _Versions) -> bool:
-        """A step without rows is committed only where it spares reading again: the spine has grown."""
-        if waiting.rows.num_rows:
-            return True
-        moved = waiting.moment != position.moment
-        return moved and (versions.spine.version > position.spine or waiting.moment == self._spine.horizon)
-
-    def _catch_up(self) -> Position:
-        """Where the stream stands; what others have committed since is taken over."""
-        position = read_position(self._lake, self.deployment)
-        known = self._position
-        if known is not None and (known.step, known.moment) == (position.step, position.moment):
-            return position
+    def _catch_up(self, position: Position) -> Standing:
+        """What is known where the stream stands; what others have committed since is taken over."""
+        self._settle()
+        known = self._standing
+        if known is not None and (known.position.step, known.position.moment) == (
+            position.step,
+            position.moment,
+        ):
+            return known
+        self._found = None
         self._close_step(position)
-        self._scored.read(position.step)
-        if known is not None:
-            self._spine.overtaken(position)
-        self._position = position
-        return position
+        scored = ScoredKeys(self._lake, self.deployment)
+        scored.read(position.step)
+        if known is None:
+            spine = Spine(self._lake, self.deployment, room=max(ROOM, 4 * self._max_rows))
+        else:
+            spine = known.spine
+            spine.overtaken(position)
+        self._standing = Standing(position, spine, scored)
+        return self._standing
 
     def _close_step(self, position: Position) -> None:
         """The last committed step is done in the graph, even if its recording was cut off or failed."""
@@ -282,10 +322,10 @@ class Follower:
             key = step_key(self.deployment, position.step)
             self._recorder.find_complete("score", key, redeem="TableVersion")
 
-    def _resolve(self) -> _Versions:
+    def _resolve(self) -> Versions:
         with pinning():
             sources = {name: self._head(name) for name in self._moving.sources}
-            return _Versions(self._head(self.deployment.table), sources)
+            return Versions(self._head(self.deployment.table), sources)
 
     def _head(self, name: str) -> TableVersion:
         try:
@@ -298,13 +338,17 @@ class Follower:
 
     # --- carrying out
 
-    def _carry_out(self, plan: _Plan) -> StepResult | None:
+    def _carry_out(
+        self, plan: Plan, *, until: datetime | None = None, ahead: bool = False
+    ) -> StepResult | None:
         """Compute and commit; None when another follower was faster."""
         deployment = self.deployment
-        self._moving.move_to(plan.versions.sources, plan.before.moment)
-        scorer = self._scorer(plan.model)
-        rows, n_late = self._compute(plan, scorer)
-        rows, added = self._fitted(rows)
+        made = self._made(plan)
+        if ahead and plan.more:
+            self._begin(plan, made.looked, until)
+        else:
+            self._moving.take(made.looked)
+        rows, added = self._fitted(made.rows.rows)
         with self._recorder.execution(
             "score",
             key=step_key(deployment, plan.number),
@@ -315,42 +359,52 @@ class Follower:
                 "epoch": deployment.epoch,
                 "step": plan.number,
             },
-            properties=self._facts(plan, rows.num_rows, n_late),
+            properties=self._facts(plan, rows.num_rows, made.looked.n_late),
             inputs=self._inputs(plan),
             expects=[Artifact(type="TableVersion", properties={"table": deployment.into})],
         ) as recording:
             crash_point(BEFORE_COMMIT)
-            commit = self._commit(plan, rows)
+            commit = self._commit(plan, Digested(rows, made.rows.total))
             crash_point(AFTER_COMMIT)
             recording.set(version=commit.version, n_rows=commit.n_rows)
             if added:
                 recording.set(columns_added=added)
         crash_point(AFTER_RECORD)
-        return self._taken(plan, commit, recording, n_late)
+        return self._taken(plan, commit, recording, made.looked.n_late)
 
-    def _taken(self, plan: _Plan, commit: Commit, recording: Recording, n_late: int) -> StepResult | None:
+    def _taken(self, plan: Plan, commit: Commit, recording: Recording, n_late: int) -> StepResult | None:
         if commit.duplicate:  # somebody who does not share this graph: what was committed is read again
             return None
-        after = plan.after
-        self._spine.answered(after, whole=plan.waiting.whole)
-        self._scored.add_hashes(plan.waiting.hashes)
-        self._position = after
+        if self._begun is not None:
+            self._begun.holds = True
+        else:
+            assert self._standing is not None
+            self._standing = self._standing.after(plan)
         self.n_rows += plan.waiting.rows.num_rows
         return StepResult(
             commit=commit,
             n_rows=plan.waiting.rows.num_rows,
             n_late=n_late,
             scored_to=instant(plan.waiting.moment),
-            spine_version=after.spine,
+            spine_version=plan.after.spine,
             model=plan.model.ref,
             execution=recording.ref,
             seconds=time.perf_counter() - plan.began_s,
         )
 
-    def _compute(self, plan: _Plan, scorer: Scorer) -> tuple[pa.Table, int]:
-        """The predictions, and how many came behind the fold."""
-        deployment, spine = self.deployment, plan.waiting.rows
-        made, n_late = self._moving.of(spine, plan.waiting.us, deployment.at)
+    def _made(self, plan: Plan) -> Made:
+        """Features and predictions of a step; the fold is not moved."""
+        made = plan.made
+        if made is not None and made.model == plan.model:
+            return made
+        if made is not None:  # the champion has changed, the features have not
+            return self._predict(plan, made.looked)
+        self._moving.move_to(plan.versions.sources, plan.before.moment)
+        return self._predict(plan, self._moving.look(plan.waiting.rows, plan.waiting.us, self.deployment.at))
+
+    def _predict(self, plan: Plan, looked: Looked) -> Made:
+        deployment, spine, made = self.deployment, plan.waiting.rows, looked.features
+        scorer = self._scorer(plan.model)
         inputs = scorer.inputs(_beside(spine, made), made.column_names)
         rows = prediction_rows(
             prediction_schema(spine.schema, deployment.key, inputs.schema),
@@ -365,9 +419,9 @@ class Follower:
             execution=step_uid(deployment, plan.number),
             scored_at=self._clock.now(),
         )
-        return rows, n_late
+        return Made(looked, plan.model, Digested.of(rows))
 
-    def _commit(self, plan: _Plan, rows: pa.Table) -> Commit:
+    def _commit(self, plan: Plan, rows: Digested) -> Commit:
         after = plan.after
         watermark, stands = instant(plan.waiting.moment), self._sink.head().watermark
         return self._sink.append(
@@ -393,7 +447,7 @@ class Follower:
         known = set(have.names)
         return fitted, [name for name in fitted.column_names if name not in known]
 
-    def _facts(self, plan: _Plan, n_rows: int, n_late: int) -> Properties:
+    def _facts(self, plan: Plan, n_rows: int, n_late: int) -> Properties:
         return {
             "model": plan.model.ref,
             "model_digest": plan.model.digest,
@@ -405,7 +459,7 @@ class Follower:
             "n_late": n_late,
         }
 
-    def _inputs(self, plan: _Plan) -> list[tuple[Artifact, tuple[str | int, ...]]]:
+    def _inputs(self, plan: Plan) -> list[tuple[Artifact, tuple[str | int, ...]]]:
         if self._view_nodes is None:
             self._view_nodes = [self._recorder.put_artifact(view_artifact(v)) for v in self.deployment.views]
         views = zip(self.deployment.views, self._view_nodes, strict=True)
@@ -429,9 +483,49 @@ class Follower:
             self._scorers = {**dict(list(self._scorers.items())[1 - SCORERS_KEPT :]), model.digest: found}
         return found
 
+    # --- ahead
+
+    def _begin(self, plan: Plan, looked: Looked, until: datetime | None) -> None:
+        """Compute the step after this one, in a thread of its own."""
+        standing = self._standing
+        assert standing is not None
+        self._begun = _Begun(plan, Ahead(lambda: self._find_ahead(standing, plan, looked, until)))
+
+    def _find_ahead(self, standing: Standing, plan: Plan, looked: Looked, until: datetime | None) -> Found:
+        """The rows and predictions of the step after one, as if that one were committed."""
+        self._moving.take(looked)
+        found = self._find(standing.after(plan), self._resolve(), until)
+        if found.waiting is not None:
+            # whether the alias has moved is asked when the step's turn has come
+            following = planned(found, found.waiting, plan.model, time.perf_counter())
+            self._moving.move_to(found.versions.sources, following.before.moment)
+            # what lies behind the fold is computed point in time, once it is sure to be needed
+            if not self._moving.behind(found.waiting.us).any():
+                found = replace(found, made=self._made(following))
+        crash_point(AHEAD)
+        return found
+
+    def _settle(self) -> None:
+        """What is done ahead is waited for; if the step before it was committed, its standing is ours."""
+        begun = self._begun
+        if begun is None:
+            return
+        found = begun.work.end()
+        self._begun = None
+        if not begun.holds:
+            return
+        assert self._standing is not None
+        self._standing = self._standing.after(begun.plan) if found is None else found.standing
+        self._found = found
+
+    def _drain(self) -> None:
+        """Nothing is done ahead any more."""
+        self._settle()
+        self._found = None
+
     # --- others
 
-    def _await(self, plan: _Plan, error: ConflictError) -> bool:
+    def _await(self, plan: Plan, error: ConflictError) -> bool:
         """Another follower is at the step, or done with it; whether it has been committed since.
 
         Raises:
@@ -454,7 +548,7 @@ class Follower:
             tried += 1
         return True
 
-    def _is_running(self, plan: _Plan) -> bool:
+    def _is_running(self, plan: Plan) -> bool:
         found = self._recorder.store.get_nodes("execution", uids=[step_uid(self.deployment, plan.number)])
         return bool(found) and getattr(found[0], "state", None) == "RUNNING"
 
@@ -468,7 +562,7 @@ def _beside(spine: pa.Table, made: pa.Table) -> pa.Table:
     return pa.table(columns, schema=pa.schema(fields, metadata=spine.schema.metadata))
 
 
-def _numbers(versions: _Versions) -> dict[str, int]:
+def _numbers(versions: Versions) -> dict[str, int]:
     return {name: v.version for name, v in sorted(versions.sources.items())}
 
 

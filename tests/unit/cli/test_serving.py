@@ -116,6 +116,7 @@ def test_a_table_is_followed_once(run: Callable[..., str]) -> None:
     ]
     assert all(s["rows_per_s"] > 0 for s in steps)
     assert run("score", "fraud", "questions", "--follow", "--once") == ""
+    assert run("score", "fraud", "questions", "--follow", "--once", "--no-ahead") == ""
     assert json.loads(run("deployments", "show", "fraud", "--json"))["lag"]["n_rows"] == 0
 
 

@@ -183,6 +183,30 @@ def test_many_batches_are_one_batch(
     assert once.moment == often.moment == moments[-1][1]
 
 
+@QUIET
+@given(
+    chosen=chosen_features, raw=st.lists(raw_row, min_size=3, max_size=14), at=cuts,
+    asks=st.lists(asked, min_size=2, max_size=10), key=declared_keys, hop=hops,
+)  # fmt: skip
+def test_a_look_that_is_not_taken_leaves_nothing(
+    chosen: list[Aggregation], raw: list[dict[str, Any]], at: list[int], asks: list[tuple[str | None, int]],
+    key: tuple[str, ...], hop: str | None,
+) -> None:  # fmt: skip
+    view, rows = view_of(chosen, ttl="3min", hop=hop), made(raw)
+    moments = sorted(((k, T0 + m * MINUTE) for k, m in asks), key=lambda ask: ask[1])
+    plain, looked = (w.Fold([view], {"s": source_of([], key)}) for _ in range(2))
+    done = 0
+    for commit, now in zip(pieces(rows, at), pieces(moments, at), strict=True):
+        for fold in (plain, looked):
+            fold.add("s", table_of(commit))
+        looked.look(spine_of(moments[done:]), at="q")
+        done += len(now)
+        look = looked.look(spine_of(now), at="q")
+        assert look.features.equals(plain.features(spine_of(now), at="q"))
+        looked.take(look)
+        assert looked.moment == plain.moment
+
+
 def with_watermarks(
     rows: list[dict[str, Any]], asks: Asks, at: Sequence[int]
 ) -> list[tuple[Sequence[Any], Asks]]:
@@ -293,6 +317,25 @@ def test_a_moment_that_has_passed_is_refused_and_nothing_moves() -> None:
     assert caught.value.code == "moment-passed"
     assert fold.moment == minutes(5)
     assert answers(fold, ("K", 5)) == [[1]]
+
+
+def test_a_look_is_taken_once_and_of_the_fold_as_it_was() -> None:
+    fold = folded(w.count(over="10min"))
+    fold.add("s", table_of([row("a", 0, 1)]))
+    old = fold.look(spine_of([("K", minutes(3))]), at="q")
+    look = fold.look(spine_of([("K", minutes(5))]), at="q")
+    assert fold.moment is None
+    fold.take(look)
+    assert fold.moment == minutes(5)
+    for again in (old, look):
+        with pytest.raises(UsageError, match="it has changed since the look that is taken") as caught:
+            fold.take(again)
+        assert caught.value.code == "moment-passed"
+    look = fold.look(spine_of([("K", minutes(6))]), at="q")
+    fold.add("s", table_of([row("b", 4, 1)]))
+    with pytest.raises(UsageError, match="moment-passed"):
+        fold.take(look)
+    assert answers(fold, ("K", 6)) == [[2]]
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_changed() -> None:

@@ -352,3 +352,37 @@ def test_keys_are_checked_as_a_set_would(pairs: list[tuple[int, str]]) -> None:
     else:
         with pytest.raises(UsageError):
             check_keys(table, ["n", "c"], "n")
+
+
+def test_a_model_with_other_features_goes_on_with_the_table(rooms: HandBuiltRooms) -> None:
+    score(rooms)
+    counts = FeatureView(
+        "delays",
+        entity=DELAYS.entity,
+        source="arrivals",
+        timestamp="arr_at",
+        features=[count(over="7d"), count(over="1d")],
+    )
+    sample = pa.table({"delays__count_7d": pa.array([1]), "delays__count_1d": pa.array([1])})
+    x = np.array([[1.0, 5.0], [9.0, 1.0], [3.0, 4.0], [8.0, 2.0]])
+    rooms.models.register("late", LogisticRegression().fit(x, [0, 1, 0, 1]), sample=sample)
+    rooms.models.set_alias("late", "champion", 2)
+    result = score(rooms, views=[counts], batch="again")
+    assert (result.n_rows, result.model) == (6, "model:late@2")
+    rows = rooms.lake.table("late_scores").arrow()
+    old, new = (rows.filter(pa.compute.equal(rows["model"], f"late@{n}")) for n in (1, 2))
+    assert (old["delays__count_1d"].null_count, new["delays__count_1d"].null_count) == (6, 0)
+    assert (old["distance"].null_count, new["distance"].null_count) == (0, 6)
+    assert rooms.lake.table("late_scores").head().verify() == rooms.lake.table("late_scores").digest()
+
+
+def test_a_table_that_holds_no_predictions_of_such_keys_gains_no_column(rooms: HandBuiltRooms) -> None:
+    for into, key in (("late_scores", ["flight"]), ("schedule_copy", ["carrier", "flight"])):
+        if into == "late_scores":
+            score(rooms)
+        else:
+            rooms.lake.create(into, schedule_rows(1).schema, key=key)
+        before = rooms.lake.table(into).schema
+        with pytest.raises(UsageError, match="schema-mismatch"):
+            score(rooms, into=into, key=key, batch="other")
+        assert rooms.lake.table(into).schema == before

@@ -384,12 +384,17 @@ def test_the_fold_may_be_another(rooms: HandBuiltRooms) -> None:
         """Computes everything anew, and keeps no rows."""
 
         moment = None
+        features = pa.table({})
 
         def add(self, source: str, rows: pa.Table) -> None:
             built.append((source, rows.num_rows))
 
-        def features(self, spine: pa.Table, *, at: str) -> pa.Table:
-            return rooms.features.point_in_time(spine, VIEWS, at=at)
+        def look(self, spine: pa.Table, *, at: str) -> Anew:
+            self.features = rooms.features.point_in_time(spine, VIEWS, at=at)
+            return self
+
+        def take(self, look: Anew) -> None:
+            """It stays where it is."""
 
     with rooms.serving.follow("late", make_fold=lambda *_: Anew()) as follower:
         for day in range(2):

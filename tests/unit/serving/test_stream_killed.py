@@ -24,6 +24,7 @@ from whence._base.clock import ReplayClock
 from whence._base.crash import VARIABLE
 from whence.lake import pinned
 from whence.metadata import Artifact, Execution
+from whence.serving import stream
 from whence.testing.pipelines import HandBuiltRooms, run_elsewhere
 
 DAYS = 2
@@ -40,25 +41,28 @@ def folder(tmp_path: Path) -> Path:
 
 def live(folder: str) -> None:
     """Run in another process: two days, scored in small steps; a late row and a repeated one come in between."""
+    stream.ROOM = 0  # the horizon is met
     rooms = HandBuiltRooms(Path(folder), clock=ReplayClock(START))
     with rooms.serving.follow("late", max_rows=8) as follower:
         for day in range(DAYS):
             land(rooms, day)
-            while follower.step() is not None:
+            for _ in follower.steps():
                 pass
         more = pa.concat_tables([trips([300], shift=-290 * HOUR), trips([5])])
         rooms.lake.table("schedule").append(more, transaction=("more", 1))
-        while follower.step() is not None:
+        for _ in follower.steps():
             pass
     rooms.close()
 
 
 def compete(folder: str) -> None:
     """Run in another process: steps until all is answered, whoever else takes them."""
+    stream.ROOM = 0
     rooms = HandBuiltRooms(Path(folder), clock=ReplayClock(START))
     with rooms.serving.follow("late", max_rows=3) as follower:
         while follower.lag.n_rows:
-            follower.step()
+            for _ in follower.steps():
+                pass
     rooms.close()
 
 
@@ -114,6 +118,9 @@ POINTS = [
     ("serving.step.after-commit:3", True),
     ("serving.step.after-commit:7", True),
     ("metadata.closing.before:9", True),
+    ("serving.step.ahead:1", False),
+    ("serving.step.ahead:2", True),
+    ("serving.step.ahead:4", True),
 ]
 """Where it is killed, and whether the workspace is settled before it goes on."""
 
@@ -194,6 +201,7 @@ def test_a_random_kill_leaves_nothing_behind(folder: Path) -> None:
     names = [
         "serving.step.before-commit",
         "serving.step.after-commit",
+        "serving.step.ahead",
         "lake.commit.after",
         "metadata.closing.before",
     ]

@@ -4,5 +4,6 @@ from whence.features.folding.asked import Batch
 from whence.features.folding.group import FoldedGroup, rows_for
 from whence.features.folding.rows import Change, Moved, Rows
 from whence.features.folding.spans import ALWAYS, NEVER, Span
+from whence.features.folding.totals import Events
 
-__all__ = ["ALWAYS", "NEVER", "Batch", "Change", "FoldedGroup", "Moved", "Rows", "Span", "rows_for"]
+__all__ = ["ALWAYS", "NEVER", "Batch", "Change", "Events", "FoldedGroup", "Moved", "Rows", "Span", "rows_for"]

@@ -118,7 +118,7 @@ def live_through(
     """One day: land, score, keep the online store up, watch, learn."""
     land(ws, clock, feeds, day, plan.faults)
     evening = moment_after(day)
-    while follower.step(until=evening - timedelta(microseconds=1)) is not None:
+    for _ in follower.steps(until=evening - timedelta(microseconds=1)):
         pass
     ws.features.materialize(*ONLINE_VIEWS)
     crash_point(AFTER_SCORES)
