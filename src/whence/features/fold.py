@@ -41,13 +41,13 @@ class Look:
         features: As `Fold.features` gives them.
         moment: The latest moment asked.
         events: By group, what entered and left its windows; None where it has none.
-        n_adds: After how many additions of rows it was looked.
+        n_changes: After how many changes of the fold it was looked.
     """
 
     features: pa.Table
     moment: int
     events: Sequence[Events | None]
-    n_adds: int
+    n_changes: int
 
 
 class Fold:
@@ -89,7 +89,7 @@ class Fold:
         self._enough = MIN_ROWS
         self._checked: pa.Schema | None = None
         self._made: pa.Schema | None = None
-        self._n_adds = 0
+        self._n_changes = 0
 
     @classmethod
     def build(
@@ -176,7 +176,7 @@ class Fold:
         """
         if source not in self._sources:
             raise NotFoundError("source", source, near=self._sources)
-        self._n_adds += 1
+        self._n_changes += 1
         rows = normalise(rows)
         declared = self._sources[source]
         bad = [d for d in compare_schemas(rows.schema, declared.schema) if d.kind in ("missing", "type")]
@@ -227,20 +227,20 @@ class Fold:
         for group, happened in zip(self._groups, events, strict=True):
             made.update(group.features(group.asked(batch), happened))
         table = pa.Table.from_arrays([made[name] for name in self.outputs], schema=self._schema(spine, made))
-        return Look(table, int(distinct[-1]) if len(distinct) else self._at, events, self._n_adds)
+        return Look(table, int(distinct[-1]) if len(distinct) else self._at, events, self._n_changes)
 
     def take(self, look: Look) -> None:
         """Move to the latest moment of a look.
 
         Raises:
-            UsageError: Rows were added, or the fold has moved, since then (``moment-passed``).
+            UsageError: Rows were added or forgotten, or the fold has moved, since then (``moment-passed``).
         """
-        if look.n_adds != self._n_adds or look.moment < self._at:
+        if look.n_changes != self._n_changes or look.moment < self._at:
             raise self._passed("it has changed since the look that is taken")
         for group, happened in zip(self._groups, look.events, strict=True):
             group.advance(happened)
         self._pass_by(look.moment)
-        self._n_adds += 1  # no look is taken twice
+        self._n_changes += 1  # no look is taken twice
 
     def _passed(self, why: str) -> UsageError:
         return UsageError(
@@ -294,6 +294,7 @@ class Fold:
     def forget(self) -> int:
         """Drop the rows that no moment from the fold's on can see; gives how many. No answer changes."""
         before = self.n_rows
+        self._n_changes += 1  # a look names rows by their place
         for rows in self._rows.values():
             mine = self._groups_of(rows)
             seen = rows.known.values > self._at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import copy_context
-from threading import Thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 
 class Ahead(Generic[T]):
-    """One piece of work, begun at once in a thread; what surrounds the caller surrounds it too.
+    """One piece of work, done in a thread; what surrounds the caller surrounds it too.
+
+    It is made before it is begun, so that whoever is interrupted while it begins can still wait for its end.
 
     Args:
         work: What to do. What it raises is told to nobody but the log: who needs the result does the work
@@ -22,6 +24,8 @@ class Ahead(Generic[T]):
 
     Example:
         >>> ahead = Ahead(lambda: 6 * 7)
+        >>> ahead.begin()
+        True
         >>> ahead.end()
         42
     """
@@ -29,16 +33,44 @@ class Ahead(Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._found: T | None = None
+        self._turn = Lock()
+        self._done = Event()
+        self._begun = False
         self._thread = Thread(target=copy_context().run, args=(self._run,), name="whence-ahead")
-        self._thread.start()
+
+    def begin(self) -> bool:
+        """Begin in a thread; whether there was one to be had."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            log.info("no thread to work ahead in", extra={"error": str(error)})
+            return False
+        self._begun = True
+        return True
 
     def end(self) -> T | None:
-        """Wait for it; None when it failed."""
-        self._thread.join()
+        """Wait for it; None when it failed, or was not begun.
+
+        Raises:
+            RuntimeError: It waits for itself, as a generator does that is collected in its thread.
+        """
+        if current_thread() is self._thread:
+            raise RuntimeError("work ahead cannot wait for its own end")
+        # or its beginning was interrupted: if it has not come to the work, it never does
+        if not self._begun and self._turn.acquire(blocking=False):
+            self._done.set()
+        # not by `join` alone: interrupted once, that takes a thread for ended (Python 3.11)
+        self._done.wait()
+        if self._thread.is_alive():
+            self._thread.join()
         return self._found
 
     def _run(self) -> None:
+        if not self._turn.acquire(blocking=False):
+            return
         try:
             self._found = self._work()
         except Exception as error:  # noqa: BLE001  # whatever it is, it happens again where it is waited for
             log.info("work ahead is given up", extra={"error": str(error), "type": type(error).__name__})
+        finally:
+            self._done.set()

@@ -344,9 +344,7 @@ class Follower:
         """Compute and commit; None when another follower was faster."""
         deployment = self.deployment
         made = self._made(plan)
-        if ahead and plan.more:
-            self._begin(plan, made.looked, until)
-        else:
+        if not (ahead and plan.more and self._begin(plan, made.looked, until)):
             self._moving.take(made.looked)
         rows, added = self._fitted(made.rows.rows)
         with self._recorder.execution(
@@ -485,11 +483,15 @@ class Follower:
 
     # --- ahead
 
-    def _begin(self, plan: Plan, looked: Looked, until: datetime | None) -> None:
-        """Compute the step after this one, in a thread of its own."""
+    def _begin(self, plan: Plan, looked: Looked, until: datetime | None) -> bool:
+        """Compute the step after this one, in a thread of its own; whether there is one."""
         standing = self._standing
         assert standing is not None
-        self._begun = _Begun(plan, Ahead(lambda: self._find_ahead(standing, plan, looked, until)))
+        work = Ahead(lambda: self._find_ahead(standing, plan, looked, until))
+        self._begun = _Begun(plan, work)  # before it begins: whatever interrupts us, it is waited for
+        if not work.begin():
+            self._begun = None
+        return self._begun is not None
 
     def _find_ahead(self, standing: Standing, plan: Plan, looked: Looked, until: datetime | None) -> Found:
         """The rows and predictions of the step after one, as if that one were committed."""

@@ -338,6 +338,18 @@ def test_a_look_is_taken_once_and_of_the_fold_as_it_was() -> None:
     assert answers(fold, ("K", 6)) == [[2]]
 
 
+def test_a_look_is_not_taken_once_rows_were_forgotten() -> None:
+    """It names rows by their place, and those that are left move up."""
+    fold = folded(w.sum("n", over="10min"))
+    fold.add("s", table_of([row("a", 0, 1), row("b", 1, 2), row("c", 30, 40), row("d", 31, 80)]))
+    assert answers(fold, ("K", 20)) == [[None]]
+    look = fold.look(spine_of([("K", minutes(35))]), at="q")
+    assert fold.forget() == 2
+    with pytest.raises(UsageError, match="moment-passed"):
+        fold.take(look)
+    assert answers(fold, ("K", 35)) == [[120]]
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_changed() -> None:
     fold = folded(w.sum("n", over="10min"))
     with pytest.raises(NotFoundError, match="source 'other' not found"):

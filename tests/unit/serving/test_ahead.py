@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -322,5 +325,102 @@ def test_work_that_fails_is_given_up() -> None:
     def fail() -> int:
         raise ValueError("no")
 
-    assert Ahead(fail).end() is None
-    assert Ahead(lambda: 3).end() == 3
+    def done(work: Callable[[], int]) -> int | None:
+        ahead = Ahead(work)
+        assert ahead.begin()
+        return ahead.end()
+
+    assert done(fail) is None
+    assert done(lambda: 3) == 3
+    itself = Ahead(lambda: itself.end() or 3)
+    assert itself.begin()
+    assert itself.end() is None
+    never = Ahead(lambda: 3)
+    assert never.end() is None
+    assert never.begin()
+    assert never.end() is None
+
+
+def test_who_is_interrupted_while_a_thread_begins_still_waits_for_it(
+    rooms: HandBuiltRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(2):
+        land(rooms, day)
+    start, find, working_on = threading.Thread.start, Follower._find_ahead, threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "whence-ahead":
+            assert working_on.wait(30)
+            raise KeyboardInterrupt
+
+    def slow(follower: Follower, *args: Any) -> object:
+        working_on.set()
+        time.sleep(0.2)
+        return find(follower, *args)
+
+    monkeypatch.setattr(Follower, "_find_ahead", slow)
+    with rooms.serving.follow("late", max_rows=20) as follower:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                next(follower.steps())
+        assert working() == []
+        assert [result.n_rows for result in follower.steps()] == [20, 20, 8]
+    check_features(rooms)
+
+
+def test_who_is_interrupted_while_waiting_waits_again(
+    rooms: HandBuiltRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ctrl+C does it in a notebook; what is done ahead must not go on beside what is done next."""
+    for day in range(2):
+        land(rooms, day)
+    end, find, ended, go_on = Ahead.end, Follower._find_ahead, [], threading.Event()
+
+    def interrupted(ahead: Ahead[Any]) -> object:
+        ended.append(ahead)
+        if len(ended) == 1:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            threading.Timer(0.1, go_on.set).start()
+        return end(ahead)
+
+    def held_up(follower: Follower, *args: Any) -> object:
+        assert go_on.wait(30)
+        return find(follower, *args)
+
+    monkeypatch.setattr(Ahead, "end", interrupted)
+    monkeypatch.setattr(Follower, "_find_ahead", held_up)
+    with rooms.serving.follow("late", max_rows=20) as follower:
+        steps = follower.steps()
+        assert next(steps).n_rows == 20
+        with pytest.raises(KeyboardInterrupt):
+            next(steps)
+        assert ended == [ended[0]] * 2
+        assert working() == []
+        assert [(result.n_rows, result.n_late) for result in follower.steps()] == [(20, 0), (8, 0)]
+    check_features(rooms)
+
+
+def test_without_a_thread_to_be_had_it_works_as_ever(
+    rooms: HandBuiltRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name == "whence-ahead":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    land(rooms, 0)
+    with rooms.serving.follow("late", max_rows=10) as follower:
+        moments = []
+        for result in follower.steps():
+            fold = follower._moving._fold
+            assert fold is not None
+            moments.append((result.n_rows, result.n_late, fold.moment == result.scored_to))
+    assert [(n, late) for n, late, _ in moments] == [(10, 0), (10, 0), (4, 0)]
+    assert [moved for *_, moved in moments[:2]] == [True, True]
+    check_features(rooms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def test_a_step_that_was_told_to_have_failed_is_closed_by_the_next(
 ) -> None:
     def reached(name: str) -> None:
         if name == stream.AFTER_COMMIT:
-            raise error
+            # a copy: the parameter lives until the process ends, and with a traceback all that was open here
+            raise copy(error)
 
     with rooms.serving.follow("late") as follower:
         with monkeypatch.context() as patch:
