@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from whence.testing.servers import MariadbServer, PostgresServer, Server, ServerAbsentError
 
 # Two workers on two cores, each with learners that spin on two threads, would wait for each other most of
 # the time. Set before anything loads OpenMP, and inherited by the processes that tests start.
@@ -17,6 +19,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 #: it cannot be in the repository, so only its own machine can have it.
 REQUIRED: Final = frozenset(filter(None, os.environ.get("WHENCE_TEST_REQUIRE", "").split(",")))
 DATA: Final = os.environ.get("WHENCE_TEST_DATA")
+
+
+#: Fixtures that start a server; whoever asks for one is marked `service`.
+SERVERS: Final = frozenset({"mariadb_server", "postgres_server"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("service")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -49,3 +61,38 @@ def public_data() -> Path:
     """The folder with the public data; the test must be marked `public_data`."""
     assert DATA is not None
     return Path(DATA)
+
+
+def _started(kind: type[Server]) -> Iterator[Server]:
+    try:
+        server = kind.start()
+    except ServerAbsentError as absent:
+        pytest.skip(absent.message)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL of this process's own; `server.database()` gives the URL of an empty schema."""
+    yield from _started(PostgresServer)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[Server]:
+    """A MariaDB of this process's own; `server.database()` gives the URL of an empty database."""
+    yield from _started(MariadbServer)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> Iterator[str]:
+    """An empty schema in PostgreSQL, for one test."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: Server) -> Iterator[str]:
+    """An empty database in MariaDB, for one test."""
+    with mariadb_server.database() as url:
+        yield url

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         latest,
         model,
         on_alert,
+        on_taint,
         pipeline,
         step,
     )
@@ -67,7 +68,7 @@ _HOMES = {
     "whence.errors": "BackendError ConflictError DataRejectedError DeniedError IntegrityError NotFoundError"
     " UnsupportedError UsageError WhenceError",
     "whence.features": "Entity FeatureView calendar category count first given last max mean min std sum",
-    "whence.pipelines": "Metrics Model Report Table current every latest model on_alert pipeline step",
+    "whence.pipelines": "Metrics Model Report Table current every latest model on_alert on_taint pipeline step",
     "whence.tracking": "log_metric log_metrics log_param log_params",
     "whence.workspace": "Workspace connect",
 }
@@ -112,6 +113,7 @@ __all__ = [
     "min",
     "model",
     "on_alert",
+    "on_taint",
     "pipeline",
     "std",
     "step",

@@ -69,6 +69,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("project", "text", "default", "The project whose context every execution belongs to."),
     Setting("metadata.url", "url", "sqlite:///whence.db", "Where the provenance graph lives."),
     Setting(
+        "metadata.namespace",
+        "text",
+        "default",
+        "The namespace of the graph that the workspace writes into and looks names up in.",
+    ),
+    Setting(
         "metadata.synchronous",
         "choice",
         "full",

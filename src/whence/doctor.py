@@ -12,8 +12,10 @@ import platform
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,6 +26,8 @@ from whence.compute import open_engine
 from whence.config import SETTINGS, Config, load_config
 from whence.database import Database
 from whence.errors import WhenceError
+from whence.metadata import MetadataStore, open_store
+from whence.metadata.beats import BEAT_S, LATE_BEATS
 from whence.serving.requestlog import parse_segment
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
@@ -144,6 +148,7 @@ def _workspace(config: Config) -> Iterator[Check]:
     yield from _requests(config.root / "requests")
     for name, look in (("metadata", _metadata), ("lake", _lake), ("blobs", _blobs), ("compute", _compute)):
         yield _answered(name, config, look)
+    yield from _graph(config)
 
 
 def _answered(name: str, config: Config, look: Callable[[Config], str]) -> Check:
@@ -153,9 +158,55 @@ def _answered(name: str, config: Config, look: Callable[[Config], str]) -> Check
         return Check(name, "fail", error.message, error.hint or f"see docs/errors.md, {error.code}")
 
 
+def _is_absent(url: str) -> bool:
+    """Whether a graph in a file has no file yet."""
+    return url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists()
+
+
+def _graph(config: Config) -> Iterator[Check]:
+    """What is marked bad, and which processes run executions where lives are beats."""
+    url = config.text("metadata.url")
+    if url.startswith("memory:") or _is_absent(url):
+        return
+    try:
+        database = Database.from_url(url, synchronous=config.text("metadata.synchronous"))
+    except WhenceError:
+        return  # told above
+    try:
+        if database.version("metadata"):  # opening an empty one would make its tables
+            store = open_store(url, database=database)
+            yield _marks(store)
+            if not url.startswith("sqlite:"):
+                yield _beats(store)
+    except WhenceError as error:
+        yield Check("graph", "fail", error.message, error.hint or f"see docs/errors.md, {error.code}")
+    finally:
+        database.close()
+
+
+def _marks(store: MetadataStore) -> Check:
+    policies = Counter(mark.policy for mark in store.list_marks(live=True))
+    if not policies:
+        return Check("marks", "ok", "nothing is marked bad")
+    told = ", ".join(f"{n} {policy}" for policy, n in sorted(policies.items()))
+    return Check("marks", "warn", f"in force: {told}", "whence mark tainted shows what they reach")
+
+
+def _beats(store: MetadataStore) -> Check:
+    now, oldest = store.now(), timedelta(seconds=BEAT_S * LATE_BEATS)
+    beats = [b.beat_at for b in store.list_beats() if b.beat_at is not None]
+    late = sum(now - at > oldest for at in beats)
+    found = f"{len(beats) - late} processes run executions"
+    if late:
+        return Check(
+            "beats", "warn", f"{found}, {late} have stopped", "opening the workspace repairs their work"
+        )
+    return Check("beats", "ok", found)
+
+
 def _metadata(config: Config) -> str:
     url = config.text("metadata.url")
-    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).exists():
+    if _is_absent(url):
         return f"{config.shown('metadata.url')}: nothing there yet"
     database = Database.from_url(url, synchronous=config.text("metadata.synchronous"))
     try:

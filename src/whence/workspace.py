@@ -23,7 +23,10 @@ from whence.config import Config, is_reproducing, load_config, settings_file
 from whence.database import Database
 from whence.errors import UsageError
 from whence.metadata import MetadataStore, Recorder, Recording, open_store
-from whence.metadata.types import NONE, Properties
+from whence.metadata.beats import DatabaseLife
+from whence.metadata.delegate import Looking
+from whence.metadata.graph import Graph
+from whence.metadata.types import NONE, AnyNode, Properties
 
 if TYPE_CHECKING:  # rooms with heavy clients are imported when they are first used
     from whence.compute import Engine
@@ -42,6 +45,8 @@ log = logging.getLogger(__name__)
 
 _MARKS = ("whence.toml", "whence.db")
 _LOCKS = "locks"
+_SETTLING = "settle.lock"
+_KEPT_TYPES = frozenset({"RegisteredModel", "Hold", "RetentionRule"})
 
 
 def connect(
@@ -49,6 +54,7 @@ def connect(
     *,
     clock: Clock | None = None,
     read_only: bool = False,
+    upgrade: bool = False,
     **settings: str | int | None,
 ) -> Workspace:
     """Open a workspace: a folder, a ``whence.toml``, or URLs.
@@ -62,11 +68,14 @@ def connect(
         clock: What time it is for ttl, triggers and maturity; wall time by default.
         read_only: To look only: nothing is settled on opening, and whatever would write is refused
             (``read-only``).
+        upgrade: Bring a database that an earlier whence wrote to this version's layout; without it, such a
+            one is refused. ``whence migrate`` does the same, after a copy.
         settings: Settings by their argument names, such as ``compute_threads=2``.
 
     Raises:
         UsageError: The folder holds something else (``not-a-workspace``), or a setting is wrong.
-        ConflictError: The workspace was written by a newer whence (``workspace-newer``).
+        ConflictError: The workspace was written by a newer whence (``workspace-newer``), or by an earlier one
+            (``workspace-older``).
 
     Example:
         >>> import tempfile
@@ -83,12 +92,12 @@ def connect(
                 hint="use whence.current() inside a step",
             )
         _make_folder(config)
-    return Workspace(config, clock=clock or WallClock(), read_only=read_only)
+    return Workspace(config, clock=clock or WallClock(), read_only=read_only, upgrade=upgrade)
 
 
 def _make_folder(config: Config) -> None:
     root = config.root
-    if root.is_dir() and _holds_something_else(root):
+    if root.is_dir() and _holds_something_else(root) and not _is_shared(config):
         raise UsageError(
             f"{str(root)!r} is not empty and holds no whence.toml",
             code="not-a-workspace",
@@ -103,6 +112,16 @@ def _holds_something_else(root: Path) -> bool:
     foreign = [p for p in root.iterdir() if not (p.name.startswith(_MARKS) or _is_locks(p))]
     # looked for last: who made a file that was seen has made the database by now
     return bool(foreign) and not any((root / mark).exists() for mark in _MARKS)
+
+
+def _is_shared(config: Config) -> bool:
+    """Whether the folder has been opened as the place of a graph on a server: then no database stands in it."""
+    return not _is_local(config) and (config.root / _LOCKS / _SETTLING).exists()
+
+
+def _is_local(config: Config) -> bool:
+    """Whether everybody who can open the graph sees this folder's lock files."""
+    return config.text("metadata.url").startswith(("sqlite:", "memory:"))
 
 
 def _is_locks(path: Path) -> bool:
@@ -139,12 +158,16 @@ class Workspace:
         config: Its settings.
         clock: What time it is.
         read_only: Whether opening settles what other processes left.
+        upgrade: Whether an older database is brought to this version's layout.
     """
 
-    def __init__(self, config: Config, *, clock: Clock, read_only: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, clock: Clock, read_only: bool = False, upgrade: bool = False
+    ) -> None:
         self.config = config
         self.clock = clock
         self.read_only = read_only
+        self._upgrade = upgrade and not read_only
         self._closing = contextlib.ExitStack()
         if not read_only:
             self.settle()
@@ -182,21 +205,63 @@ class Workspace:
         return database
 
     @cached_property
-    def graph(self) -> MetadataStore:
-        """The provenance graph."""
-        store = open_store(self.config.text("metadata.url"), database=self.database)
+    def store(self) -> MetadataStore:
+        """Where the provenance graph is kept: the port that every backend fills."""
+        url = self.config.text("metadata.url")
+        store = open_store(url, database=self.database, upgrade=self._upgrade)
         self._closing.callback(store.close)
+        finder = getattr(store, "finder", None)  # of SQL stores
+        if self.read_only and finder is not None:
+            finder.indexer.enabled = False  # an index that a question asks for is a write
+        name = self.config.text("metadata.namespace")
+        if name != store.namespace:
+            store = store.in_namespace(name, create=not self.read_only)
         return store
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The provenance graph: to ask, to write into, to look after."""
+        store = Looking(self.store, "the workspace was opened to look") if self.read_only else self.store
+        return Graph(store, recorder=lambda: self.recorder, resolver=self._node, holders=(self._held_by,))
 
     @cached_property
     def recorder(self) -> Recorder:
         """What writes into the graph."""
         project = self.config.text("project")
         if self.read_only:
-            return Recorder(self.graph, blobs=self.blobs, project=project, read_only=True)
-        life = Life(self.folder / _LOCKS)
+            return Recorder(self.store, blobs=self.blobs, project=project, read_only=True)
+        life = Life(self.folder / _LOCKS) if _is_local(self.config) else DatabaseLife(self.store)
         self._closing.callback(life.close)
-        return Recorder(self.graph, life=life, blobs=self.blobs, project=project)
+        return Recorder(self.store, life=life, blobs=self.blobs, project=project)
+
+    def _node(self, ref: str) -> AnyNode | None:
+        """What the rooms call things: ``table:flights@12``, ``model:late@champion``, ``run:…``."""
+        from whence.trace.refs import find_by_ref
+
+        return find_by_ref(
+            self.store,
+            ref,
+            model=lambda name: self.models.get(name).ref,
+            run=lambda name: self.runs.get(name).uid,
+        )
+
+    def _held_by(self, node: AnyNode) -> str | None:
+        """Why the rooms above still need a node of the graph."""
+        from whence.trace.names import table_version
+
+        named = table_version(node)
+        if named is not None:
+            table, _ = named
+            if self.lake.table(table).exists:
+                return f"table {table!r} is in the lake, and a version belongs to its history"
+            held = next((h for h in self.lake.holds() if (h.table, h.version) == named), None)
+            return None if held is None else f"it is held: {held.reason}"
+        if node.type == "Model" and node.name is not None:
+            name, _, number = node.name.rpartition("@")
+            aliases = self.models.aliases(name) if name in self.models.list() else {}
+            pointing = [alias for alias, version in aliases.items() if str(version) == number]
+            return f"alias {pointing[0]!r} points at it" if pointing else None
+        return f"a {node.type} is how the rooms work" if node.type in _KEPT_TYPES else None
 
     @cached_property
     def blobs(self) -> BlobStore:
@@ -223,6 +288,7 @@ class Workspace:
     def lake(self) -> Lake:
         """Versioned tables."""
         from whence.lake import open_lake
+        from whence.metadata.arrow import GraphTables
 
         lake = open_lake(
             self.config.text("lake.url"),
@@ -233,6 +299,7 @@ class Workspace:
         )
         lake.guard_by(lambda table: self.validation.find_guard(table))  # noqa: PLW0108 - validation reads the lake: later
         lake.describer = _Describer(self)
+        lake.add_provider(GraphTables(lambda: self.store))
         return lake
 
     @cached_property
@@ -259,7 +326,7 @@ class Workspace:
         """Executions with params and metrics."""
         from whence.tracking import Runs, open_metrics
 
-        return Runs(self.recorder, open_metrics(self.database), self.blobs)
+        return Runs(self.recorder, open_metrics(self.database, upgrade=self._upgrade), self.blobs)
 
     @cached_property
     def models(self) -> Models:
@@ -300,6 +367,7 @@ class Workspace:
             address=self.config.address,
             child_command=(sys.executable, "-m", "whence.cli.child"),
             alerts=lambda: self.monitoring,  # looked for when a trigger asks
+            taints=lambda: self.graph,
         )
 
     @cached_property
@@ -307,7 +375,7 @@ class Workspace:
         """Down to the rows, up to the served answers."""
         from whence.trace import Tracer
 
-        return Tracer(self.graph, self.lake, self.features, self.serving, self.models, self.runs, self.blobs)
+        return Tracer(self.store, self.lake, self.features, self.serving, self.models, self.runs, self.blobs)
 
     # words that reach the rooms
 
@@ -389,7 +457,7 @@ class Workspace:
         """
         if self.database is None:
             return
-        with file_lock(self.folder / _LOCKS / "settle.lock", what="opening the workspace", timeout_s=60):
+        with file_lock(self.folder / _LOCKS / _SETTLING, what="opening the workspace", timeout_s=60):
             _ = (self.lake, self.models)  # each tells the recorder how to find its outputs
             recovered = self.recorder.recover()
             self.lake.reconcile()

@@ -25,3 +25,21 @@ class TestSqlite(MetricSuite):
         database = Database.from_url(sqlite_url(tmp_path / "whence.db"))
         yield open_metrics(database)
         database.close()
+
+
+class TestPostgres(MetricSuite):
+    @pytest.fixture
+    def metrics(self, postgres_url: str) -> Iterator[MetricStore]:
+        database = Database.from_url(postgres_url)
+        yield open_metrics(database)
+        database.close()
+
+
+class TestMariadb(MetricSuite):
+    keeps_infinities = False  # never: its DOUBLE has none
+
+    @pytest.fixture
+    def metrics(self, mariadb_url: str) -> Iterator[MetricStore]:
+        database = Database.from_url(mariadb_url)
+        yield open_metrics(database)
+        database.close()

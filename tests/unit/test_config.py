@@ -152,7 +152,7 @@ def test_the_written_file_is_read_back_and_shows_every_setting(tmp_path: Path) -
     assert all(s.help in text for s in SETTINGS if s.read)
     shown = [line.removeprefix("# ") for line in text.splitlines() if " = " in line or line.startswith("[")]
     flat = tomllib.loads("\n".join(line for line in shown if "…" not in line))
-    assert flat["metadata"] == {"url": "sqlite:///whence.db", "synchronous": "full"}
+    assert flat["metadata"] == {"url": "sqlite:///whence.db", "namespace": "default", "synchronous": "full"}
 
 
 def test_paths_stay_what_they_are() -> None:

@@ -11,7 +11,9 @@ import pytest
 import whence
 from whence import doctor
 from whence._base.locks import Life
+from whence.config import load_config
 from whence.doctor import Check, examine
+from whence.metadata.beats import DatabaseLife
 from whence.serving.requestlog import MAGIC, frame, seal_of
 
 
@@ -98,3 +100,28 @@ def test_a_wrong_setting_is_reported_and_not_raised(tmp_path: Path) -> None:
     checks = found(tmp_path)
     assert checks["workspace"].status == "fail"
     assert "which is not a setting" in checks["workspace"].found
+
+
+def test_marks_in_force_are_told(workspace: whence.Workspace) -> None:
+    workspace.table("flights").append([{"n": 1}])
+    assert found(workspace.folder)["marks"].found == "nothing is marked bad"
+    workspace.graph.mark("table:flights", "broken")
+    workspace.graph.mark("table:flights", "broken again", policy="alert")
+    check = found(workspace.folder)["marks"]
+    assert (check.status, check.found) == ("warn", "in force: 1 alert, 1 block")
+    assert "beats" not in found(workspace.folder)
+
+
+def test_processes_on_other_hosts_that_stopped_are_told(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(tmp_path / "a.whence", metadata_url=postgres_url)
+    with whence.connect(config) as ws:
+        life = DatabaseLife(ws.store, host="far", beat_s=3600)
+        life.hold()
+        checks = {c.name: c for c in examine(config)}
+        assert (checks["beats"].status, checks["beats"].found) == ("ok", "1 processes run executions")
+        monkeypatch.setattr(doctor, "BEAT_S", -1.0)
+        checks = {c.name: c for c in examine(config)}
+        assert checks["beats"].found == "0 processes run executions, 1 have stopped"
+        life.close()

@@ -8,6 +8,7 @@ import threading
 import time
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _RANDOM_BITS = 80
 _lock = threading.Lock()
 _last = (0, 0)
@@ -56,11 +57,13 @@ def derived_uid(*parts: str) -> str:
 
 
 def _encode(value: int) -> str:
-    out = []
-    for _ in range(26):
-        out.append(_ALPHABET[value & 31])
-        value >>= 5
-    return "".join(reversed(out))
+    # Two halves and two characters at a time: big integers are slow to shift, and every node that is made has a uid.
+    high, low, p = value >> 64, value & 0xFFFFFFFFFFFFFFFF, _PAIRS
+    return (
+        p[high >> 56] + p[high >> 46 & 1023] + p[high >> 36 & 1023] + p[high >> 26 & 1023] + p[high >> 16 & 1023]
+        + p[high >> 6 & 1023] + p[(high & 63) << 4 | low >> 60] + p[low >> 50 & 1023] + p[low >> 40 & 1023]
+        + p[low >> 30 & 1023] + p[low >> 20 & 1023] + p[low >> 10 & 1023] + p[low & 1023]
+    )  # fmt: skip
 
 
 def is_uid(text: str) -> bool:

@@ -20,6 +20,8 @@ from whence.cli import (
     features,
     graph,
     ingest,
+    metadata,
+    migrate,
     models,
     monitoring,
     pipelines,
@@ -60,6 +62,8 @@ for group in (
     monitoring,
     pipelines,
     graph,
+    metadata,
+    migrate,
     exchange,
     serve,
 ):

@@ -1,4 +1,4 @@
-"""``trace``, ``impact``, ``diff``: whence it came, where it went, what differs."""
+"""``trace``, ``impact``, ``diff``: whence it came, where it went, what differs; and node by node, see `lineage`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whence.cli import lineage as of_nodes
 from whence.cli import options
 from whence.cli.output import print_json, print_text
 from whence.cli.session import opened
+from whence.errors import UsageError
 
 if TYPE_CHECKING:
     from whence.trace import Diff, Impact, Trace
@@ -30,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(trace)
     app.command()(impact)
     app.command()(diff)
+    of_nodes.add_to(app)
 
 
 def trace(
@@ -47,9 +50,28 @@ def trace(
 
 
 def impact(
-    ref: Reference, workspace: options.Workspace = None, html: Page = None, *, as_json: options.AsJson = False
+    ref: Reference,
+    workspace: options.Workspace = None,
+    html: Page = None,
+    stop: of_nodes.Stop = None,
+    only: of_nodes.Only = None,
+    max_hops: of_nodes.MaxHops = None,
+    as_of: of_nodes.AsOf = None,
+    *,
+    nodes: of_nodes.Nodes = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Show where something went, up to the answers."""
+    """Show where something went, up to the answers.
+
+    With --nodes, or an option that only nodes have (--stop, --only, --max-hops, --as-of), it lists what the graph
+    has downstream, by type.
+    """
+    if nodes or stop is not None or only or max_hops is not None or as_of is not None:
+        _no_page(html)
+        of_nodes.impact_of_nodes(
+            workspace, ref, stop=stop, only=only, max_hops=max_hops, as_of=as_of, as_json=as_json
+        )
+        return
     with opened(workspace) as ws:
         found = ws.impact(ref)
         _show(found, html, found.text(), as_json=as_json)
@@ -60,13 +82,41 @@ def diff(
     second: Reference,
     workspace: options.Workspace = None,
     html: Page = None,
+    ignore: of_nodes.Ignore = None,
+    max_hops: of_nodes.MaxHops = None,
+    as_of: of_nodes.AsOf = None,
     *,
+    nodes: of_nodes.Nodes = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show in what two things differ, and since which ancestor."""
+    """Show in what two things differ, and since which ancestor.
+
+    With --nodes, or an option that only nodes have (--ignore, --max-hops, --as-of), the nodes of the graph are
+    compared as they are stored, whatever wrote them.
+    """
+    if nodes or ignore or max_hops is not None or as_of is not None:
+        _no_page(html)
+        of_nodes.diff_of_nodes(
+            workspace,
+            (first, second),
+            ignore=ignore or (),
+            max_hops=max_hops,
+            as_of=as_of,
+            as_json=as_json,
+        )
+        return
     with opened(workspace) as ws:
         found = ws.tracer.diff(first, second)
         _show(found, html, found.text(), as_json=as_json)
+
+
+def _no_page(html: Path | None) -> None:
+    if html is not None:
+        raise UsageError(
+            "--html is for the answer about the journey, not for the one about nodes",
+            code="bad-command",
+            hint="leave out --nodes and the options that only nodes have, or use --json",
+        )
 
 
 def _show(found: Trace | Impact | Diff, html: Path | None, text: str, *, as_json: bool) -> None:

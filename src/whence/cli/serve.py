@@ -52,6 +52,10 @@ def serve(
     mlmd_client_ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="and the authority that signed the clients'.")
     ] = None,
+    mlmd_namespace: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The namespace they write to and list; made when absent."),
+    ] = None,
     *,
     pages: Annotated[
         bool, typer.Option("--pages/--no-pages", help="Show the workspace in a browser too.")
@@ -66,6 +70,8 @@ def serve(
     from whence.server.run import serve as run
 
     files = (mlmd_cert, mlmd_key, mlmd_client_ca)
+    if mlmd_namespace is not None and mlmd is None:
+        raise UsageError("--mlmd-namespace needs --mlmd", code="bad-command")
     if any(files) and not (mlmd and all(files)):
         raise UsageError(
             "mutual TLS needs --mlmd, --mlmd-cert, --mlmd-key and --mlmd-client-ca", code="bad-command"
@@ -84,7 +90,10 @@ def serve(
 
     with opened(workspace) as ws, ExitStack() as stack:
         if mlmd is not None:
-            beside["mlmd"] = stack.enter_context(_mlmd(ws.graph, mlmd, files))
+            store = ws.store
+            if mlmd_namespace is not None:
+                store = store.in_namespace(mlmd_namespace, create=True)
+            beside["mlmd"] = stack.enter_context(_mlmd(store, mlmd, files))
         run(
             ws,
             host=host,

@@ -2,7 +2,8 @@
 
 from whence.database.base import Abilities, Backend
 from whence.database.connection import Database, sqlite_url
-from whence.database.migrations import Migration
+from whence.database.migrations import Component, Migration
+from whence.database.session import Session
 from whence.database.statements import Prepared
 
-__all__ = ["Abilities", "Backend", "Database", "Migration", "Prepared", "sqlite_url"]
+__all__ = ["Abilities", "Backend", "Component", "Database", "Migration", "Prepared", "Session", "sqlite_url"]

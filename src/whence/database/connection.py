@@ -13,16 +13,18 @@ from typing import Any, Final, cast
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Executable, Insert, Table, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from whence.database import migrations as steps
 from whence.database.backends.sqlite import SqliteBackend
-from whence.database.base import Abilities, Backend
-from whence.database.migrations import Migration
+from whence.database.base import Abilities, Backend, Driver
+from whence.database.migrations import Component, Migration
+from whence.database.session import Opening
 from whence.database.statements import Prepared
-from whence.errors import BackendError, UnsupportedError, UsageError
+from whence.errors import BackendError, ConflictError, UnsupportedError, UsageError
 
-BACKENDS: Final[dict[str, type[Backend]]] = {"sqlite": SqliteBackend}
+#: The systems, and the extra that brings what a system's driver needs.
+EXTRAS: Final = {"mariadb": "mysql", "mysql": "mysql", "postgresql": "postgres", "sqlite": None}
 
 
 class Database:
@@ -49,11 +51,15 @@ class Database:
     ) -> None:
         self._backend = backend
         self._busy_timeout_s = busy_timeout_s
-        self.url = url.render_as_string(hide_password=True)
-        self.engine: Engine = backend.connect(url, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+        self.url = _shown(url)
+        with self._translated():
+            self.engine: Engine = backend.connect(url, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
         event.listen(self.engine, "begin", self._begin)
         self._writer = self.engine.execution_options(whence_write=True)
         self._in_use_at_fork = self._lost_in_fork = False
+        self._turn_lock = threading.Lock()
+        self._turn_of = 0
+        self._parked: list[tuple[PoolProxiedConnection, Driver]] = []
         self._settle()
         _databases.add(self)
 
@@ -63,7 +69,9 @@ class Database:
 
         Raises:
             UsageError: The text is not a URL (``bad-url``).
-            UnsupportedError: No backend has this scheme (``unsupported-scheme``).
+            UnsupportedError: No backend has this scheme (``unsupported-scheme``), or the system's driver is
+                not installed (``extra-missing``).
+            BackendError: A server cannot be reached, or refuses (``store-unavailable``).
         """
         try:
             parsed = make_url(url)
@@ -72,11 +80,11 @@ class Database:
                 f"{url!r} is not a database URL", code="bad-url", hint="sqlite:///whence.db"
             ) from error
         scheme = parsed.get_backend_name()
-        if scheme not in BACKENDS:
+        if scheme not in EXTRAS:
             raise UnsupportedError(
-                f"no database backend for {scheme!r}", code="unsupported-scheme", near=sorted(BACKENDS)
+                f"no database backend for {scheme!r}", code="unsupported-scheme", near=sorted(EXTRAS)
             )
-        return cls(parsed, BACKENDS[scheme](), synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+        return cls(parsed, _find_backend(scheme), synchronous=synchronous, busy_timeout_s=busy_timeout_s)
 
     @property
     def abilities(self) -> Abilities:
@@ -84,18 +92,25 @@ class Database:
         return self._backend.abilities
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, tables: bool = False) -> Iterator[Connection]:
         """One writing transaction: committed at the end of the block, taken back by an exception.
+
+        Args:
+            tables: Tables are made or changed in it. Nobody else does meanwhile; where tables are no part of
+                transactions, each such statement commits what was before it.
 
         Raises:
             BackendError: The store failed; a driver's exception is the ``__cause__``.
             UsageError: This thread already writes (``nested-transaction``).
         """
         self._check_fork()
-        if self._turn_of == threading.get_ident():
-            raise UsageError("this thread already writes in an outer transaction", code="nested-transaction")
         with self._translated(), self._turn(), self._writer.begin() as connection:
-            yield connection
+            if tables:
+                with self._backend.alone(connection):
+                    yield connection
+            else:
+                yield connection
+                self._backend.check(connection.connection.driver_connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -104,24 +119,94 @@ class Database:
         with self._translated(), self.engine.begin() as connection:
             yield connection
 
-    def migrate(self, component: str, migrations: Sequence[Migration]) -> int:
-        """Bring a component's tables to the newest version, once, whoever else tries; returns it.
+    def session(self, *, write: bool = False) -> Opening:
+        """One transaction on the driver itself, as `transaction` or `read`, at a fraction of their cost.
 
         Raises:
-            ConflictError: The tables are newer than `migrations` (``workspace-newer``); nothing is touched.
+            BackendError: The store failed; a driver's exception is the ``__cause__``.
+            UsageError: This thread already writes (``nested-transaction``).
+
+        Example:
+            >>> import tempfile
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> database = Database.from_url(sqlite_url(Path(folder.name) / "whence.db"))
+            >>> with database.session(write=True) as session:
+            ...     _ = session.run("CREATE TABLE pair (a, b)")
+            ...     session.many("INSERT INTO pair VALUES (?, ?)", [(1, "x"), (2, "y")])
+            >>> with database.session() as session:
+            ...     session.rows("SELECT b FROM pair WHERE a > ?", (1,))
+            [('y',)]
+            >>> database.close(); folder.cleanup()
+        """
+        self._check_fork()
+        return Opening(
+            self._backend, self._take, self._give, self._take_turn if write else None, self._end_turn
+        )
+
+    def migrate(self, component: str, migrations: Sequence[Migration], *, upgrade: bool = False) -> int:
+        """Make a component's tables, or bring them to the newest version; returns it.
+
+        Tables that are not there are made, once, whoever else tries. Older ones are changed only when
+        asked: nothing migrates silently.
+
+        Args:
+            component: The room whose tables they are.
+            migrations: Every step, numbered from 1.
+            upgrade: Bring older tables up.
+
+        Raises:
+            ConflictError: The tables are newer than `migrations` (``workspace-newer``), or older and
+                `upgrade` was not asked (``workspace-older``); nothing is touched.
         """
         steps.check_sequence(component, migrations)
         have = self.version(component)
-        steps.refuse_newer(component, have, len(migrations))
+        steps.refuse(component, have, len(migrations), upgrade=upgrade)
         if have == len(migrations):
             return have
-        with self.transaction() as connection:
-            return steps.apply(connection, component, migrations, time.time_ns() // 1_000)
+        with self.transaction(tables=True) as connection:
+            return steps.apply(connection, component, migrations, time.time_ns() // 1_000, upgrade=upgrade)
+
+    def backup(self, file: Path) -> None:
+        """Copy the database, as one moment saw it, into a new file.
+
+        Raises:
+            ConflictError: The file exists (``backup-exists``).
+            UnsupportedError: The system is a server with tools of its own.
+        """
+        if file.exists():
+            raise ConflictError(
+                f"{str(file)!r} exists already",
+                code="backup-exists",
+                hint="name another file, or move it away",
+            )
+        with self.session() as session:
+            self._backend.backup(session.driver, file)
 
     def version(self, component: str) -> int:
         """The version of a component's tables; 0 when it has none."""
+        for wait_s in (0.05, 0.2, 1.0):
+            try:
+                return self._read_version(component)
+            except BackendError as error:
+                # Where tables are made outside of transactions, another who makes them now breaks the reading of this one.
+                if self.abilities.transactional_tables or not error.retryable:
+                    raise
+                time.sleep(wait_s)
+        return self._read_version(component)
+
+    def _read_version(self, component: str) -> int:
         with self.read() as connection:
             return steps.read_version(connection, component)
+
+    def stored(self, component: Component) -> int:
+        """The version of a room's tables, 0 when it has none.
+
+        Raises:
+            ConflictError: A later whence wrote them (``workspace-newer``).
+        """
+        have = self.version(component.name)
+        steps.refuse(component.name, have, component.newest, upgrade=True)
+        return have
 
     def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         """The condition that `column` is one of the values bound to `name` by `pack`."""
@@ -141,25 +226,53 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; a later use opens new ones."""
+        self._unpark()
         self.engine.dispose()
 
     def _begin(self, connection: Connection) -> None:
-        self._backend.begin(connection, write=bool(connection.get_execution_options().get("whence_write")))
+        write = bool(connection.get_execution_options().get("whence_write"))
+        self._backend.begin(connection.connection.driver_connection, write=write)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """The writers of one process queue here: SQLite's own waiting sleeps, and is not fair."""
-        if self.abilities.many_writers:
-            yield
-            return
-        if not self._turn_lock.acquire(timeout=self._busy_timeout_s):
-            raise BackendError("another thread holds the store", code="store-locked", retryable=True)
-        self._turn_of = threading.get_ident()
+        self._take_turn()
         try:
             yield
         finally:
-            self._turn_of = 0
-            self._turn_lock.release()
+            self._end_turn()
+
+    def _take_turn(self) -> None:
+        """The writers of one process queue here: SQLite's own waiting sleeps, and is not fair."""
+        me = threading.get_ident()
+        if self._turn_of == me:
+            raise UsageError("this thread already writes in an outer transaction", code="nested-transaction")
+        if not self._turn_lock.acquire(timeout=self._busy_timeout_s):
+            raise BackendError("another thread holds the store", code="store-locked", retryable=True)
+        self._turn_of = me
+
+    def _end_turn(self) -> None:
+        self._turn_of = 0
+        self._turn_lock.release()
+
+    def _take(self) -> tuple[PoolProxiedConnection, Driver]:
+        try:
+            return self._parked.pop()
+        except IndexError:
+            pooled = self.engine.raw_connection()
+            return pooled, pooled.driver_connection
+
+    def _give(self, taken: tuple[PoolProxiedConnection, Driver], sound: bool) -> None:
+        if not sound:
+            taken[0].invalidate()
+        elif len(self._parked) < self._backend.n_parked:
+            self._parked.append(taken)
+        else:
+            taken[0].close()
+
+    def _unpark(self) -> None:
+        """Give the connections that sessions keep back to the pool."""
+        while self._parked:
+            self._parked.pop()[0].close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -186,6 +299,7 @@ class Database:
     def _before_fork(self) -> None:
         # SQLite keeps its file locks per process and remembers them per file, so a child must not even
         # inherit an idle connection: a later close in either process would drop the other's write-ahead log.
+        self._unpark()
         self._in_use_at_fork = cast("QueuePool", self.engine.pool).checkedout() > 0
         if not self._in_use_at_fork:
             self.engine.dispose()
@@ -193,6 +307,26 @@ class Database:
     def _after_fork(self) -> None:
         self._lost_in_fork = self._in_use_at_fork
         self._settle()
+
+
+def _find_backend(scheme: str) -> Backend:
+    """The backend of a scheme; a server's driver is loaded by who names it."""
+    try:
+        if scheme == "postgresql":
+            from whence.database.backends.postgres import PostgresBackend
+
+            return PostgresBackend()
+        if scheme in ("mysql", "mariadb"):
+            from whence.database.backends.mysql import MysqlBackend
+
+            return MysqlBackend()
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"{scheme} needs {error.name}",
+            code="extra-missing",
+            hint=f"pip install 'whence[{EXTRAS[scheme]}]'",
+        ) from error
+    return SqliteBackend()
 
 
 _databases: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
@@ -210,6 +344,12 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+def _shown(url: URL) -> str:
+    """A URL without what nobody should read."""
+    secret = {name: "***" for name in url.query if "passw" in name.lower()}
+    return url.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def sqlite_url(path: Path) -> str:

@@ -363,7 +363,9 @@ class Features:
         numbers = {**facts.get("sources", {}), **(sources or {})}
         wanted = dict.fromkeys(v.source for v in resolved if isinstance(v, FeatureView))
         versions = {name: self._version(name, numbers.get(name)) for name in wanted}
-        with self._recorder.joined("leaks", params={"sample": sample, "seed": seed}, reads=True) as recording:
+        with self._recorder.joined(
+            "leaks", params={"sample": sample, "seed": seed}, reads=True, looks=True
+        ) as recording:
             if isinstance(version, TableVersion):
                 recording.input(version.artifact(), path=("training_set",))
             for name, source in versions.items():

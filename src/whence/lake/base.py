@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import ClassVar, Protocol
 
 import pyarrow as pa
@@ -189,14 +190,17 @@ def changes_gone(table: str, version: int, why: str) -> IntegrityError:
 
 
 class TableProvider(Protocol):
-    """Tables that an upper room keeps elsewhere and shows to SQL: runs, statistics, the graph."""
+    """Tables that are kept elsewhere and shown to SQL: runs, statistics, the graph."""
+
+    keeps_moments: bool
+    """Whether its tables can be had as of a moment; versions they have none."""
 
     def names(self) -> Iterable[str]:
         """The tables it has."""
         ...
 
-    def table(self, name: str) -> pa.Table:
-        """One of them."""
+    def table(self, name: str, /, *, as_of: datetime | None = None) -> pa.Table:
+        """One of them, as it was at a moment (only asked when it keeps moments)."""
         ...
 
 

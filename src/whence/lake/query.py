@@ -263,11 +263,17 @@ class _Preparing:
 
     def _provided(self, name: str, when: When) -> str | None:
         for provider in self._core.providers:
-            if name in provider.names():
-                if when is not None:
-                    raise UsageError(f"table {name!r} keeps no versions", code="no-versions")
-                self.prepared.relations[name] = provider.table(name)
-                return name
+            if name not in provider.names():
+                continue
+            if when is None:
+                target, rows = name, provider.table(name)
+            elif isinstance(when, datetime) and provider.keeps_moments:
+                target, rows = f"{name}@{when.isoformat()}", provider.table(name, as_of=when)
+            else:
+                hint = "write TIMESTAMP AS OF" if provider.keeps_moments else None
+                raise UsageError(f"table {name!r} keeps no versions", code="no-versions", hint=hint)
+            self.prepared.relations[target] = rows
+            return target
         return None
 
     def _relation_of(self, value: object) -> Relation:

@@ -1,19 +1,30 @@
 """The provenance graph: everything that happens is an execution that reads and writes artifacts inside contexts."""
 
-from whence.metadata.ambient import current_recording
+from whence.metadata.ambient import allowing_tainted, current_recording
 from whence.metadata.base import MetadataStore
+from whence.metadata.beats import DatabaseLife
 from whence.metadata.code import CodeInfo
+from whence.metadata.differ import Diff, Difference, Pair, first_difference
 from whence.metadata.environment import read_environment, read_git
+from whence.metadata.filter import Filter
+from whence.metadata.found import Found
+from whence.metadata.graph import Graph
+from whence.metadata.ids import kind_of_id, node_id, wire_id
+from whence.metadata.impact import Impact, Reached, impact
 from whence.metadata.lifecycle import Liveness, Probe, ProcessLife, Recovered
-from whence.metadata.lineage import Lineage
+from whence.metadata.lineage import Lineage, Path, shortest_path
+from whence.metadata.marks import Taint
 from whence.metadata.open import declare_types, open_store
 from whence.metadata.recorder import Recorder
 from whence.metadata.recording import Recording
+from whence.metadata.removal import Collected, Gone, RetentionRule
 from whence.metadata.types import (
+    DEFAULT_NAMESPACE,
     NONE,
     AnyNode,
     Artifact,
     ArtifactState,
+    Beat,
     Change,
     Context,
     Direction,
@@ -21,56 +32,107 @@ from whence.metadata.types import (
     EventKind,
     Execution,
     ExecutionState,
+    GraphTable,
     IfExists,
+    Imported,
+    Lift,
+    Loaded,
+    Mark,
+    Namespace,
     Node,
     NodeKind,
     Page,
+    Policy,
     Properties,
     PropertyType,
+    Purged,
     Put,
+    Removal,
+    Rows,
     Struct,
     Subgraph,
     Type,
     Value,
+    Verdict,
     Written,
 )
+from whence.metadata.walk import Level, WalkPage, WalkQuery, list_pages, read_page
 
 __all__ = [
+    "DEFAULT_NAMESPACE",
     "NONE",
     "AnyNode",
     "Artifact",
     "ArtifactState",
+    "Beat",
     "Change",
     "CodeInfo",
+    "Collected",
     "Context",
+    "DatabaseLife",
+    "Diff",
+    "Difference",
     "Direction",
     "Event",
     "EventKind",
     "Execution",
     "ExecutionState",
+    "Filter",
+    "Found",
+    "Gone",
+    "Graph",
+    "GraphTable",
     "IfExists",
+    "Impact",
+    "Imported",
+    "Level",
+    "Lift",
     "Lineage",
     "Liveness",
+    "Loaded",
+    "Mark",
     "MetadataStore",
+    "Namespace",
     "Node",
     "NodeKind",
     "Page",
+    "Pair",
+    "Path",
+    "Policy",
     "Probe",
     "ProcessLife",
     "Properties",
     "PropertyType",
+    "Purged",
     "Put",
+    "Reached",
     "Recorder",
     "Recording",
     "Recovered",
+    "Removal",
+    "RetentionRule",
+    "Rows",
     "Struct",
     "Subgraph",
+    "Taint",
     "Type",
     "Value",
+    "Verdict",
+    "WalkPage",
+    "WalkQuery",
     "Written",
+    "allowing_tainted",
     "current_recording",
     "declare_types",
+    "first_difference",
+    "impact",
+    "kind_of_id",
+    "list_pages",
+    "node_id",
     "open_store",
     "read_environment",
     "read_git",
+    "read_page",
+    "shortest_path",
+    "wire_id",
 ]

@@ -5,8 +5,9 @@
     {"p": {typed properties}, "c": {custom properties}}
 
 What JSON cannot say is written as an object with one reserved key: ``{"$bytes": base64}``,
-``{"$float": "nan" | "inf" | "-inf"}``; an object that itself has a key beginning with ``$`` is wrapped
-as ``{"$map": …}``. Both backends keep this text, so a value comes back the same from each.
+``{"$float": "nan" | "inf" | "-inf"}``; and so is text with a NUL, which not every database keeps:
+``{"$text": base64 of its UTF-8}``. An object that itself has a key beginning with ``$`` is wrapped as
+``{"$map": …}``. Every backend keeps this text, so a value comes back the same from each.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from whence.metadata.types import Properties, PropertyType, Type, Value
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
+# Of a value and of all properties of a node, as stored. MariaDB takes 16 MiB in one statement, as it comes.
+MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
+MAX_NODE_BYTES: Final = 15 * 1024 * 1024
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -32,17 +37,42 @@ def encode(properties: Properties, custom: Properties) -> str:
     """The stored text of a node's properties.
 
     Raises:
-        UsageError: A value is of no storable kind (``property-type``), or text is not Unicode (``invalid-text``).
+        UsageError: A value is of no storable kind (``property-type``), text is not Unicode (``invalid-text``), a
+            value takes more than 4 MiB or all of them more than 15 (``too-large``).
 
     Example:
         >>> encode({"n_rows": 3}, {"note": b"!"})
         '{"p":{"n_rows":3},"c":{"note":{"$bytes":"IQ=="}}}'
     """
-    plain = {"p": _plain_items(properties), "c": _plain_items(custom)}
     try:
-        return _encoder.encode(plain).decode()
+        data = _encoder.encode({"p": _plain_items(properties), "c": _plain_items(custom)})
+        if b"\\u0000" in data:
+            data = _encoder.encode({"p": _without_nul(properties), "c": _without_nul(custom)})
+        text = data.decode()
     except UnicodeEncodeError as error:
         raise UsageError(f"a property's text is not valid Unicode: {error}", code="invalid-text") from error
+    if len(data) > MAX_VALUE_BYTES:
+        _check_sizes(len(data), {**custom, **properties})
+    return text
+
+
+def _check_sizes(n_bytes: int, properties: Properties) -> None:
+    for name, value in properties.items():
+        size = len(_encoder.encode(_plain(value, name)))
+        if size > MAX_VALUE_BYTES:
+            raise UsageError(
+                f"property {name!r} takes {size} bytes, at most {MAX_VALUE_BYTES} fit",
+                code="too-large",
+                hint="put it into a file or a blob, and its digest here",
+                details={"property": name, "size_bytes": size},
+            )
+    if n_bytes > MAX_NODE_BYTES:
+        raise UsageError(
+            f"the properties of a node take {n_bytes} bytes, at most {MAX_NODE_BYTES} fit",
+            code="too-large",
+            hint="put them into a file or a blob, and its digest here",
+            details={"size_bytes": n_bytes},
+        )
 
 
 def decode(text: str) -> tuple[dict[str, Value], dict[str, Value]]:
@@ -66,8 +96,32 @@ def _plain_items(properties: Properties) -> dict[str, object]:
     for name, value in properties.items():
         if not isinstance(cast("object", name), str) or not name:
             raise UsageError(f"a property's name must be text, got {name!r}", code="property-type")
-        out[name] = value if value is None or type(value) is str else _plain(value, name)
+        kind = type(value)
+        if kind is str or value is None or (kind is int and INT64_MIN <= value <= INT64_MAX):  # type: ignore[operator]
+            out[name] = value
+        else:
+            out[name] = _plain(value, name)
     return out
+
+
+def _without_nul(properties: Properties) -> dict[str, object]:
+    """The plain properties, with text that has a NUL wrapped, however deep."""
+    for name in properties:
+        if "\0" in name:
+            raise UsageError(f"the property name {name!r} has a NUL", code="invalid-text")
+    return {name: _wrapped(value, name) for name, value in _plain_items(properties).items()}
+
+
+def _wrapped(plain: object, name: str) -> object:
+    if isinstance(plain, str):
+        return {"$text": base64.b64encode(plain.encode()).decode()} if "\0" in plain else plain
+    if isinstance(plain, list):
+        return [_wrapped(item, name) for item in plain]
+    if isinstance(plain, dict):
+        if any("\0" in key for key in plain):
+            raise UsageError(f"property {name!r}: a key of its struct has a NUL", code="invalid-text")
+        return {key: _wrapped(item, name) for key, item in plain.items()}
+    return plain
 
 
 def _plain(value: object, name: str) -> object:
@@ -118,6 +172,8 @@ def _value(plain: object) -> Value:
             return base64.b64decode(inner)
         if key == "$float":
             return float(inner)
+        if key == "$text":
+            return base64.b64decode(inner).decode()
         if key == "$map":
             return {k: _value(v) for k, v in inner.items()}
     return {k: _value(v) for k, v in plain.items()}

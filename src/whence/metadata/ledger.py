@@ -32,6 +32,8 @@ from whence.metadata.types import (
 )
 
 Path: TypeAlias = tuple[str | int, ...]
+Guard: TypeAlias = Callable[[Sequence[Artifact]], Properties]
+"""Refuses inputs that may not be read; gives what is to be recorded of those that may."""
 
 _RESET: Final[dict[str, Value]] = dict.fromkeys(
     ("finished_at", "duration_s", "error", "error_type", "error_code", "recovered")
@@ -51,6 +53,7 @@ class Intent:
         contexts: What it happens in.
         code: What runs.
         parent: The uid of the execution around it.
+        guard: Keeps it from reading what is marked bad; None while nothing is.
     """
 
     node: Execution
@@ -60,6 +63,7 @@ class Intent:
     contexts: Sequence[Context]
     code: CodeInfo | None
     parent: str | None
+    guard: Guard | None = None
 
 
 class Ledger:
@@ -116,6 +120,11 @@ class Ledger:
             mode, revision = self._mode(artifact)
             puts.append(Put(dataclasses.replace(artifact, state="PENDING", id=None), mode, revision))
         return Change(puts, [Event(execution, artifact.uid, "PENDING_OUTPUT") for artifact in expects])
+
+    def forget(self) -> None:
+        """Look environment and contexts up anew: another process has removed what was known."""
+        self._environment = None
+        self._contexts.clear()
 
     def know(self, written: Written) -> None:
         """Remember the environment once it is stored: later executions only name it."""

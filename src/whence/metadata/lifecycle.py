@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from whence._base.crash import crash_point, register
 from whence._base.ids import new_uid
@@ -57,6 +57,19 @@ class Liveness(Protocol):
         ...
 
 
+@runtime_checkable
+class Held(Protocol):
+    """A life that must know while it runs executions: `whence.metadata.beats.DatabaseLife`."""
+
+    def hold(self) -> None:
+        """An execution is about to be written as RUNNING."""
+        ...
+
+    def release(self) -> None:
+        """It has ended."""
+        ...
+
+
 class ProcessLife:
     """A life without a file: host, process id and start time. Another host's processes count as alive.
 
@@ -69,17 +82,21 @@ class ProcessLife:
     _open: Final[set[str]] = set()
 
     def __init__(self) -> None:
-        self._process = f"{platform.node()}/{os.getpid()}/{_started(os.getpid())}"
-        self.uid = f"{self._process}/{new_uid()}"
+        self.uid = f"{platform.node()}/{os.getpid()}/{_started(os.getpid())}/{new_uid()}"
         self._open.add(self.uid)
 
     def is_alive(self, uid: str) -> bool:
+        return self.runs(uid)
+
+    @classmethod
+    def runs(cls, uid: str) -> bool:
+        """Whether a life of this kind goes on."""
         process, _, _ = uid.rpartition("/")
         host, _, rest = process.rpartition("/")[0].rpartition("/")
         if not rest.isdecimal() or host != platform.node():
             return True  # nothing can be known of it from here: leave its work alone
-        if process == self._process:
-            return uid in self._open
+        if int(rest) == os.getpid() and process == f"{host}/{rest}/{_started(int(rest))}":
+            return uid in cls._open
         return process == f"{host}/{rest}/{_started(int(rest))}"
 
     def close(self) -> None:
@@ -127,15 +144,19 @@ class Recovery:
     Args:
         store: The graph.
         life: The life of this process.
+        probes: How pending artifacts are looked for, by type; shared with whoever gives them.
     """
 
-    def __init__(self, store: MetadataStore, life: Liveness) -> None:
+    def __init__(self, store: MetadataStore, life: Liveness, probes: dict[str, Probe] | None = None) -> None:
         self._store = store
         self._life = life
-        self._probes: dict[str, Probe] = {}
+        self._told = life if isinstance(life, Held) else None
+        self.probes: dict[str, Probe] = {} if probes is None else probes
 
     def hold(self, uid: str) -> None:
         """This life runs the execution, or is about to; said before it is written as RUNNING."""
+        if self._told is not None:
+            self._told.hold()
         with _active_lock:
             _active[self._life.uid, uid] += 1
 
@@ -146,10 +167,12 @@ class Recovery:
             _active[key] -= 1
             if _active[key] <= 0:
                 del _active[key]
+        if self._told is not None:
+            self._told.release()
 
     def add_probe(self, artifact_type: str, probe: Probe) -> None:
         """How to find out whether a pending artifact of this type exists by now."""
-        self._probes[artifact_type] = probe
+        self.probes[artifact_type] = probe
 
     def is_alive(self, execution: Execution) -> bool:
         """Whether a RUNNING execution is still being run; one without a life is not ours to judge."""
@@ -253,7 +276,7 @@ class Recovery:
         return [n for n in nodes if n.state == "PENDING"], any(n.state != "ABANDONED" for n in nodes)
 
     def _probe(self, execution: Execution, artifact: Artifact) -> Artifact | None:
-        probe = self._probes.get(artifact.type)
+        probe = self.probes.get(artifact.type)
         return None if probe is None else probe(execution, artifact)
 
     def _forward(self, execution: Execution, found: Sequence[tuple[Artifact, Artifact]]) -> Change:

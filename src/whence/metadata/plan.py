@@ -1,35 +1,54 @@
 """What a change does to a store, decided before anything is written.
 
-Both backends use it: they answer look-ups inside their transaction, and carry the plan out.
+Every backend uses it: it answers look-ups inside its transaction, and carries the plan out: removals first, then
+updates in their order, then inserts, then edges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
-from whence.errors import ConflictError, NotFoundError, UsageError
-from whence.metadata.encode import check_properties, decode, encode
-from whence.metadata.rows import KINDS, EventRow, NodeRow, kind_of, path_text, to_us
-from whence.metadata.types import AnyNode, Artifact, Change, Context, Event, NodeKind, Put, Type
+from msgspec import Raw
 
-MAX_NAME: Final = 512  # characters of a name or external id: part of a unique index in every SQL system
-ARTIFACT_STATES: Final = frozenset(
-    {"UNKNOWN", "PENDING", "LIVE", "MARKED_FOR_DELETION", "DELETED", "ABANDONED", "REFERENCE"}
+from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError
+from whence.metadata.allowed import MAX_NAME, MAX_URI, check_mask, check_text, check_texts, moment_us
+from whence.metadata.encode import check_properties, encode
+from whence.metadata.ids import kind_of_id, node_id, wire_id
+from whence.metadata.past import changed, delta_of, parts, parts_text
+from whence.metadata.rows import (
+    KINDS,
+    EventRow,
+    MarkRow,
+    NodeRow,
+    PastRow,
+    Tombstone,
+    kind_of,
+    path_text,
+    tombstone_text,
 )
-EXECUTION_STATES: Final = frozenset({"UNKNOWN", "NEW", "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELED"})
-EVENT_KINDS: Final = frozenset(
-    {
-        "DECLARED_OUTPUT",
-        "DECLARED_INPUT",
-        "INPUT",
-        "OUTPUT",
-        "INTERNAL_INPUT",
-        "INTERNAL_OUTPUT",
-        "PENDING_OUTPUT",
-    }
+from whence.metadata.types import (
+    AnyNode,
+    Artifact,
+    Change,
+    Context,
+    Event,
+    EventKind,
+    Lift,
+    Mark,
+    NodeKind,
+    Policy,
+    Put,
+    Removal,
+    Rows,
+    Type,
+    Verdict,
 )
+
+EVENT_KINDS: Final = frozenset(get_args(EventKind))
+POLICIES: Final = get_args(Policy)
+VERDICTS: Final = get_args(Verdict)
 
 
 @dataclass(slots=True)
@@ -38,13 +57,20 @@ class Wanted:
 
     uids: set[str] = field(default_factory=set)
     ids: set[int] = field(default_factory=set)
-    names: set[tuple[int, str]] = field(default_factory=set)
-    """(type id, name)"""
-    external_ids: set[tuple[NodeKind, str]] = field(default_factory=set)
+    names: set[tuple[int, int, str]] = field(default_factory=set)
+    """(type id, namespace id, name)"""
+    external_ids: set[tuple[NodeKind, int, str]] = field(default_factory=set)
+    """(kind, namespace id, external id)"""
+
+    def __bool__(self) -> bool:
+        return bool(self.uids or self.ids or self.names or self.external_ids)
 
 
 class Lookup(Protocol):
     """A store's state, as its transaction sees it."""
+
+    namespace_id: int
+    """The namespace that is written into."""
 
     def type(self, kind: NodeKind, name: str, version: str | None, properties: Collection[str]) -> Type:
         """The stored type, read again if it lacks one of `properties`; `NotFoundError` when there is none."""
@@ -55,117 +81,237 @@ class Lookup(Protocol):
         ...
 
     def next_id(self) -> int:
-        """The first id that is free."""
+        """The first number (see `whence.metadata.ids`) that is free, and that no node has had."""
         ...
 
     def parents(self, ids: Collection[int]) -> Iterable[tuple[int, int]]:
         """The (child, parent) pairs of these children."""
         ...
 
+    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:
+        """(execution, artifact, kind) of the events of these executions."""
+        ...
+
+    def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:
+        """The stored marks with these ids."""
+        ...
+
+    def next_mark(self) -> int:
+        """The first id of a mark that is free."""
+        ...
+
 
 @dataclass(slots=True)
 class Plan:
-    """The rows to write, and the stored row of each uid that was given."""
+    """The rows to write, and the stored row of each uid that was given.
 
-    inserts: dict[int, NodeRow] = field(default_factory=dict)
+    Attributes:
+        now_us: The moment of the change.
+        removed: Nodes that become tombstones; their past is forgotten.
+        updates: Nodes that change, in the order in which their names become free.
+        inserts: Nodes that are new.
+        past: What updated nodes were before.
+        events: In order; those that are there are left.
+        members: (context, node), and since when it is known; None: since both are there.
+        parents: (child, parent), and since when, likewise.
+        marks: New marks.
+        lifted: Marks taken back.
+        imported: (source, kind, their id, node id).
+        given: The row of each uid of a put.
+    """
+
+    now_us: int
+    removed: dict[int, NodeRow] = field(default_factory=dict)
     updates: dict[int, NodeRow] = field(default_factory=dict)
+    inserts: dict[int, NodeRow] = field(default_factory=dict)
+    past: list[PastRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
-    members: dict[tuple[int, int], None] = field(default_factory=dict)
-    """(context, node), in order, once"""
-    parents: dict[tuple[int, int], None] = field(default_factory=dict)
+    members: dict[tuple[int, int], int | None] = field(default_factory=dict)
+    parents: dict[tuple[int, int], int | None] = field(default_factory=dict)
+    marks: list[MarkRow] = field(default_factory=list)
+    lifted: list[MarkRow] = field(default_factory=list)
+    imported: list[tuple[str, NodeKind, int, int]] = field(default_factory=list)
     given: dict[str, NodeRow] = field(default_factory=dict)
 
 
-def make_plan(change: Change, look: Lookup, now_us: int) -> Plan:
+def make_plan(change: Change, look: Lookup, now_us: int, *, trusting: bool = False) -> Plan:
     """Resolve a change against a store.
+
+    Args:
+        change: What is asked.
+        look: The store.
+        now_us: The moment of the change, later than that of any before.
+        trusting: Take it that a put that must be new is new, and look up nothing for it. The store's own unique
+            names then tell when it is not; the plan made again without this says which name it is.
 
     Raises:
         ConflictError, NotFoundError, UsageError: As `MetadataStore.write` says.
     """
-    return _Planner(change, look, now_us).plan()
+    return _Planner(look, now_us, trusting=trusting).change(change)
 
 
-@dataclass(slots=True)
-class _Typed:
-    put: Put
-    kind: NodeKind
-    type: Type
-    type_id: int
+def make_load(rows: Rows, look: Lookup, now_us: int, *, trusting: bool = False) -> Plan:
+    """Resolve a batch with ids and times of its own against a store; `trusting` as for `make_plan`, but for uids.
+
+    Raises:
+        ConflictError, NotFoundError, UsageError: As `MetadataStore.load` says.
+    """
+    return _Planner(look, now_us, trusting=trusting).load(rows)
 
 
 class _Planner:
-    def __init__(self, change: Change, look: Lookup, now_us: int) -> None:
-        self._change = change
+    def __init__(self, look: Lookup, now_us: int, *, trusting: bool) -> None:
         self._look = look
         self._now_us = now_us
-        self._plan = Plan()
+        self._trusting = trusting
+        self._namespace_id = look.namespace_id
+        self._plan = Plan(now_us)
         self._by_uid: dict[str, NodeRow] = {}
         self._by_id: dict[int, NodeRow] = {}
-        self._by_name: dict[tuple[int, str], NodeRow] = {}
-        self._by_external: dict[tuple[NodeKind, str], NodeRow] = {}
+        self._by_name: dict[tuple[int, int, str], NodeRow] = {}
+        self._by_external: dict[tuple[NodeKind, int, str], NodeRow] = {}
         self._free: int | None = None
 
-    def plan(self) -> Plan:
-        typed = [self._typed(put) for put in self._change.puts]
-        for row in self._look.rows(self._wanted(typed)):
-            self._know(row)
-        for item in typed:
-            self._plan.given[item.put.node.uid] = self._put(item)
-        # A later put of the same change may have updated what an earlier one gave back.
-        self._plan.given = {uid: self._by_id[row.id] for uid, row in self._plan.given.items()}
-        self._edges()
-        return self._plan
+    # the whole
 
-    def _typed(self, put: Put) -> _Typed:
-        node = put.node
-        kind = kind_of(node)
-        type_ = self._look.type(kind, node.type, node.type_version, node.properties)
-        _check_texts(node)
-        assert type_.id is not None
-        return _Typed(put, kind, type_, type_.id)
-
-    def _wanted(self, typed: list[_Typed]) -> Wanted:
+    def change(self, change: Change) -> Plan:
+        typed = [(put, self._typed(put.node)) for put in change.puts]
+        for put in change.puts:
+            if put.mask is not None:
+                check_mask(put.mask)
         wanted = Wanted()
-        for item in typed:
-            node = item.put.node
-            wanted.uids.add(node.uid)
-            if node.id is not None:
-                wanted.ids.add(node.id)
-            if node.name is not None:
-                wanted.names.add((item.type_id, node.name))
-            if node.external_id is not None:
-                wanted.external_ids.add((item.kind, node.external_id))
-        change = self._change
-        for event in change.events:
-            wanted.uids.update((event.execution, event.artifact))
+        new: set[str] = set()
+        for put, type_ in typed:
+            if self._trusting and put.if_exists == "error" and put.node.id is None and put.revision is None:
+                new.add(put.node.uid)
+            else:
+                self._want(wanted, put.node, type_)
         for pairs in (change.attributions, change.associations, change.parents):
             for pair in pairs:
                 wanted.uids.update(pair)
-        return wanted
+        for event in change.events:
+            wanted.uids.add(event.execution)
+            wanted.uids.add(event.artifact)
+        wanted.uids.update(removal.uid for removal in change.removals)
+        wanted.uids.update(mark.uid for mark in change.marks)
+        wanted.uids -= new
+        self._know_all(wanted)
+        for removal in change.removals:
+            self._remove(removal)
+        for put, type_ in typed:
+            self._plan.given[put.node.uid] = self._put(put, type_)
+        self._settle()
+        self._edges(change, strict=change.strict_events)
+        if change.marks:
+            self._mark(change.marks)
+        if change.lifts:
+            self._lift(change.lifts)
+        return self._plan
+
+    def load(self, rows: Rows) -> Plan:
+        typed = [(node, self._typed(node)) for node in rows.nodes]
+        wanted = Wanted()
+        for node, type_ in typed:
+            if self._trusting:
+                wanted.uids.add(node.uid)
+            else:
+                self._want(wanted, node, type_)
+        for event in rows.events:
+            wanted.uids.update((event.execution, event.artifact))
+        for pairs in (rows.attributions, rows.associations, rows.parents):
+            for pair in pairs:
+                wanted.uids.update(pair)
+        wanted.uids.update(uid for _, _, uid in rows.imported)
+        self._know_all(wanted)
+        highest = max((wire_id(node.id) for node in rows.nodes if node.id is not None), default=0)
+        self._free = max(self._look.next_id(), highest + 1)
+        for node, type_ in typed:
+            self._plan.given[node.uid] = self._place(node, type_)
+        self._settle()
+        self._edges(rows, at_once=True)
+        for kind, their_id, uid in rows.imported:
+            self._plan.imported.append((rows.source, kind, their_id, self._find(uid, kind)))
+        return self._plan
+
+    def _settle(self) -> None:
+        # A later put of the same change may have updated what an earlier one gave back.
+        given = self._plan.given
+        for uid, row in given.items():
+            given[uid] = self._by_id[row.id]
+
+    # what is known
+
+    def _typed(self, node: AnyNode) -> Type:
+        kind = kind_of(node)
+        type_ = self._look.type(kind, node.type, node.type_version, node.properties)
+        check_texts(node)
+        return type_
+
+    def _want(self, wanted: Wanted, node: AnyNode, type_: Type) -> None:
+        wanted.uids.add(node.uid)
+        if node.id is not None:
+            wanted.ids.add(node.id)
+        if node.name is not None:
+            assert type_.id is not None
+            wanted.names.add((type_.id, self._namespace_id, node.name))
+        if node.external_id is not None:
+            wanted.external_ids.add((type_.kind, self._namespace_id, node.external_id))
+
+    def _know_all(self, wanted: Wanted) -> None:
+        if wanted:
+            for row in self._look.rows(wanted):
+                self._know(row)
 
     def _know(self, row: NodeRow) -> None:
         old = self._by_id.get(row.id)
         if old is not None and old.name is not None and old.name != row.name:
-            self._by_name.pop((old.type_id, old.name), None)
+            self._by_name.pop((old.type_id, old.namespace_id, old.name), None)
         if old is not None and old.external_id is not None and old.external_id != row.external_id:
-            self._by_external.pop((old.kind, old.external_id), None)
+            self._by_external.pop((old.kind, old.namespace_id, old.external_id), None)
         self._by_id[row.id] = row
         self._by_uid[row.uid] = row
         if row.name is not None:
-            self._by_name[row.type_id, row.name] = row
+            self._by_name[row.type_id, row.namespace_id, row.name] = row
         if row.external_id is not None:
-            self._by_external[row.kind, row.external_id] = row
+            self._by_external[row.kind, row.namespace_id, row.external_id] = row
 
-    def _put(self, item: _Typed) -> NodeRow:
-        put, node = item.put, item.put.node
-        stored = self._stored(item)
+    # nodes
+
+    def _remove(self, removal: Removal) -> None:
+        row = self._by_uid.get(removal.uid)
+        if row is None:
+            raise NotFoundError("node", removal.uid)
+        if row.removed_us is not None:
+            return
+        self._refuse_foreign(row)
+        for text in (removal.reason, removal.principal):
+            check_text(text)
+        was = Tombstone(n=row.name, x=row.external_id, r=removal.reason, b=removal.principal)
+        tombstone = row._replace(
+            name=None,
+            external_id=None,
+            uri=None,
+            state="DELETED" if row.kind == "artifact" else row.state,
+            properties=tombstone_text(was),
+            updated_us=max(self._now_us, row.updated_us),
+            removed_us=self._now_us,
+            revision=row.revision + 1,
+        )
+        self._plan.removed[row.id] = tombstone
+        self._know(tombstone)
+
+    def _put(self, put: Put, type_: Type) -> NodeRow:
+        node = put.node
+        stored = self._stored(put, type_)
         if stored is None:
             if put.revision is not None:
-                raise NotFoundError(item.kind, node.name or node.uid)
-            return self._insert(item)
+                raise NotFoundError(type_.kind, node.name or node.uid)
+            return self._insert(
+                node_row(node, type_, self._number(type_.kind), self._namespace_id, self._now_us)
+            )
         if put.revision is not None and put.revision != stored.revision:
             raise ConflictError(
-                f"{item.kind} {_label(stored)} has revision {stored.revision}, not {put.revision}",
+                f"{type_.kind} {_label(stored)} has revision {stored.revision}, not {put.revision}",
                 code="stale-revision",
                 hint="read it again, then retry",
                 details={"uid": stored.uid, "revision": stored.revision},
@@ -173,106 +319,205 @@ class _Planner:
         if put.if_exists == "reuse":
             return stored
         if put.if_exists == "error" and node.id is None:
-            raise _taken(item.kind, stored, node)
-        return self._update(item, stored)
+            raise _taken(type_.kind, stored, node)
+        if stored.removed_us is not None:
+            raise _removed(stored)
+        self._refuse_foreign(stored)
+        if put.unchanged_since is not None and stored.updated_us > moment_us(put.unchanged_since):
+            raise ConflictError(
+                f"{type_.kind} {_label(stored)} was updated after {put.unchanged_since.isoformat()}",
+                code="stale-update",
+                hint="read it again, then retry",
+                details={"uid": stored.uid},
+            )
+        return self._update(put, type_, stored)
 
-    def _stored(self, item: _Typed) -> NodeRow | None:
-        node = item.put.node
+    def _stored(self, put: Put, type_: Type) -> NodeRow | None:
+        node = put.node
         if node.id is not None:
             stored = self._by_id.get(node.id)
             if stored is None:
-                raise NotFoundError(item.kind, node.id)
+                raise NotFoundError(type_.kind, node.id)
         else:
             stored = self._by_uid.get(node.uid)
             if stored is None and node.name is not None:
-                stored = self._by_name.get((item.type_id, node.name))
-        if stored is not None and (stored.kind != item.kind or stored.type_id != item.type_id):
-            raise ConflictError(
-                f"{_label(stored)} is stored with another type than {item.kind} {node.type!r}",
-                code="name-taken",
-                details={"uid": stored.uid},
-            )
-        self._check_free(item, stored)
+                assert type_.id is not None
+                stored = self._by_name.get((type_.id, self._namespace_id, node.name))
+        if stored is not None and stored.type_id != type_.id:
+            raise _other_type(type_, stored, node)
+        if put.if_exists != "reuse" or stored is None:
+            self._check_free(node, type_, stored, put.mask)
         return stored
 
-    def _check_free(self, item: _Typed, stored: NodeRow | None) -> None:
-        node = item.put.node
+    def _check_free(
+        self, node: AnyNode, type_: Type, stored: NodeRow | None, mask: frozenset[str] | None = None
+    ) -> None:
         others: list[NodeRow | None] = []
-        if node.name is not None:
-            others.append(self._by_name.get((item.type_id, node.name)))
-        if node.external_id is not None:
-            others.append(self._by_external.get((item.kind, node.external_id)))
+        if node.name is not None and (mask is None or stored is None or "name" in mask):
+            assert type_.id is not None
+            others.append(self._by_name.get((type_.id, self._namespace_id, node.name)))
+        if node.external_id is not None and (mask is None or stored is None or "external_id" in mask):
+            others.append(self._by_external.get((type_.kind, self._namespace_id, node.external_id)))
         for other in others:
             if other is not None and (stored is None or other.id != stored.id):
-                raise _taken(item.kind, other, node)
+                raise _taken(type_.kind, other, node)
 
-    def _insert(self, item: _Typed) -> NodeRow:
-        node = item.put.node
+    def _number(self, kind: NodeKind) -> int:
         if self._free is None:
             self._free = self._look.next_id()
-        row = NodeRow(
-            id=self._free,
-            kind=item.kind,
-            type_id=item.type_id,
-            uid=node.uid,
-            name=node.name,
-            external_id=node.external_id,
-            uri=node.uri if isinstance(node, Artifact) else None,
-            state=None if isinstance(node, Context) else node.state,
-            properties=encode(check_properties(item.type, node.properties), node.custom),
-            created_us=self._now_us,
-            updated_us=self._now_us,
-            revision=1,
-        )
         self._free += 1
+        return node_id(self._free - 1, kind)
+
+    def _insert(self, row: NodeRow) -> NodeRow:
         self._plan.inserts[row.id] = row
         self._know(row)
         return row
 
-    def _update(self, item: _Typed, stored: NodeRow) -> NodeRow:
-        node = item.put.node
-        properties, custom = decode(stored.properties)
-        properties.update(check_properties(item.type, node.properties))
-        custom.update(node.custom)
+    def _update(self, put: Put, type_: Type, stored: NodeRow) -> NodeRow:
+        node, mask = put.node, put.mask
+        given = parts(encode(check_properties(type_, node.properties), node.custom))
+        old = parts(stored.properties)
         uri = node.uri if isinstance(node, Artifact) else None
+        state = None if isinstance(node, Context) else node.state
+        name, external_id = node.name, node.external_id
+        if mask is not None:
+            name = name if "name" in mask else stored.name
+            external_id = external_id if "external_id" in mask else stored.external_id
+            uri = uri if "uri" in mask else stored.uri
+            state = state if "state" in mask else stored.state  # type: ignore[assignment]  # stored by us
+            new = {part: _masked(word, mask, old[part], given[part]) for part, word in _WORDS.items()}
+        elif put.if_exists == "replace":
+            name = stored.name if name is None else name
+            new = given
+        else:
+            name = stored.name if name is None else name
+            external_id = stored.external_id if external_id is None else external_id
+            uri = stored.uri if uri is None else uri
+            new = {part: {**old[part], **given[part]} for part in _WORDS}
+        differs = changed(old["p"], new["p"]) or changed(old["c"], new["c"])
         row = stored._replace(
-            name=node.name if node.name is not None else stored.name,
-            external_id=node.external_id if node.external_id is not None else stored.external_id,
-            uri=uri if uri is not None else stored.uri,
-            state=stored.state if isinstance(node, Context) else node.state,
-            properties=encode(properties, custom),
-            updated_us=max(self._now_us, stored.updated_us),
-            revision=stored.revision + 1,
+            name=name,
+            external_id=external_id,
+            uri=uri,
+            state=state,
+            properties=parts_text(new) if differs else stored.properties,
         )
-        (self._plan.inserts if row.id in self._plan.inserts else self._plan.updates)[row.id] = row
+        counts = put.touch or (mask is None and put.if_exists != "replace")
+        if row == stored and not counts:
+            return stored
+        return self._revise(
+            stored,
+            row._replace(updated_us=max(self._now_us, stored.updated_us), revision=stored.revision + 1),
+        )
+
+    def _revise(self, stored: NodeRow, row: NodeRow) -> NodeRow:
+        plan = self._plan
+        plan.past.append(PastRow(stored.id, stored.revision, self._now_us, delta_of(stored, row)))
+        (plan.inserts if row.id in plan.inserts else plan.updates)[row.id] = row
         self._know(row)
         return row
 
-    def _edges(self) -> None:
-        change, plan = self._change, self._plan
+    def _place(self, node: AnyNode, type_: Type) -> NodeRow:
+        """A node with an id and times of its own: new, or in place of the stored one of its uid."""
+        stored = self._by_uid.get(node.uid)
+        if stored is not None and stored.type_id != type_.id:
+            raise _other_type(type_, stored, node)
+        if stored is not None and stored.removed_us is not None:
+            return stored
+        self._check_free(node, type_, stored)
+        created_us = self._now_us if stored is None else stored.created_us
+        if node.created_at is not None:
+            created_us = moment_us(node.created_at)
+        updated_us = created_us if node.updated_at is None else moment_us(node.updated_at)
+        if stored is None:
+            row = node_row(node, type_, self._given_id(node, type_.kind), self._namespace_id, created_us)
+            return self._insert(row._replace(updated_us=updated_us) if updated_us != created_us else row)
+        row = node_row(node, type_, stored.id, self._namespace_id, created_us)._replace(
+            updated_us=updated_us, revision=stored.revision
+        )
+        new, old = parts(row.properties), parts(stored.properties)
+        if not changed(old["p"], new["p"]) and not changed(old["c"], new["c"]):
+            row = row._replace(properties=stored.properties)
+        if row == stored:
+            return stored
+        self._refuse_foreign(stored)
+        return self._revise(stored, row._replace(revision=stored.revision + 1))
+
+    def _given_id(self, node: AnyNode, kind: NodeKind) -> int:
+        if node.id is None:
+            return self._number(kind)
+        if node.id < 4 or node.id & 3 == 0 or kind_of_id(node.id) != kind:
+            raise UsageError(f"{node.id} is no id of {kind} {node.uid}", code="bad-argument")
+        other = self._by_id.get(node.id)
+        if other is not None:
+            raise ConflictError(
+                f"id {node.id} of {kind} {node.uid} is {other.uid}'s",
+                code="id-taken",
+                hint="bring it in without ids, or into a graph of its own",
+                details={"uid": other.uid},
+            )
+        return node.id
+
+    def _refuse_foreign(self, row: NodeRow) -> None:
+        if row.namespace_id != self._namespace_id:
+            raise DeniedError(
+                f"{row.kind} {_label(row)} is in another namespace",
+                code="namespace-closed",
+                hint="change it through the handle of its own namespace",
+                details={"uid": row.uid},
+            )
+
+    # edges
+
+    def _edges(self, change: Change | Rows, *, strict: bool = False, at_once: bool = False) -> None:
+        plan, now, inserts = self._plan, self._now_us, self._plan.inserts
         for event in change.events:
-            plan.events.append(self._event(event))
-        for context, artifact in change.attributions:
-            plan.members[self._find(context, "context"), self._find(artifact, "artifact")] = None
-        for context, execution in change.associations:
-            plan.members[self._find(context, "context"), self._find(execution, "execution")] = None
+            plan.events.append(self._event(event, len(plan.events), at_once=at_once))
+        if strict:
+            self._refuse_events()
+        for pairs, kind in ((change.attributions, "artifact"), (change.associations, "execution")):
+            for context, node in pairs:
+                pair = self._end(context, "context"), self._end(node, kind)  # type: ignore[arg-type]  # kinds
+                fresh = at_once or pair[0] in inserts or pair[1] in inserts
+                plan.members.setdefault(pair, None if fresh else now)
         for child, parent in change.parents:
-            plan.parents[self._find(child, "context"), self._find(parent, "context")] = None
+            pair = self._end(child, "context"), self._end(parent, "context")
+            fresh = at_once or pair[0] in inserts or pair[1] in inserts
+            plan.parents.setdefault(pair, None if fresh else now)
         if plan.parents:
             self._refuse_circles()
 
-    def _event(self, event: Event) -> EventRow:
+    def _event(self, event: Event, position: int, *, at_once: bool) -> EventRow:
         if event.kind not in EVENT_KINDS:
             raise UsageError(
                 f"{event.kind!r} is not a kind of event", code="bad-event", near=sorted(EVENT_KINDS)
             )
+        at_us = self._now_us if event.at is None else moment_us(event.at)
+        ends = self._end(event.execution, "execution"), self._end(event.artifact, "artifact")
+        known_us = self._now_us
+        if at_once:  # known since it happened, but not before there was something it could happen to
+            known_us = max(at_us, *(self._by_id[end].created_us for end in ends))
         return EventRow(
-            self._find(event.execution, "execution"),
-            self._find(event.artifact, "artifact"),
+            *ends,
             event.kind,
             path_text(event.path),
-            self._now_us if event.at is None else to_us(event.at),
+            at_us,
+            position,
+            None if known_us == at_us else known_us,
         )
+
+    def _refuse_events(self) -> None:
+        events = self._plan.events
+        there = set(self._look.events({event.execution_id for event in events}))
+        for event in events:
+            key = event.execution_id, event.artifact_id, event.kind
+            if key in there:
+                raise ConflictError(
+                    f"execution {_label(self._by_id[key[0]])} has an event {event.kind} with artifact "
+                    f"{_label(self._by_id[key[1]])}",
+                    code="event-taken",
+                )
+            there.add(key)
 
     def _find(self, uid: str, kind: NodeKind) -> int:
         row = self._plan.given.get(uid) or self._by_uid.get(uid)
@@ -280,9 +525,17 @@ class _Planner:
             raise NotFoundError(kind, uid)
         return row.id
 
+    def _end(self, uid: str, kind: NodeKind) -> int:
+        row = self._plan.given.get(uid) or self._by_uid.get(uid)
+        if row is None or row.kind != kind:
+            raise NotFoundError(kind, uid)
+        if row.removed_us is not None:
+            raise _removed(row)
+        return row.id
+
     def _refuse_circles(self) -> None:
         above: dict[int, set[int]] = {}
-        frontier = {parent for _, parent in self._plan.parents}
+        frontier = {parent for _, parent in self._plan.parents} - self._plan.inserts.keys()
         while frontier:
             for child, parent in self._look.parents(frontier):
                 above.setdefault(child, set()).add(parent)
@@ -295,6 +548,92 @@ class _Planner:
                 )
             above.setdefault(child, set()).add(parent)
 
+    # marks
+
+    def _mark(self, marks: Iterable[Mark]) -> None:
+        next_id = self._look.next_mark()
+        for n, mark in enumerate(marks):
+            if mark.verdict not in VERDICTS or mark.policy not in POLICIES:
+                raise UsageError(
+                    f"a mark says {mark.verdict!r} with policy {mark.policy!r}",
+                    code="bad-mark",
+                    hint="policies: " + ", ".join(POLICIES),
+                )
+            row = self._plan.given.get(mark.uid) or self._by_uid.get(mark.uid)
+            if row is None:
+                raise NotFoundError("node", mark.uid)
+            if row.kind == "context":
+                raise UsageError(f"{_label(row)} is a context and takes no mark", code="bad-mark")
+            for text in (mark.reason, mark.principal):
+                check_text(text)
+            self._plan.marks.append(
+                MarkRow(
+                    next_id + n,
+                    row.id,
+                    mark.verdict,
+                    mark.policy,
+                    mark.reason,
+                    mark.principal[:255],
+                    self._now_us,
+                )
+            )
+
+    def _lift(self, lifts: Iterable[Lift]) -> None:
+        stored = {row.id: row for row in self._look.marks({lift.mark for lift in lifts})}
+        lifted: dict[int, MarkRow] = {}
+        for lift in lifts:
+            row = stored.get(lift.mark)
+            if row is None:
+                raise NotFoundError("mark", lift.mark)
+            if row.lifted_us is None and row.id not in lifted:
+                check_text(lift.principal)
+                lifted[row.id] = row._replace(lifted_us=self._now_us, lifted_by=lift.principal[:255])
+        self._plan.lifted = list(lifted.values())
+
+
+_WORDS: Final = {"p": "properties", "c": "custom"}
+
+
+def node_row(node: AnyNode, type_: Type, id_: int, namespace_id: int, now_us: int) -> NodeRow:
+    """The row of a new node.
+
+    Raises:
+        UsageError: A property does not fit (``property-type``, ``unknown-property``, ``too-large``, ``invalid-text``).
+    """
+    assert type_.id is not None
+    return NodeRow(
+        id_,
+        type_.kind,
+        type_.id,
+        node.uid,
+        node.name,
+        node.external_id,
+        node.uri if isinstance(node, Artifact) else None,
+        None if isinstance(node, Context) else node.state,
+        encode(check_properties(type_, node.properties), node.custom),
+        now_us,
+        now_us,
+        1,
+        namespace_id,
+    )
+
+
+def _masked(
+    word: str, mask: frozenset[str], old: Mapping[str, Raw], given: Mapping[str, Raw]
+) -> dict[str, Raw]:
+    if word in mask:
+        return dict(given)
+    new = dict(old)
+    for path in mask:
+        part, dot, name = path.partition(".")
+        if part != word or not dot:
+            continue
+        if name in given:
+            new[name] = given[name]
+        else:
+            new.pop(name, None)
+    return new
+
 
 def _reach(above: Mapping[int, set[int]], start: int) -> set[int]:
     seen, todo = {start}, [start]
@@ -304,32 +643,6 @@ def _reach(above: Mapping[int, set[int]], start: int) -> set[int]:
                 seen.add(parent)
                 todo.append(parent)
     return seen
-
-
-def _check_texts(node: AnyNode) -> None:
-    for text in (node.name, node.external_id):
-        if text is not None and not 0 < len(text) <= MAX_NAME:
-            raise UsageError(
-                f"a name has 1 to {MAX_NAME} characters, got {len(text)}: {text[:40]!r}…", code="too-long"
-            )
-    uri = node.uri if isinstance(node, Artifact) else None
-    for text in (node.uid, node.name, node.external_id, uri):
-        if text is not None and not text.isascii():
-            _check_unicode(text)
-    if not 0 < len(node.uid) <= 64:
-        raise UsageError(f"a uid has 1 to 64 characters, got {node.uid!r:.80}", code="too-long")
-    if isinstance(node, Context):
-        return
-    states = ARTIFACT_STATES if isinstance(node, Artifact) else EXECUTION_STATES
-    if node.state not in states:
-        raise UsageError(f"{node.state!r} is not a state", code="bad-state", near=sorted(states))
-
-
-def _check_unicode(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"text is not valid Unicode: {error}", code="invalid-text") from error
 
 
 def _label(row: NodeRow) -> str:
@@ -351,4 +664,31 @@ def _taken(kind: str, stored: NodeRow, node: AnyNode) -> ConflictError:
     )
 
 
-__all__ = ["KINDS", "Lookup", "Plan", "Wanted", "make_plan"]
+def _other_type(type_: Type, stored: NodeRow, node: AnyNode) -> ConflictError:
+    return ConflictError(
+        f"{_label(stored)} is stored with another type than {type_.kind} {node.type!r}",
+        code="name-taken",
+        details={"uid": stored.uid},
+    )
+
+
+def _removed(stored: NodeRow) -> ConflictError:
+    return ConflictError(
+        f"{stored.kind} {stored.uid} was removed",
+        code="removed",
+        hint="make a new node: its name is free",
+        details={"uid": stored.uid},
+    )
+
+
+__all__ = [
+    "KINDS",
+    "MAX_NAME",
+    "MAX_URI",
+    "Lookup",
+    "Plan",
+    "Wanted",
+    "check_texts",
+    "make_load",
+    "make_plan",
+]

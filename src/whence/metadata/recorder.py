@@ -14,17 +14,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from whence._base.crash import crash_point, register
 from whence._base.ids import new_uid
-from whence.errors import BackendError, ConflictError, DeniedError, WhenceError
-from whence.metadata.ambient import current_contexts, current_recording, surrounding
+from whence.errors import BackendError, ConflictError, DeniedError, NotFoundError, WhenceError
+from whence.metadata.ambient import current_allowance, current_contexts, current_recording, surrounding
 from whence.metadata.base import MetadataStore
 from whence.metadata.code import Blobs, CodeInfo
 from whence.metadata.environment import read_environment
-from whence.metadata.ledger import Intent, Ledger, Path
+from whence.metadata.ledger import Guard, Intent, Ledger, Path
 from whence.metadata.lifecycle import RACES, RETRIES, Liveness, Probe, ProcessLife, Recovered, Recovery
+from whence.metadata.marks import TaintGuard
 from whence.metadata.recording import Recording
 from whence.metadata.types import NONE, Artifact, Change, Context, Execution, IfExists, Properties, Put
 from whence.metadata.unrecorded import Unrecorded
@@ -74,9 +76,10 @@ class Recorder:
         self.read_only = read_only
         self.project = project
         self._blobs = blobs if isinstance(blobs, Blobs) else None
-        life = life if life is not None else ProcessLife()
-        self._recovery = Recovery(store, life)
-        self._ledger = Ledger(store, life.uid, environment or read_environment)
+        self._life = life if life is not None else ProcessLife()
+        self._environment = environment or read_environment
+        self._recovery = Recovery(store, self._life)
+        self._ledger = Ledger(store, self._life.uid, self._environment)
 
     @contextmanager
     def execution(
@@ -91,6 +94,8 @@ class Recorder:
         contexts: Sequence[Context] = (),
         code: CodeInfo | None = None,
         uid: str | None = None,
+        allow_tainted: str | None = None,
+        looks: bool = False,
     ) -> Iterator[Recording]:
         """Record one execution around the block.
 
@@ -104,9 +109,12 @@ class Recorder:
             contexts: Contexts besides the project and the surrounding ones.
             code: What runs.
             uid: Its public name, where that is derived; like `key`, it is run once.
+            allow_tainted: Why it may read what is marked bad with the policy ``block``; recorded with the marks.
+            looks: It judges what it reads and makes nothing of it, so it may read what is marked bad.
 
         Raises:
             ConflictError: The key is being run (``execution-running``), or is done (``execution-complete``).
+            DataRejectedError: An input is tainted (``tainted-input``), here or when the block notes it.
             DeniedError: Nothing may be written (``read-only``).
 
         Records:
@@ -116,17 +124,20 @@ class Recorder:
         """
         self.check_writable()
         outer = self.current()
+        guard = None if looks else self._guard(type_, allow_tainted)
+        allowed = NONE if guard is None else guard([artifact for artifact, _ in inputs])
         intent = Intent(
             node=Execution(type=type_, name=key, uid=uid or new_uid()),
-            properties={**properties, "params": params},
+            properties={**properties, **allowed, "params": params},
             inputs=inputs,
             expects=expects,
             contexts=self._contexts(contexts),
             code=None if code is None else code.stored(self._blobs),
             parent=None if outer is None else outer.uid,
+            guard=guard,
         )
         crash_point(BEFORE_INTENT)
-        recording = self._intend(intent, once=key is not None or uid is not None)
+        recording = self._intend(intent, contexts, once=key is not None or uid is not None)
         try:
             crash_point(AFTER_INTENT)
             with surrounding(self, recording):
@@ -171,6 +182,7 @@ class Recorder:
         code: CodeInfo | None = None,
         uid: str | None = None,
         reads: bool = False,
+        looks: bool = False,
     ) -> Iterator[Recording]:
         """The surrounding recording, if there is one, else an execution of its own.
 
@@ -188,12 +200,12 @@ class Recorder:
         if outer is None:
             with self.execution(
                 type_, key=key, params=params, properties=properties, inputs=inputs, expects=expects,
-                contexts=contexts, code=code, uid=uid,
+                contexts=contexts, code=code, uid=uid, looks=looks,
             ) as recording:  # fmt: skip
                 yield recording
             return
         for artifact, path in inputs:
-            outer.input(artifact, path=path)
+            outer.input(artifact, path=path, looks=looks)
         for artifact in expects:
             outer.expect(artifact)
         for context in contexts:
@@ -279,19 +291,39 @@ class Recorder:
         """
         return self._recovery.recover()
 
+    def beside(self, store: MetadataStore) -> Recorder:
+        """A recorder of the same process that writes into another handle of the graph: another namespace."""
+        made = Recorder(
+            store,
+            life=self._life,
+            blobs=self._blobs,
+            project=self.project,
+            environment=self._environment,
+            read_only=self.read_only,
+        )
+        made._recovery = Recovery(store, self._life, self._recovery.probes)
+        return made
+
+    def _guard(self, type_: str, allowed: str | None) -> Guard | None:
+        """What keeps an execution from reading what is marked bad; None in the usual case: nothing is."""
+        if not self.store.has_marks():
+            return None
+        return TaintGuard(self.store, type_, allowed or current_allowance()).check
+
     def _contexts(self, given: Sequence[Context]) -> list[Context]:
         """The project, what surrounds the caller, and what was given: each once, stored."""
         everywhere = [Context(type="Project", name=self.project), *current_contexts(self), *given]
         stored = [self._ledger.put_context(context) for context in everywhere]
         return list({context.uid: context for context in stored}.values())
 
-    def _intend(self, intent: Intent, *, once: bool) -> Recording:
+    def _intend(self, intent: Intent, contexts: Sequence[Context], *, once: bool) -> Recording:
         """Write the intent: it claims the key, or says who has it.
 
         Whoever finds the key free, failed or dead writes on the revision that was read; of several, one
         wins and the others read again. So the decision is made inside the store's transaction.
         """
         lost: ConflictError | None = None
+        anew = False
         for _ in range(RETRIES):
             stored = self._claim(intent.node) if once else None
             uid = stored.uid if stored is not None else intent.node.uid
@@ -300,6 +332,11 @@ class Recorder:
                 written = self.store.write(self._ledger.begin(intent, stored))
             except BaseException as error:
                 self._recovery.release(uid)
+                if _is_gone(error) and not anew:
+                    # A context or the environment that this process knew was removed: others take their place.
+                    self._ledger.forget()
+                    intent, anew = replace(intent, contexts=self._contexts(contexts)), True
+                    continue
                 if not isinstance(error, ConflictError) or error.code not in RACES:
                     raise
                 lost = error
@@ -346,3 +383,8 @@ class Recorder:
     def _find_key(self, type_: str, key: str) -> Execution | None:
         found = self.store.find_nodes("execution", type_=type_, name=key).nodes
         return found[0] if found and isinstance(found[0], Execution) else None
+
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether a write named something that is removed, or was taken out."""
+    return isinstance(error, NotFoundError) or (isinstance(error, ConflictError) and error.code == "removed")

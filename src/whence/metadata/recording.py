@@ -50,6 +50,7 @@ class Recording:
         node = next(n for n in written.nodes.values() if isinstance(n, Execution))
         self.execution: Execution = node
         self._ledger = ledger
+        self._guard = intent.guard
         self._lock = threading.RLock()
         self._began_s = time.monotonic()
         self._contexts = {context.uid: context for context in intent.contexts}
@@ -101,10 +102,21 @@ class Recording:
         with self._lock:
             return (*self._contexts.values(), *self._new_contexts)
 
-    def input(self, artifact: Artifact, *, path: Path = ()) -> None:
-        """It reads this artifact; a stored one of the same type and name is meant."""
+    def input(self, artifact: Artifact, *, path: Path = (), looks: bool = False) -> None:
+        """It reads this artifact; a stored one of the same type and name is meant.
+
+        Args:
+            artifact: The artifact.
+            path: In which role.
+            looks: It is judged and nothing is made of it, so it may be tainted.
+
+        Raises:
+            DataRejectedError: It is tainted, and was when the execution began (``tainted-input``).
+        """
         with self._lock:
             self._check_open()
+            if self._guard is not None and not looks:
+                self._new_properties.update(self._guard([artifact]))
             self._new_inputs.append((artifact, tuple(path)))
 
     def output(self, artifact: Artifact, *, path: Path = (), replaces: Artifact | None = None) -> None:

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from whence._base.ids import new_uid
+from whence.metadata.lazy import Deferred
 
 NodeKind: TypeAlias = Literal["artifact", "execution", "context"]
 PropertyType: TypeAlias = Literal["INT", "DOUBLE", "STRING", "STRUCT", "PROTO", "BOOLEAN"]
@@ -35,7 +36,25 @@ EventKind: TypeAlias = Literal[
     "PENDING_OUTPUT",
 ]
 Direction: TypeAlias = Literal["up", "down", "both"]
-IfExists: TypeAlias = Literal["error", "reuse", "update"]
+IfExists: TypeAlias = Literal["error", "reuse", "update", "replace"]
+Verdict: TypeAlias = Literal["bad"]
+Policy: TypeAlias = Literal["block", "retrain", "alert"]
+GraphTable: TypeAlias = Literal[
+    "artifacts",
+    "executions",
+    "contexts",
+    "types",
+    "events",
+    "attributions",
+    "associations",
+    "parent_contexts",
+    "marks",
+    "history",
+]
+"""The tables as which the graph is read by SQL; see `MetadataStore.scan`."""
+
+DEFAULT_NAMESPACE: Final = "default"
+"""The namespace that every graph has."""
 
 Struct: TypeAlias = Mapping[str, "Value"] | Sequence["Value"]
 Value: TypeAlias = int | float | str | bool | bytes | Struct | None
@@ -50,7 +69,20 @@ OUTPUT_KINDS: frozenset[str] = frozenset({"OUTPUT", "DECLARED_OUTPUT", "PENDING_
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A type of node with its typed properties; identity is (kind, name, version)."""
+    """A type of node with its typed properties; identity is (kind, name, version).
+
+    Attributes:
+        kind: The kind of its nodes.
+        name: 1 to 255 characters.
+        properties: The typed properties that its nodes may have.
+        version: Types of one name and several versions are several types.
+        description: For people.
+        base: One of the simple types (`whence.metadata.simple`), of the same kind.
+        id: The store's to give.
+        external_id: A name it has elsewhere, unique per kind.
+        input_type: What its executions read, as the JSON text of an ``ArtifactStructType``; kept, never checked.
+        output_type: What its executions write, in the same form.
+    """
 
     kind: NodeKind
     name: str
@@ -59,14 +91,20 @@ class Type:
     description: str | None = None
     base: str | None = None
     id: int | None = None
+    external_id: str | None = None
+    input_type: str | None = None
+    output_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Deferred):
     """What artifacts, executions and contexts share.
 
-    `name` is unique per type when given, `external_id` unique per kind. `id`, the times and
-    `revision` are the store's to give.
+    `name` is unique per type when given, `external_id` unique per kind, both within a namespace. `id`, the
+    times, `revision` and `namespace` are the store's to give.
+
+    A node with `removed_at` is a **tombstone**: what it was is gone, its uid, type, name, times and edges
+    stay, so that lineage holds together.
     """
 
     type: str
@@ -80,6 +118,8 @@ class Node:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     revision: int = 0
+    namespace: str = DEFAULT_NAMESPACE
+    removed_at: datetime | None = None
 
     def get(self, name: str, default: Value = None) -> Value:
         """A property, typed or custom, by name."""
@@ -126,16 +166,89 @@ class Event:
 class Put:
     """One node to write.
 
+    A node with an `id` means the stored node of that id; else the stored one of its uid, then of its type
+    and name. What happens to a stored node:
+
+    ==========  ====================================================================================
+    if_exists   then
+    ==========  ====================================================================================
+    error       refused; with an `id` it is an ``update``
+    reuse       stays as it is
+    update      state, and name, external id and uri where given, are replaced; the properties are
+                merged over the stored ones. Always a new revision
+    replace     all of that is replaced, and what is not given is taken away, but for the name. Nothing
+                is written when nothing differs
+    ==========  ====================================================================================
+
     Attributes:
-        node: The node. With ``id`` None it is new, unless its uid or (type, name) exists.
-        if_exists: ``error`` refuses; ``reuse`` keeps what is stored; ``update`` replaces state and
-            uri (when given) and merges the properties over the stored ones.
+        node: The node.
+        if_exists: As above.
         revision: When given, the stored revision must be this one, else `ConflictError`.
+        mask: Of a stored node, only these fields are replaced, given or not: ``name``, ``external_id``,
+            ``uri``, ``state``, ``properties`` and ``custom`` whole, ``properties.X`` and ``custom.X`` one of them.
+            With ``update`` or ``replace``, or an `id`; for a new node it says nothing.
+        unchanged_since: When given, the stored node must not have been updated after this moment, else
+            `ConflictError`.
+        touch: The update counts (a new `revision` and `updated_at`) even if nothing differs.
     """
 
     node: AnyNode
     if_exists: IfExists = "error"
     revision: int | None = None
+    mask: frozenset[str] | None = None
+    unchanged_since: datetime | None = None
+    touch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A node to remove: a tombstone stays, with its edges; name and external id are free again at once.
+
+    Attributes:
+        uid: The node. A tombstone is left as it is.
+        reason: Why; the tombstone shows it as ``custom["removed_reason"]``.
+        principal: Who; the tombstone shows it as ``custom["removed_by"]``.
+    """
+
+    uid: str
+    reason: str = ""
+    principal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Somebody's word that a node is bad, and what is to follow for everything made from it.
+
+    Attributes:
+        uid: The artifact or execution.
+        reason: Why, for people.
+        policy: ``block`` refuses new executions on what descends from it; ``retrain`` and ``alert`` are
+            told to those who listen.
+        verdict: What is said.
+        principal: Who says it.
+        id: The store's to give; ids grow with time.
+        at: When, the store's to give.
+        lifted_at: When it was taken back, if it was.
+        lifted_by: Who took it back.
+    """
+
+    uid: str
+    reason: str = ""
+    policy: Policy = "block"
+    verdict: Verdict = "bad"
+    principal: str = ""
+    id: int | None = None
+    at: datetime | None = None
+    lifted_at: datetime | None = None
+    lifted_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """A mark (by its id) to take back; lifting it again changes nothing."""
+
+    mark: int
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +256,7 @@ class Change:
     """One transaction on the graph: all of it is written, or nothing.
 
     Edges name nodes by uid, stored ones or those of this change; where a put met an existing node,
-    its given uid stands for the stored one.
+    its given uid stands for the stored one. Removals come first, then puts, edges, marks and lifts.
     """
 
     puts: Sequence[Put] = ()
@@ -154,13 +267,110 @@ class Change:
     """(context uid, execution uid)"""
     parents: Sequence[tuple[str, str]] = ()
     """(child context uid, parent context uid)"""
+    removals: Sequence[Removal] = ()
+    marks: Sequence[Mark] = ()
+    lifts: Sequence[Lift] = ()
+    strict_events: bool = False
+    """Refuse an event whose execution, artifact and kind have one already, whatever its path; else the same
+    event (path and all) again is no event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a `Change` became: stored nodes by the uid they were given."""
+    """What a `Change` became: stored nodes by the uid they were given; its marks as stored, then those it lifted."""
 
     nodes: Mapping[str, AnyNode]
+    marks: Sequence[Mark] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch of `MetadataStore.load`: nodes and edges as they were elsewhere, with times and ids of their own.
+
+    Attributes:
+        nodes: `created_at` and `updated_at` are stored as given (None: now), and so is an `id` (None: the store
+            gives one). A node whose uid is stored replaces it whole, times too, if they differ.
+        events: Edges name nodes by uid, stored ones or those of this batch; one that is there is left.
+        attributions: (context uid, artifact uid).
+        associations: (context uid, execution uid).
+        parents: (child context uid, parent context uid).
+        imported: (kind, id there, uid): kept as the map of foreign ids, see `MetadataStore.list_imported`.
+        source: Where they come from: the name under which that map is kept.
+    """
+
+    nodes: Sequence[AnyNode] = ()
+    events: Sequence[Event] = ()
+    attributions: Sequence[tuple[str, str]] = ()
+    associations: Sequence[tuple[str, str]] = ()
+    parents: Sequence[tuple[str, str]] = ()
+    imported: Sequence[tuple[NodeKind, int, str]] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a bulk load wrote: rows that are new, and nodes that differed from what was stored."""
+
+    n_nodes: int = 0
+    n_updated: int = 0
+    n_events: int = 0
+    n_members: int = 0
+    n_parents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A node that was brought in, and the id it had where it came from."""
+
+    kind: NodeKind
+    their_id: int
+    uid: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What was taken out of the store for good."""
+
+    n_nodes: int = 0
+    n_events: int = 0
+    n_members: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A part of the graph in which names and external ids are unique; types are shared.
+
+    Attributes:
+        name: 1 to 64 characters.
+        closed: Nothing is written into it any more.
+        id: The store's to give; 0 is the one that every graph has.
+        created_at: When it was made.
+    """
+
+    name: str
+    closed: bool = False
+    id: int | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life of a process that runs executions; the times are the store's own clock's.
+
+    Attributes:
+        uid: The life.
+        host: Where it runs.
+        pid: The process there.
+        started_at: Its first beat.
+        beat_at: Its last.
+    """
+
+    uid: str
+    host: str
+    pid: int
+    started_at: datetime | None = None
+    beat_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,24 +64,38 @@ class TypeTable:
         return [i for i, t in self._by_id.items() if t.kind == kind and t.name in wanted]
 
 
-def merge_type(table: TypeTable, given: Type, *, extend: bool) -> Type:
-    """The type to store: a new one without an id, a stored one as it stands, or with more properties.
+def merge_type(table: TypeTable, given: Type, *, extend: bool, omit: bool = True) -> Type:
+    """The type to store: a new one without an id, a stored one as it stands, or with what it lacked.
 
-    A stored type may have properties that `given` leaves out: the program that extended it is newer.
+    Unless `omit` is off, a stored type may have properties that `given` leaves out: the program that extended it is
+    newer. A base is added where there is none, an external id replaces the stored one; what else says something
+    about the type stays as it was first stored.
 
     Raises:
-        ConflictError: It is stored with other properties, or another base (``type-conflict``).
-        UsageError: A property's type or the base is unknown (``bad-type``).
+        ConflictError: It is stored with other properties, or another base (``type-conflict``); the external id is
+            another type's (``name-taken``).
+        UsageError: A property's type or the base is unknown, or a text does not fit (``bad-type``).
     """
     _check_type(given)
     stored = table.find(given.kind, given.name, given.version)
+    _check_external(table, given, stored)
     if stored is None:
         return dataclasses.replace(given, id=None, properties=dict(given.properties))
-    if given.base is not None and given.base != stored.base:
+    if given.base is not None and stored.base is not None and given.base != stored.base:
         raise ConflictError(
             f"{given.kind} type {given.name!r} is stored with base {stored.base!r}, not {given.base!r}",
             code="type-conflict",
         )
+    _check_properties(given, stored, extend=extend, omit=omit)
+    return dataclasses.replace(
+        stored,
+        properties={**stored.properties, **given.properties},
+        base=stored.base or given.base,
+        external_id=given.external_id or stored.external_id,
+    )
+
+
+def _check_properties(given: Type, stored: Type, *, extend: bool, omit: bool) -> None:
     for name, want in given.properties.items():
         have = stored.properties.get(name)
         if have is None and not extend:
@@ -96,16 +110,48 @@ def merge_type(table: TypeTable, given: Type, *, extend: bool) -> Type:
                 code="type-conflict",
                 hint="a stored property keeps its type; give the type another version",
             )
-    return dataclasses.replace(
-        stored,
-        properties={**stored.properties, **given.properties},
-        description=given.description if given.description is not None else stored.description,
-    )
+    left_out = [name for name in stored.properties if name not in given.properties]
+    if left_out and not omit:
+        raise ConflictError(
+            f"{given.kind} type {given.name!r} is stored with property {left_out[0]!r}, which is left out",
+            code="type-conflict",
+            hint="give every property, or put it with omit=True",
+        )
+
+
+def _check_external(table: TypeTable, given: Type, stored: Type | None) -> None:
+    if not given.external_id:
+        return
+    for other in table.all():
+        if (other.kind, other.external_id) == (given.kind, given.external_id) and other is not stored:
+            raise ConflictError(
+                f"external id {given.external_id!r} is {other.kind} type {other.name!r}'s",
+                code="name-taken",
+                hint="give another external id",
+            )
 
 
 def _check_type(given: Type) -> None:
     if not given.name or len(given.name) > 255:
         raise UsageError(f"a type's name has 1 to 255 characters, got {given.name!r:.80}", code="bad-type")
+    for what, text in (("version", given.version), ("external id", given.external_id)):
+        if text is not None and len(text) > 255:
+            raise UsageError(
+                f"the {what} of a type has at most 255 characters, got {text!r:.80}", code="bad-type"
+            )
+    texts = (
+        given.name,
+        given.version,
+        given.external_id,
+        given.description,
+        given.input_type,
+        given.output_type,
+    )
+    for text in (*texts, *given.properties):
+        if text is not None and not is_storable(text):
+            raise UsageError(
+                f"{text!r:.80} of type {given.name!r:.80} has a NUL or no Unicode", code="invalid-text"
+            )
     for name, want in given.properties.items():
         if want not in PROPERTY_TYPES:
             raise UsageError(
@@ -119,6 +165,15 @@ def _check_type(given: Type) -> None:
             code="bad-type",
             near=[n for n, k in SIMPLE_NAMES.items() if k == given.kind],
         )
+
+
+def is_storable(text: str) -> bool:
+    """Whether every backend can keep a text: it is Unicode and has no NUL."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 _READS: Final = INPUT_KINDS

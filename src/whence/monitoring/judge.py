@@ -8,11 +8,12 @@ from whence.monitoring import calendar
 from whence.monitoring.judgedrift import DriftJudge
 from whence.monitoring.judgefeeds import FeedJudge
 from whence.monitoring.judgequality import QualityJudge
+from whence.monitoring.judgetaint import TaintJudge
 from whence.monitoring.reading import News
 from whence.monitoring.types import Window
 
 
-class Judge(DriftJudge, FeedJudge, QualityJudge):
+class Judge(DriftJudge, FeedJudge, QualityJudge, TaintJudge):
     """Judges one run of a monitor, day by day."""
 
     def run(self, news: News) -> None:

@@ -91,6 +91,7 @@ class References:
             type_,
             properties={"monitor": monitor.name, "model": model},
             inputs=[(self._models.artifact(version), ("model",)), (source.artifact(), ("rows",))],
+            looks=True,
         ) as recording:
             blob = self._blobs.put(made.to_bytes())
             if edges is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, cast
@@ -19,7 +19,8 @@ from whence.compute import Engine
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.features import AnyView
 from whence.lake import Commit, Lake, Table, TableVersion
-from whence.metadata import Artifact, Change, Event, Put, Recorder, declare_types
+from whence.metadata import Artifact, Change, Event, Mark, Put, Recorder, declare_types
+from whence.metadata.marks import marks_on_artifacts
 from whence.monitoring import store
 from whence.monitoring.alertlog import AlertLog
 from whence.monitoring.declaring import check_monitor_name, check_settings, check_tables
@@ -378,10 +379,28 @@ class Monitoring:
             {t: v.watermark + timedelta(microseconds=1) for t, v in heads.items() if v.watermark is not None},
         )
         judge.run(news)
+        judge.taint(self._tainting(monitor, heads))
         if not news.reads and not len(judge.rows):
             return MonitorResult(monitor.name, moment)
         crash_point(BEFORE_BLOB)
         return self._write(session, judge, news, moment)
+
+    def _tainting(self, monitor: Monitor, heads: Mapping[str, TableVersion]) -> list[tuple[Mark, str]]:
+        """The ``alert`` marks in force on the model that answers and the versions looked at, and what each reaches."""
+        if not self._graph.has_marks():
+            return []
+        watched = {version.ref: version.artifact() for version in heads.values()}
+        try:
+            model = self._models.get(monitor.model)
+        except NotFoundError:  # an alias that is gone: nothing answers now
+            pass
+        else:
+            watched[model.ref] = self._models.artifact(model)
+        found: dict[int, tuple[Mark, str]] = {}
+        for ref, artifact in watched.items():
+            for mark in marks_on_artifacts(self._graph, [artifact], policies=("alert",)):
+                found[mark.id or 0] = (mark, ref)
+        return [found[number] for number in sorted(found)]
 
     def _first_edges(self, monitor: Monitor) -> Artifact | None:
         """The edges, fixed by the reference of the model that answered first; None before any answer."""
@@ -423,6 +442,7 @@ class Monitoring:
                 properties={"monitor": monitor.name, "n": session.n},
                 inputs=[(v.artifact(), (v.table,)) for v in news.inputs],
                 expects=[pending],
+                looks=True,
             ) as recording:
                 self._blobs.put(data)
                 crash_point(BEFORE_COMMIT)

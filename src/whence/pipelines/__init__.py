@@ -7,7 +7,17 @@ from whence.pipelines.promise import Promise
 from whence.pipelines.room import Pipelines
 from whence.pipelines.scheduler import Due
 from whence.pipelines.step import Step, latest, step
-from whence.pipelines.triggers import AlertLike, AlertSource, Every, OnAlert, Trigger, every, on_alert
+from whence.pipelines.triggers import (
+    AlertLike,
+    AlertSource,
+    Every,
+    OnAlert,
+    OnTaint,
+    Trigger,
+    every,
+    on_alert,
+    on_taint,
+)
 from whence.pipelines.types import (
     Decision,
     Difference,
@@ -40,6 +50,7 @@ __all__ = [
     "Model",
     "ModelOutput",
     "OnAlert",
+    "OnTaint",
     "OutputComparison",
     "Pipeline",
     "PipelineRun",
@@ -58,6 +69,7 @@ __all__ = [
     "latest",
     "model",
     "on_alert",
+    "on_taint",
     "pipeline",
     "step",
     "verify_promotion",

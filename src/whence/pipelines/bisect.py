@@ -126,7 +126,7 @@ class Bisector:
         if rows.artifact is not None:
             inputs.append((rows.artifact, ("on",)))
         params: dict[str, Value] = {"a": first.ref, "b": second.ref, "metric": metric, "on": rows.name}
-        with self._rooms.recorder.execution("bisect", params=params, inputs=inputs) as recording:
+        with self._rooms.recorder.execution("bisect", params=params, inputs=inputs, looks=True) as recording:
             with tempfile.TemporaryDirectory(prefix="whence-bisect-") as top:
                 kitchen = Kitchen(self._rooms, self._remaker, Path(top), (recipes[0], recipes[1]))
                 found = _Swaps(self._rooms, kitchen, recipes[0], recipes[1], rows, metric, trust).answer()

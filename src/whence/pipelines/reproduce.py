@@ -107,7 +107,9 @@ class Reproducer:
             "inputs": {k: _describe(v) for k, v in (inputs or {}).items()},
         }
         compared = [(a, ("compared",)) for a in _outputs(self._store, target)]
-        with self._rooms.recorder.execution("reproduce", params=params, inputs=compared) as recording:
+        with self._rooms.recorder.execution(
+            "reproduce", params=params, inputs=compared, looks=True
+        ) as recording:
             try:
                 verdict = self._attempt(target, dict(inputs or {}), code)
             except Impossible as why:

@@ -15,7 +15,7 @@ from whence.pipelines.bisection import Bisection
 from whence.pipelines.remake import CodeChoice, Remaker
 from whence.pipelines.reproduce import Reproducer, Substitute
 from whence.pipelines.runner import Runnable, Runner
-from whence.pipelines.scheduler import Alerts, Due, Scheduler
+from whence.pipelines.scheduler import Alerts, Due, Scheduler, Taints
 from whence.pipelines.step import Step
 from whence.pipelines.types import Decision, PipelineRun, StepRun, Verdict
 
@@ -28,6 +28,7 @@ class Pipelines:
         address: What another process passes to `connect`; None when no other process can.
         child_command: The command that makes a step again; it gets the path of its job as last argument.
         alerts: Gives the source of alerts, for the trigger `on_alert`.
+        taints: Gives the source of marks, for the trigger `on_taint`.
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class Pipelines:
         address: str | None = None,
         child_command: Sequence[str] = (),
         alerts: Alerts | None = None,
+        taints: Taints | None = None,
     ) -> None:
         self._runner = Runner(rooms)
-        self._scheduler = Scheduler(rooms, self._runner, alerts)
+        self._scheduler = Scheduler(rooms, self._runner, alerts, taints)
         remaker = Remaker(rooms, address=address if child_command else None, child_command=child_command)
         self._reproducer = Reproducer(rooms, remaker)
         self._bisector = Bisector(rooms, self._reproducer, remaker)

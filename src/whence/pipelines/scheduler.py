@@ -19,13 +19,14 @@ from typing import Any, Final, TypeAlias
 from whence._base.clock import utc
 from whence._base.crash import crash_point, register
 from whence.errors import ConflictError, UnsupportedError, UsageError, WhenceError
+from whence.metadata.marks import mark_to_dict
 from whence.metadata.open import declare_types
-from whence.metadata.types import Artifact, Context, Execution, Type, Value
+from whence.metadata.types import Artifact, Context, Execution, Mark, Type, Value
 from whence.pipelines.base import Rooms
 from whence.pipelines.exclusive import exclusive
 from whence.pipelines.pipeline import Pipeline
 from whence.pipelines.runner import Runnable, Runner, as_pipeline
-from whence.pipelines.triggers import AlertLike, AlertSource, Every, OnAlert
+from whence.pipelines.triggers import AlertLike, AlertSource, Every, OnAlert, OnTaint, TaintSource
 from whence.pipelines.types import PipelineRun
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ _ELSEWHERE: Final = frozenset({"schedule-busy", "run-in-progress", "execution-ru
 _STEP_S: Final = 0.2
 
 Alerts: TypeAlias = Callable[[], AlertSource]
+Taints: TypeAlias = Callable[[], TaintSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +116,17 @@ class Scheduler:
         rooms: The workspace.
         runner: Runs pipelines.
         alerts: Gives the source of alerts when a trigger asks; None when there is none.
+        taints: Gives the source of marks when a trigger asks; None when there is none.
     """
 
-    def __init__(self, rooms: Rooms, runner: Runner, alerts: Alerts | None = None) -> None:
+    def __init__(
+        self, rooms: Rooms, runner: Runner, alerts: Alerts | None = None, taints: Taints | None = None
+    ) -> None:
         self._rooms = rooms
         self._store = rooms.recorder.store
         self._runner = runner
         self._alerts = alerts
+        self._taints = taints
 
     def due(self, pipelines: Sequence[Runnable], *, now: datetime | None = None) -> list[Due]:
         """What is due, in the order of the pipelines; nothing is run or written.
@@ -131,7 +137,7 @@ class Scheduler:
 
         Raises:
             UsageError: One of them has no trigger (``no-trigger``).
-            UnsupportedError: A trigger waits for alerts and nothing gives any (``no-alerts``).
+            UnsupportedError: A trigger waits for alerts or marks and nothing gives any (``no-alerts``, ``no-marks``).
         """
         moment = self._now(now)
         found = (self._due(pipeline, moment) for pipeline in _triggered(pipelines))
@@ -272,6 +278,15 @@ class Scheduler:
                 if moment is not None:
                     calling.append((trigger.name, moment, {"missed": trigger.missed(last, moment)}))
                 continue
+            if isinstance(trigger, OnTaint):
+                marks = self._marks(pipeline.name, trigger)
+                moment = trigger.moment(marks, past.moment, now)
+                told: dict[str, Value] = {"marks": [mark_to_dict(m) for m in marks]}
+                if moment is not None:
+                    calling.append((trigger.name, moment, told))
+                elif marks:
+                    waiting.append({"trigger": trigger.name, "waiting": True, **told})
+                continue
             pending = self._pending(trigger, past, now)
             moment = trigger.moment(pending, past.moment, now)
             alerts: dict[str, Value] = {"alerts": [_alert_facts(a) for a in pending]}
@@ -284,7 +299,11 @@ class Scheduler:
         names = "+".join(dict.fromkeys(name for name, _, _ in calling))
         moment = max(m for _, m, _ in calling)
         evidence = [{"trigger": name, "moment": m.isoformat(), **more} for name, m, more in calling]
-        return Due(pipeline.name, names, moment, f"{names}@{moment_text(moment)}", (*evidence, *waiting))
+        key = f"{names}@{moment_text(moment)}"
+        newest = max((n for e in evidence for n in _marks_of(e)), default=None)
+        if newest is not None:
+            key += f"#{newest}"  # of two marks at one moment of a replay each has its run
+        return Due(pipeline.name, names, moment, key, (*evidence, *waiting))
 
     def _pending(self, trigger: OnAlert, past: _Past, now: datetime) -> list[AlertLike]:
         if self._alerts is None:
@@ -297,7 +316,27 @@ class Scheduler:
         uids = frozenset(past.answered.alerts) if past.answered is not None else frozenset[str]()
         return trigger.pending(alerts, past.moment, uids, now)
 
+    def _marks(self, pipeline: str, trigger: OnTaint) -> Sequence[Mark]:
+        """The marks that no run of this trigger has answered."""
+        if self._taints is None:
+            raise UnsupportedError(
+                f"trigger {trigger.name!r} waits for marks, and nothing here gives any",
+                code="no-marks",
+                hint="schedule it in a workspace",
+            )
+        return self._taints().taints(trigger.of, since=self._last_mark(pipeline, trigger.name))
+
     # what the graph says
+
+    def _last_mark(self, pipeline: str, trigger: str) -> int:
+        """The newest mark that a run of this trigger has answered."""
+        done = self._newest("Trigger", f"{pipeline}/{trigger}", "COMPLETE")
+        if done is None:
+            return 0
+        return max(
+            (n for e in _due_of(done).evidence if e.get("trigger") == trigger for n in _marks_of(e)),
+            default=0,
+        )
 
     def _past(self, pipeline: str) -> _Past:
         declare_types(self._store, (SCHEDULED,))
@@ -364,8 +403,11 @@ def _check_params(pipelines: Sequence[Pipeline[..., Any]], params: Mapping[str, 
 
 
 def _contexts(due: Due) -> list[Context]:
-    """One for each trigger that called; what only waits is answered, but its clock does not start anew."""
-    names = [str(e["trigger"]) for e in due.evidence if "moment" in e]
+    """One for each trigger that called; what only waits is answered, but its clock does not start anew.
+
+    Marks that wait are looked for by their trigger, so its context has the run too.
+    """
+    names = [str(e["trigger"]) for e in due.evidence if "moment" in e or "marks" in e]
     return [Context(type="Trigger", name=f"{due.pipeline}/{name}") for name in dict.fromkeys(names)]
 
 
@@ -380,6 +422,13 @@ def _due_of(execution: Execution, *, resumed: bool = False) -> Due:
         evidence=tuple(e for e in evidence if isinstance(e, Mapping)),
         resumed=resumed,
     )
+
+
+def _marks_of(evidence: Mapping[str, Value]) -> list[int]:
+    """The numbers of the marks that one trigger's evidence names."""
+    told = evidence.get("marks")
+    marks = told if isinstance(told, Sequence) and not isinstance(told, str | bytes) else ()
+    return [n for m in marks if isinstance(m, Mapping) and isinstance(n := m.get("mark"), int)]
 
 
 def _alert_facts(alert: AlertLike) -> dict[str, Value]:
@@ -401,4 +450,4 @@ def _stopped(stop: Callable[[], bool], poll_s: float) -> bool:
     return True
 
 
-__all__ = ["Alerts", "Due", "Scheduler", "moment_text"]
+__all__ = ["Alerts", "Due", "Scheduler", "Taints", "moment_text"]

@@ -1,4 +1,4 @@
-"""When a pipeline is due: a length of time has passed on the clock, or a monitor has raised an alert.
+"""When a pipeline is due: time has passed on the clock, a monitor has raised an alert, something was marked bad.
 
 A trigger is a value; it looks at nothing by itself. `Every.latest` and `OnAlert.pending` are told what
 has been answered so far and what the clock says, and give the one moment that is due, if one is. So the
@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeAlias
 
 from whence._base.clock import utc
 from whence.errors import UsageError
-from whence.metadata.types import Value
+from whence.metadata.types import Mark, Value
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -47,6 +47,14 @@ class AlertSource(Protocol):
 
     def alerts(self, monitor: str, *, since: datetime | None = None) -> Sequence[AlertLike]:
         """The alerts of a monitor that became known at `since` or later, oldest first."""
+        ...
+
+
+class TaintSource(Protocol):
+    """Where marks come from: the graph."""
+
+    def taints(self, of: str, *, since: int = 0) -> Sequence[Mark]:
+        """The ``retrain`` marks in force after this number that reach what `of` names now, by number."""
         ...
 
 
@@ -161,7 +169,39 @@ class OnAlert:
         return moment if moment <= now else None
 
 
-Trigger: TypeAlias = Every | OnAlert
+@dataclass(frozen=True, slots=True)
+class OnTaint:
+    """A trigger: something that a thing was made from has been marked bad with the policy ``retrain``.
+
+    Attributes:
+        of: The thing, by its reference; an alias means what it points at when it is looked at.
+        at_most_every: How long after the pipeline's last run, by whichever trigger, a mark waits.
+    """
+
+    of: str
+    at_most_every: timedelta | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in keys and evidence: ``taint-model:late@champion``."""
+        return f"taint-{self.of}"
+
+    def moment(self, marks: Sequence[Mark], last: datetime | None, now: datetime) -> datetime | None:
+        """When the pipeline is due for these marks; None while there are none or it is too soon.
+
+        The moment the newest was made, or `now` where that lies ahead (the clock of a replay), or the end of the
+        time to wait if that is later.
+        """
+        if not marks:
+            return None
+        made = [utc(m.at) for m in marks if m.at is not None]
+        moment = min(max(made, default=now), now)
+        if last is not None and self.at_most_every is not None:
+            moment = max(moment, last + self.at_most_every)
+        return moment if moment <= now else None
+
+
+Trigger: TypeAlias = Every | OnAlert | OnTaint
 
 
 def every(period: str | timedelta, *, start: datetime | None = None) -> Every:
@@ -198,6 +238,21 @@ def on_alert(monitor: str, *, at_most_every: str | timedelta | None = None, deci
     return OnAlert(monitor, None if at_most_every is None else _period(at_most_every), decides)
 
 
+def on_taint(of: str, *, at_most_every: str | timedelta | None = None) -> OnTaint:
+    """The trigger that fires when something that `of` was made from is marked bad with the policy ``retrain``.
+
+    Args:
+        of: What is made again: ``model:late@champion``, ``table:train.late``.
+        at_most_every: Wait until this long after the pipeline's last run; marks of the meantime are answered
+            together then.
+
+    Example:
+        >>> on_taint("model:late@champion").name
+        'taint-model:late@champion'
+    """
+    return OnTaint(of, None if at_most_every is None else _period(at_most_every))
+
+
 def _period(period: str | timedelta) -> timedelta:
     if isinstance(period, timedelta):
         return period
@@ -225,4 +280,16 @@ def period_text(period: timedelta) -> str:
     return f"{seconds:.0f}s" if seconds.is_integer() else f"{seconds:.6f}s"
 
 
-__all__ = ["AlertLike", "AlertSource", "Every", "OnAlert", "Trigger", "every", "on_alert", "period_text"]
+__all__ = [
+    "AlertLike",
+    "AlertSource",
+    "Every",
+    "OnAlert",
+    "OnTaint",
+    "TaintSource",
+    "Trigger",
+    "every",
+    "on_alert",
+    "on_taint",
+    "period_text",
+]

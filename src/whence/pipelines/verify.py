@@ -143,7 +143,9 @@ def verify_promotion(
     if isinstance(rows, TableVersion):
         inputs.append((rows.artifact(), ("rows",)))
     properties: dict[str, Value] = {"model": target.ref, "alias": alias}
-    with rooms.recorder.execution("verify_promotion", properties=properties, inputs=inputs) as recording:
+    with rooms.recorder.execution(
+        "verify_promotion", properties=properties, inputs=inputs, looks=True
+    ) as recording:
         checks = [
             _check("alias", lambda: _alias(rooms, target, alias)),
             _check("bytes", lambda: _bytes(rooms, target)),

@@ -18,6 +18,8 @@ from whence._base.crash import crash_point, register
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.lake import Lake, TableVersion
 from whence.metadata import Artifact, Execution, Recording, Type, Value, declare_types
+from whence.metadata.ambient import current_allowance
+from whence.metadata.marks import marks_on_artifacts
 from whence.registry.models import Models
 from whence.registry.paired import PairedRule
 from whence.registry.training import hold_training
@@ -100,6 +102,8 @@ class Promotion:
         interval: Where the gain lies, when the rule says how sure it must be.
         n_rows: How many rows were judged by, when they were given.
         execution: The execution ``promote``.
+        tainted_by: The marks that reach the candidate or the rows it was judged on: it is not promoted while any is
+            in force, unless that is allowed (`whence.metadata.allowing_tainted`).
     """
 
     promoted: bool
@@ -113,6 +117,7 @@ class Promotion:
     interval: tuple[float, float] | None = None
     n_rows: int | None = None
     execution: str | None = None
+    tainted_by: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Value]:
         """The decision as plain values, for ``--json``."""
@@ -127,6 +132,7 @@ class Promotion:
             "n_rows": self.n_rows,
             "reason": self.reason,
             "execution": self.execution,
+            "tainted_by": list(self.tainted_by),
         }
 
 
@@ -281,10 +287,13 @@ def _decide(
         "model": name, "alias": alias, "candidate": candidate, "rule": {"text": str(rule), **rule.to_dict()},
     }  # fmt: skip
     inputs = [(models.artifact(challenger), ("candidate",)), *evidence]
-    with models.recorder.execution("promote", key=key, properties=told, inputs=inputs) as recording:
+    with models.recorder.execution(
+        "promote", key=key, properties=told, inputs=inputs, looks=True
+    ) as recording:
         found = _judged(models, recording, name, alias, challenger, rule, judge)
+        found = _untainted(models, found, [artifact for artifact, _ in inputs])
         if outer is not None and found.champion is not None:
-            outer.input(models.artifact(found.champion), path=("champion",))
+            outer.input(models.artifact(found.champion), path=("champion",), looks=True)
         crash_point(JUDGED)
         if found.promoted:
             found = _moved(models, lake, recording, found, alias)
@@ -294,6 +303,7 @@ def _decide(
             champion=None if found.champion is None else found.champion.version,
             decision=found.to_dict(),
             reason=found.reason,
+            tainted_by=list(found.tainted_by) or None,
             move=None if found.move is None else found.move.number,
         )
     return replace(found, execution=recording.ref)
@@ -330,6 +340,24 @@ def _judged(
         interval=found.interval,
         n_rows=found.n_rows,
         execution=recording.ref,
+    )
+
+
+def _untainted(models: Models, found: Promotion, read: Sequence[Artifact]) -> Promotion:
+    """The gate every rule has besides: what was marked bad, or made from it, gets no alias."""
+    store = models.recorder.store
+    marks = marks_on_artifacts(store, read) if store.has_marks() else []
+    if not marks:
+        return found
+    told = "; ".join(f"{m.reason} (mark {m.id})" for m in marks)
+    allowed = current_allowance()
+    numbers = tuple(m.id or 0 for m in marks)
+    if allowed is not None:
+        return replace(
+            found, tainted_by=numbers, reason=f"{found.reason}; tainted, allowed: {allowed}: {told}"
+        )
+    return replace(
+        found, promoted=False, tainted_by=numbers, reason=f"{found.reason}; not promoted, tainted: {told}"
     )
 
 
@@ -383,7 +411,12 @@ def _recorded(models: Models, done: Execution, rule: AnyRule, challenger: ModelV
         interval=_pair(interval),
         n_rows=n_rows if isinstance(n_rows, int) else None,
         execution=f"execution:{done.uid}",
+        tainted_by=tuple(n for n in _listed(decision.get("tainted_by")) if isinstance(n, int)),
     )
+
+
+def _listed(value: Value) -> Sequence[Value]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else ()
 
 
 def _pair(value: Value) -> tuple[float, float] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -213,15 +213,24 @@ class ReadingRules(Furnished):
     @pytest.mark.usefixtures("flights")
     def test_sql_sees_the_tables_of_upper_rooms(self, lake: Lake) -> None:
         class Runs:
+            def __init__(self, *, keeps_moments: bool) -> None:
+                self.keeps_moments = keeps_moments
+
             def names(self) -> list[str]:
-                return ["runs"]
+                return [f"runs_{self.keeps_moments}"]
 
-            def table(self, name: str) -> pa.Table:
-                return pa.table({"run": [name]})
+            def table(self, name: str, /, *, as_of: datetime | None = None) -> pa.Table:
+                return pa.table({"run": [name], "as_of": [as_of]})
 
-        lake.add_provider(Runs())
-        assert lake.sql("SELECT run FROM runs").to_pydict() == {"run": ["runs"]}
-        assert error_of(lambda: lake.sql("SELECT * FROM runs VERSION AS OF 1")).code == "no-versions"
+        lake.add_provider(Runs(keeps_moments=False))
+        lake.add_provider(Runs(keeps_moments=True))
+        travel = "TIMESTAMP AS OF '2013-01-02T00:00:00Z'"
+        moment = datetime(2013, 1, 2, tzinfo=UTC)
+        assert lake.sql('SELECT run FROM "runs_False"').to_pydict() == {"run": ["runs_False"]}
+        assert lake.sql(f'SELECT as_of FROM "runs_True" {travel}')["as_of"].to_pylist() == [moment]
+        versions = error_of(lambda: lake.sql('SELECT * FROM "runs_True" VERSION AS OF 1'))
+        moments = error_of(lambda: lake.sql(f'SELECT * FROM "runs_False" {travel}'))
+        assert (versions.code, moments.code) == ("no-versions", "no-versions")
 
     # --- views
 

@@ -23,7 +23,13 @@ from whence.metadata import (
     Type,
     Value,
 )
+from whence.testing.metadata_bad import BadInputRules
+from whence.testing.metadata_lifecycle import BeatRules, MarkRules, NamespaceRules, RemovalRules
+from whence.testing.metadata_load import LoadRules
+from whence.testing.metadata_past import PastRules
 from whence.testing.metadata_queries import FindRules, LineageRules
+from whence.testing.metadata_updates import StrictRules, UpdateRules
+from whence.testing.metadata_walk import PathRules, WalkRules
 from whence.testing.metadata_world import (
     MOMENT,
     TABLE,
@@ -92,6 +98,56 @@ class TypeRules(Furnished):
         with pytest.raises(NotFoundError, match="artifact type 'Tabel' not found") as caught:
             put(typed, Artifact(type="Tabel"))
         assert (caught.value.code, caught.value.near) == ("artifact-type-not-found", ["Table"])
+
+
+class TypeFieldRules(Furnished):
+    """What else a type says of itself."""
+
+    def test_a_type_comes_back_as_it_was_put(self, store: MetadataStore) -> None:
+        given = Type(
+            "execution",
+            "train",
+            {"é": "DOUBLE", "s": "STRUCT"},
+            "2",
+            "trains → models",
+            "mlmd.Train",
+            external_id="t-1",
+            input_type='{"any":{}}',
+            output_type='{"none":{}}',
+        )
+        stored = store.put_type(given)
+        assert stored == dataclasses.replace(given, id=stored.id)
+        assert store.list_types("execution")[-1] == stored
+        assert store.put_type(given) == stored
+
+    def test_a_put_again_adds_a_base_and_changes_an_external_id(self, store: MetadataStore) -> None:
+        first = store.put_type(Type("artifact", "T", {"a": "INT"}, description="first", input_type="1"))
+        second = store.put_type(
+            Type("artifact", "T", {"a": "INT"}, None, "second", "mlmd.Model", None, "e-1", "2", "3")
+        )
+        assert second == dataclasses.replace(first, base="mlmd.Model", external_id="e-1")
+        third = store.put_type(Type("artifact", "T", {"a": "INT"}, external_id="e-2"))
+        assert third == dataclasses.replace(second, external_id="e-2")
+        assert store.put_type(Type("artifact", "T", {"a": "INT"})) == third
+        assert store.list_types("artifact")[-1] == third
+
+    def test_an_external_id_is_one_types(self, store: MetadataStore) -> None:
+        store.put_type(Type("artifact", "T", external_id="e"))
+        with pytest.raises(ConflictError) as caught:
+            store.put_type(Type("artifact", "U", external_id="e"))
+        assert caught.value.code == "name-taken"
+        store.put_type(Type("execution", "T", external_id="e"))
+        assert [t.name for t in store.list_types("artifact")][4:] == ["T"]
+
+    def test_properties_are_left_out_only_when_allowed(self, store: MetadataStore) -> None:
+        store.put_type(TABLE)
+        less = dataclasses.replace(TABLE, properties={"n_rows": "INT"})
+        assert store.put_type(less).properties == TABLE.properties
+        for given in (less, dataclasses.replace(TABLE, properties={"n_rows": "INT", "new": "INT"})):
+            with pytest.raises(ConflictError, match="left out") as caught:
+                store.put_type(given, extend=True, omit=False)
+            assert caught.value.code == "type-conflict"
+        assert store.put_type(TABLE, omit=False).properties == TABLE.properties
 
 
 class NodeRules(Furnished):
@@ -441,7 +497,26 @@ class EdgeRules(Furnished):
         assert (len(shared.custom), shared.revision) == (100, 100)
 
 
-class MetadataSuite(TypeRules, NodeRules, PutRules, EdgeRules, FindRules, LineageRules):
+class MetadataSuite(
+    TypeRules,
+    TypeFieldRules,
+    NodeRules,
+    PutRules,
+    UpdateRules,
+    EdgeRules,
+    StrictRules,
+    FindRules,
+    LineageRules,
+    WalkRules,
+    PathRules,
+    PastRules,
+    RemovalRules,
+    MarkRules,
+    NamespaceRules,
+    BeatRules,
+    LoadRules,
+    BadInputRules,
+):
     """What every metadata store does. The fixture ``store`` gives an empty one."""
 
     def test_the_layout_has_a_version(self, store: MetadataStore) -> None:

@@ -161,7 +161,7 @@ class Validation:
     ) -> Statistics:
         params = {"columns": None if columns is None else list(columns), "slices": list(slices)}
         inputs = [(version.artifact(), ("data",))]
-        with self._recorder.execution("statistics", params=params, inputs=inputs) as recording:
+        with self._recorder.execution("statistics", params=params, inputs=inputs, looks=True) as recording:
             made = describe(self._read(version, columns), name=name, slices=slices)
             digest = self._blobs.put(made.to_bytes())
             crash_point(STATISTICS_STORED)
@@ -363,7 +363,7 @@ class Validation:
         inputs = [(version.artifact(), ("data",))]
         inputs += [(a, (p,)) for a, p in ((described, "statistics"), (artifact, "schema")) if a is not None]
         params = {"schema": label, "environment": environment}
-        with self._recorder.execution("validate", params=params, inputs=inputs) as recording:
+        with self._recorder.execution("validate", params=params, inputs=inputs, looks=True) as recording:
             report = _judge(statistics, schema, label, environment, controls)
             rows = Rows(
                 statistics.name, version.files(), version.schema.names, tuple(version.declaration.key)

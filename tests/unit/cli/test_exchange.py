@@ -1,4 +1,4 @@
-"""``whence import mlmd`` and ``whence serve --mlmd``."""
+"""``whence import mlmd``, ``whence export mlmd`` and ``whence serve --mlmd``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 import whence
 from tests.unit.integrations.mlmd.calls import pb
-from tests.unit.integrations.mlmd.test_import import restored
+from tests.unit.integrations.mlmd.golden import restored
 from whence.cli import main
 from whence.integrations.mlmd.metadata_store import MetadataStore
 from whence.metadata import Artifact
@@ -42,7 +42,39 @@ def test_a_database_comes_in_and_again_changes_nothing(
     with whence.connect(folder) as ws:
         (found,) = ws.graph.find_nodes("artifact", name="first").nodes
         assert isinstance(found, Artifact)
-        assert found.uri == "/x/é"
+        assert found.uri == "/x/é/日本"
+
+
+def test_what_came_in_goes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder, out = restored(tmp_path), str(tmp_path / "a.whence"), str(tmp_path / "out.db")
+    run(capsys, "init", folder)
+    run(capsys, "import", "mlmd", str(path), "-w", folder, "--namespace", "team")
+    done = json.loads(run(capsys, "export", "mlmd", out, "-w", folder, "--namespace", "team", "--json"))
+    assert (done["written"]["Artifact"], done["written"]["Event"], done["told"]) == (2, 7, [])
+    assert "file-exists" in run(capsys, "export", "mlmd", out, "-w", folder, "--namespace", "team", code=3)
+    assert "Artifact" in run(
+        capsys, "export", "mlmd", out, "-w", folder, "--namespace", "team", "--force", "--strict"
+    )
+    assert "no-such" in run(capsys, "export", "mlmd", out, "-w", folder, "--namespace", "no-such", code=2)
+
+
+def test_ids_that_move_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "a.whence")
+    run(capsys, "init", folder)
+    run(capsys, "import", "mlmd", str(restored(tmp_path)), "-w", folder)
+    said = run(
+        capsys,
+        "import",
+        "mlmd",
+        str(restored(tmp_path, 9)),
+        "--name",
+        "other",
+        "--namespace",
+        "other",
+        "-w",
+        folder,
+    )
+    assert "every id is" in said
 
 
 def test_a_file_that_is_no_such_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +86,8 @@ def test_a_file_that_is_no_such_database(tmp_path: Path, capsys: pytest.CaptureF
 def test_half_a_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["serve", "-w", str(tmp_path / "a.whence"), "--mlmd", "127.0.0.1:0", "--mlmd-key", "k.pem"]
     assert "--mlmd-client-ca" in run(capsys, *words, code=2)
+    words = ["serve", "-w", str(tmp_path / "a.whence"), "--mlmd-namespace", "team"]
+    assert "--mlmd-namespace needs --mlmd" in run(capsys, *words, code=2)
 
 
 def test_ml_metadata_is_answered_beside_the_pages(tmp_path: Path) -> None:
@@ -72,6 +106,8 @@ def test_ml_metadata_is_answered_beside_the_pages(tmp_path: Path) -> None:
         "0",
         "--mlmd",
         "127.0.0.1:0",
+        "--mlmd-namespace",
+        "team",
     ]
     with subprocess.Popen(
         [*command, "--json"], stdout=subprocess.PIPE, text=True, env=os.environ.copy()
@@ -90,4 +126,6 @@ def test_ml_metadata_is_answered_beside_the_pages(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=60) == 0
     with whence.connect(folder) as ws:
-        assert [n.name for n in ws.graph.find_nodes("artifact", type_="Shipment").nodes] == ["one"]
+        team = ws.graph.in_namespace("team")
+        assert [n.name for n in team.find_nodes("artifact", type_="Shipment").nodes] == ["one"]
+        assert ws.graph.find_nodes("artifact", type_="Shipment").nodes == []

@@ -47,7 +47,9 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(folder: Path, told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> Run:
+    assert told  # the first run comes before any other
+
     def run(*words: str, code: int = 0) -> str:
         assert main(["monitor", *words, "-w", str(folder)]) == code
         said = capsys.readouterr()

@@ -228,12 +228,68 @@ def test_migrations_are_taken_once_and_in_order(path: Path) -> None:
     database = Database.from_url(sqlite_url(path))
     assert database.version("a") == 0
     assert database.migrate("a", steps[:1]) == 1
-    assert database.migrate("a", steps) == 3
+    with pytest.raises(ConflictError, match=r"a tables have version 1, this whence .* knows 3") as caught:
+        database.migrate("a", steps)
+    assert (caught.value.code, caught.value.hint) == (
+        "workspace-older",
+        "whence migrate brings them up; nothing was changed",
+    )
+    assert taken == [1]
+    assert database.migrate("a", steps, upgrade=True) == 3
     assert database.migrate("a", steps) == 3
     assert taken == [1, 2, 3]
     assert (database.version("a"), database.version("b")) == (3, 0)
     assert database.migrate("b", ()) == 0
     database.close()
+
+
+def test_nothing_becomes_the_newest_layout_at_once(path: Path) -> None:
+    taken: list[str] = []
+
+    def step(number: int, *, fresh: bool = False) -> Migration:
+        made = (lambda _: taken.append(f"fresh {number}")) if fresh else None
+        return Migration(number, "", lambda _: taken.append(f"up {number}"), made)
+
+    database = Database.from_url(sqlite_url(path))
+    assert database.migrate("a", [step(1), step(2, fresh=True), step(3)]) == 3
+    assert database.migrate("b", [step(1, fresh=True), step(2, fresh=True)]) == 2
+    assert taken == ["fresh 2", "up 3", "fresh 2"]
+    assert (database.version("a"), database.version("b")) == (3, 2)
+    database.close()
+
+
+def test_a_migration_that_is_killed_leaves_the_version_before(path: Path) -> None:
+    database = Database.from_url(sqlite_url(path))
+    database.migrate("things", ONE)
+    add(database, "a")
+    database.close()
+    killed = multiprocessing.get_context("spawn").Process(target=_upgrade, args=(str(path),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHENCE_CRASH_AT", "database.migrate.taken")
+        killed.start()
+        killed.join(60)
+    assert killed.exitcode == -9
+    assert database.version("things") == 1
+    assert names(database) == ["a"]
+    assert database.migrate("things", TWO, upgrade=True) == 2
+    database.close()
+
+
+def _upgrade(path: str) -> None:
+    Database.from_url(sqlite_url(Path(path))).migrate("things", TWO, upgrade=True)
+
+
+def test_a_backup_is_the_whole_database(database: Database, tmp_path: Path) -> None:
+    add(database, "a")
+    database.backup(tmp_path / "copy.db")
+    add(database, "b")
+    copy = Database.from_url(sqlite_url(tmp_path / "copy.db"))
+    assert names(copy) == ["a"]
+    assert copy.version("things") == 1
+    copy.close()
+    with pytest.raises(ConflictError) as caught:
+        database.backup(tmp_path / "copy.db")
+    assert caught.value.code == "backup-exists"
 
 
 def test_migrations_have_no_gaps(database: Database) -> None:
@@ -250,9 +306,9 @@ def test_a_migration_that_fails_leaves_the_version_before(database: Database) ->
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        database.migrate("things", (*ONE, Migration(2, "colours", broken)))
+        database.migrate("things", (*ONE, Migration(2, "colours", broken)), upgrade=True)
     assert database.version("things") == 1
-    assert database.migrate("things", TWO) == 2
+    assert database.migrate("things", TWO, upgrade=True) == 2
     with database.read() as connection:
         assert connection.execute(text("SELECT id, name, colour FROM thing")).all() == [(1, "a", None)]
 

@@ -487,10 +487,9 @@ def test_a_full_store_stops_before_the_body(tmp_path: Path) -> None:
     recorder = Recorder(open_store("sqlite:///full.db", database=database), environment=dict)
     with recorder.execution("append"):
         pass
-    with database.engine.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-        connection.commit()
+    with database.session() as session:
+        ((pages,),) = session.rows("PRAGMA page_count")
+        session.rows(f"PRAGMA max_page_count={pages}")
     with pytest.raises(BackendError) as caught, recorder.execution("append", params={"x": "x" * 100_000}):
         pytest.fail("the body ran")
     assert caught.value.code == "store-full"

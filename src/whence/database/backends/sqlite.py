@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
     URL,
     ColumnElement,
-    Connection,
     Engine,
     Insert,
+    LargeBinary,
     Table,
+    TextClause,
     bindparam,
     create_engine,
     event,
     exc,
     func,
     select,
+    text,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import QueuePool
 
 from whence._base.locks import file_lock
-from whence.database.base import Abilities, Backend, invalid_text
-from whence.errors import BackendError, ConflictError, IntegrityError, UsageError, WhenceError
+from whence.database.base import Abilities, Backend, Driver, invalid_text
+from whence.database.mounts import find_mount
+from whence.errors import (
+    BackendError,
+    ConflictError,
+    IntegrityError,
+    UnsupportedError,
+    UsageError,
+    WhenceError,
+)
 
 SYNCHRONOUS: Final = ("FULL", "NORMAL", "EXTRA", "OFF")
+
+JOURNALS: Final = ("wal", "rollback")
 
 # Connections kept open, and how many more may be opened in a rush (a server's threads).
 POOL_SIZE: Final = 8
@@ -40,55 +53,89 @@ LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 class SqliteBackend(Backend):
-    """SQLite through Python's own module."""
+    """SQLite through Python's own module.
 
-    abilities: ClassVar[Abilities] = Abilities(
-        dialect="sqlite", many_writers=False, transactional_tables=True, partial_indexes=True
+    In write-ahead mode, unless the URL asks for ``?journal=rollback``: then one process at a time has the
+    file, which is all that a network file system can promise.
+    """
+
+    abilities = Abilities(
+        dialect="sqlite",
+        many_writers=False,
+        transactional_tables=True,
+        partial_indexes=True,
+        json="sqlite",
+        recursive_members=True,
+        expression_indexes=True,
+        concurrent_indexes=False,
     )
+    n_parked = 4
+
+    def __init__(self) -> None:
+        self._alone = False
 
     def connect(self, url: URL, *, synchronous: str | None, busy_timeout_s: float) -> Engine:
         path = _path(url)
+        self._alone = _journal(url) == "rollback"
         level = _level(url, synchronous)
+        if self._alone:
+            self.n_parked = 0  # the one connection is everybody's
+            level = "EXTRA" if level == "FULL" else level  # the removal of a journal must last too
+        else:
+            _refuse_network(path)
         engine = create_engine(
             URL.create("sqlite", database=str(path)),
             poolclass=QueuePool,
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_OVERFLOW,
+            pool_size=1 if self._alone else POOL_SIZE,
+            max_overflow=0 if self._alone else POOL_OVERFLOW,
             pool_timeout=busy_timeout_s,
             connect_args={"timeout": busy_timeout_s, "isolation_level": None, "check_same_thread": False},
         )
 
         @event.listens_for(engine, "connect")
         def _furnish(connection: sqlite3.Connection, _record: object) -> None:
-            _use_log(connection, path, busy_timeout_s)
+            if self._alone:
+                _use_rollback(connection)
+            else:
+                _use_log(connection, path, busy_timeout_s)
             connection.execute(f"PRAGMA synchronous={level}")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA journal_size_limit={LOG_LIMIT_BYTES}")
 
         return engine
 
-    def begin(self, connection: Connection, *, write: bool) -> None:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
+    def begin(self, driver: Driver, *, write: bool) -> None:
         # IMMEDIATE takes the write lock at once: a transaction that reads first and writes later
         # could not be upgraded while another writes, and would fail without waiting.
         driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
+    def is_whole(self, driver: Driver) -> bool:
+        return bool(driver.in_transaction)
+
     def translate(self, error: BaseException) -> WhenceError | None:
+        if isinstance(error, exc.TimeoutError) and self._alone:
+            return _held()
         if isinstance(error, exc.TimeoutError):
             return BackendError(
                 "no connection to the store became free in time", code="store-locked", retryable=True
             )
         original = error.orig if isinstance(error, exc.DBAPIError) else error
-        return _meaning(original) if isinstance(original, sqlite3.Error) else None
+        if not isinstance(original, sqlite3.Error):
+            return None
+        meaning = _meaning(original)
+        return _held() if self._alone and meaning.code == "store-locked" else meaning
 
     def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         # One JSON array is one variable: the statement's text stays the same for any number of
         # values (prepared once), and SQLITE_MAX_VARIABLE_NUMBER is never met.
+        if isinstance(column.type, LargeBinary):
+            return column.in_(_cut(name, column.type.length or 0))
         values = func.json_each(bindparam(name)).table_valued("value")
         return column.in_(select(values.c.value))
 
     def pack(self, values: Sequence[object]) -> object:
+        if values and isinstance(values[0], bytes):
+            return b"".join(values)  # type: ignore[arg-type]  # of one type, as the port says
         try:
             return msgspec.json.encode(values).decode()
         except UnicodeEncodeError as error:
@@ -96,6 +143,22 @@ class SqliteBackend(Backend):
 
     def insert_new(self, table: Table) -> Insert:
         return insert(table).on_conflict_do_nothing()
+
+    def backup(self, driver: Driver, file: Path) -> None:
+        # SQLite's own copying reads page by page inside a snapshot, so a writer meanwhile does no harm.
+        unfinished = file.with_name(file.name + ".part")
+        with closing(sqlite3.connect(unfinished)) as copy:
+            driver.backup(copy)
+        unfinished.replace(file)
+
+
+def _cut(name: str, size: int) -> TextClause:
+    """The keys of `size` bytes that stand one after another in one value: JSON cannot hold bytes."""
+    assert size > 0, "only keys of a fixed size can be looked for"
+    return text(
+        f"WITH RECURSIVE cut(i) AS (SELECT 1 WHERE length(:{name}) >= {size} UNION ALL "
+        f"SELECT i + {size} FROM cut WHERE i + {size} <= length(:{name})) SELECT substr(:{name}, i, {size}) FROM cut"
+    ).bindparams(bindparam(name))
 
 
 def _path(url: URL) -> Path:
@@ -118,6 +181,44 @@ def _level(url: URL, synchronous: str | None) -> str:
             near=["FULL"],
         )
     return level
+
+
+def _journal(url: URL) -> str:
+    asked = str(url.query.get("journal") or "wal").lower()
+    if asked not in JOURNALS:
+        raise UsageError(
+            f"journal must be one of {', '.join(JOURNALS)}, got {asked!r}", code="bad-url", near=["rollback"]
+        )
+    return asked
+
+
+def _refuse_network(path: Path) -> None:
+    mount = find_mount(path)
+    if mount is not None and mount.is_network:
+        raise UnsupportedError(
+            f"{path.name} would lie on {mount.kind} at {mount.point}, where processes cannot share a "
+            "write-ahead log",
+            code="network-file-system",
+            hint="use a local disk or a server, or sqlite:///…?journal=rollback for one process at a time",
+            details={"kind": mount.kind, "mount": str(mount.point)},
+        )
+
+
+def _held() -> BackendError:
+    return BackendError(
+        "the store is in use: with journal=rollback one process has it at a time, and one thread of it",
+        code="store-locked",
+        retryable=True,
+        hint="wait for the other to end; PostgreSQL and MySQL serve many at once",
+    )
+
+
+def _use_rollback(connection: sqlite3.Connection) -> None:
+    """No shared memory and no log: the locks are taken once, and kept until the connection is closed."""
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("COMMIT")
 
 
 def _use_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:

@@ -5,33 +5,43 @@
     fake_database, sqlite without a file    a graph in memory, gone with the store
     sqlite{filename_uri, connection_mode}   READONLY: a file that is there, no writes; READWRITE: a file that is there;
                                             READWRITE_OPENCREATE and nothing: made when absent
-    mysql, postgresql                       the graph in that database, when whence has the backend
+    mysql, postgresql                       the graph in that database
     host, port of a client                  a service somewhere
+
+A file or database that ML Metadata itself wrote is read as it was when it was opened, with its ids, and never written:
+in every mode a write raises FailedPreconditionError and names ``whence import mlmd``.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 from urllib.parse import quote, unquote, urlencode
 
 from whence.database import sqlite_url
-from whence.errors import WhenceError
+from whence.errors import ConflictError, IntegrityError, WhenceError
 from whence.integrations.mlmd.backends.grpc import GrpcChannel
+from whence.integrations.mlmd.backends.reader import create_database, open_reader
+from whence.integrations.mlmd.backends.source import Source
 from whence.integrations.mlmd.errors import (
     FailedPreconditionError,
     PermissionDeniedError,
     absent,
     from_whence,
-    unimplemented,
 )
+from whence.integrations.mlmd.graph import KINDS
+from whence.integrations.mlmd.importer import Brought, load_source
 from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.service import MlmdService
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import open_store
+
+MAX_IN_MEMORY: Final = 200_000
+"""Nodes of a database of ML Metadata that are read into memory; a larger one is read into a temporary file."""
 
 Call = Callable[[str, Message], Message]
 _Mode: Final = metadata_store_pb2.SqliteMetadataSourceConfig
@@ -60,7 +70,10 @@ def connect_config(config: Message) -> Connection:
             return _sqlite(config.sqlite)
         if kind == "fake_database":
             return _opened("memory://")
-        return _opened(_mysql_url(config.mysql) if kind == "mysql" else _postgres_url(config.postgresql))
+        url = _mysql_url(config.mysql) if kind == "mysql" else _postgres_url(config.postgresql)
+        if not getattr(config, kind).skip_db_creation:
+            create_database(url)
+        return _theirs(url) if is_mlmd_database(url) else _opened(url)
     except WhenceError as error:
         raise from_whence(error) from error
 
@@ -78,11 +91,34 @@ def _sqlite(config: Message) -> Connection:
     if mode in (_Mode.READONLY, _Mode.READWRITE) and not path.is_file():
         raise absent(f"Cannot open sqlite database {path}: there is no such file.")
     if path.is_file() and is_mlmd_file(path):
-        raise unimplemented(
-            f"{path} is a database of ML Metadata itself, which this whence cannot read in place. "
-            f"Bring it in first: whence import mlmd {path}"
-        )
+        return _theirs(path)
     return _opened(sqlite_url(path), _refuse_read_only if mode == _Mode.READONLY else None)
+
+
+def _theirs(place: Path | str) -> Connection:
+    """A database of ML Metadata's own, read into a graph that lasts as long as the connection."""
+
+    def refuse() -> None:
+        raise from_whence(
+            ConflictError(
+                f"{shown} was written by ML Metadata and is only read here",
+                code="mlmd-read-only",
+                hint=f"whence import mlmd {shown} brings it into a graph that can be written",
+            )
+        )
+
+    with ExitStack() as stack, Source(place) as source:
+        shown = source.place
+        counts = source.counts()
+        n_nodes = sum(counts[kind.capitalize()] for kind in KINDS)
+        if n_nodes <= MAX_IN_MEMORY:
+            url = "memory://"
+        else:
+            url = sqlite_url(Path(stack.enter_context(TemporaryDirectory(prefix="whence-"))) / "whence.db")
+        store = open_store(url)
+        stack.callback(store.close)
+        load_source(store, source, Brought(source.name, source.version, counts))
+        return Connection(MlmdService(store, refuse_writes=refuse).call, stack.pop_all().close)
 
 
 def _path(name: str) -> Path:
@@ -104,6 +140,19 @@ def is_mlmd_file(path: Path) -> bool:
         return False
 
 
+def is_mlmd_database(url: str) -> bool:
+    """Whether ML Metadata keeps its tables in a database: whence's would have the same names.
+
+    Raises:
+        BackendError: The server cannot be reached, or there is no such database.
+    """
+    with open_reader(url) as reader:
+        try:
+            return bool(reader.rows("SELECT schema_version FROM MLMDEnv"))
+        except IntegrityError:
+            return False
+
+
 def _refuse_read_only() -> None:
     raise PermissionDeniedError("The database is opened with connection_mode READONLY.")
 
@@ -116,8 +165,8 @@ def _mysql_url(config: Message) -> str:
         for name in ("key", "cert", "ca", "capath", "cipher")
         if getattr(ssl, name)
     }
-    if ssl.verify_server_cert:
-        options["ssl_verify_cert"] = "true"
+    if ssl.verify_server_cert and not (ssl.ca or ssl.capath):
+        options["ssl_verify_cert"] = "true"  # with an authority of its own the driver verifies anyway
     return _url(
         "mysql", config.user, config.password, config.host, str(config.port or ""), config.database, options
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
 from whence.integrations.mlmd.errors import invalid
-from whence.integrations.mlmd.messages import DecodeError, metadata_store_pb2
+from whence.integrations.mlmd.messages import DecodeError, metadata_store_pb2, read_json, to_json
 from whence.integrations.mlmd.wire import Message
 from whence.metadata.rows import EPOCH
 from whence.metadata.types import (
@@ -42,6 +42,21 @@ STATE_FIELDS: Final[dict[NodeKind, str | None]] = {
 def to_ms(moment: datetime) -> int:
     """An aware time as milliseconds since 1970, rounded down."""
     return (moment - EPOCH) // _MILLISECOND
+
+
+FIRST_MS: Final = to_ms(datetime.min.replace(tzinfo=UTC) + timedelta(days=1))
+LAST_MS: Final = to_ms(datetime.max.replace(tzinfo=UTC) - timedelta(days=1))
+"""A day is left at both ends, so that every zone has these moments."""
+
+
+def is_time(ms: object) -> bool:
+    """Whether these milliseconds since 1970 are a date that can be kept.
+
+    Example:
+        >>> is_time(0), is_time(1_795_264_581_993_000), is_time("0")
+        (True, False, False)
+    """
+    return isinstance(ms, int) and FIRST_MS <= ms <= LAST_MS
 
 
 def from_ms(ms: int) -> datetime:
@@ -104,7 +119,7 @@ def struct_value(data: bytes) -> Value:
 
 
 def _struct_from(struct: Message) -> dict[str, Value]:
-    return {key: _item_from(item) for key, item in struct.fields.items()}
+    return {key: _item_from(item) for key, item in sorted(struct.fields.items())}  # a map on the wire has no order
 
 
 def _item_from(item: Message) -> Value:
@@ -156,8 +171,8 @@ def node_to(node: AnyNode, *, id_: int, type_id: int) -> Message:
         made.name = node.name
     if node.external_id is not None:
         made.external_id = node.external_id
-    if isinstance(node, Artifact) and node.uri is not None:
-        made.uri = node.uri
+    if isinstance(node, Artifact):
+        made.uri = node.uri or ""  # ML Metadata gives every artifact one
     field = STATE_FIELDS[kind]
     state = node.state if not isinstance(node, Context) else "UNKNOWN"
     if field is not None and state != "UNKNOWN":
@@ -199,7 +214,15 @@ def type_from(message: Message, kind: NodeKind) -> Type:
         version=message.version or None,
         description=message.description if message.HasField("description") else None,
         base=_base_from(message),
+        external_id=message.external_id or None,
+        input_type=_struct_type(message, kind, "input_type"),
+        output_type=_struct_type(message, kind, "output_type"),
     )
+
+
+def _struct_type(message: Message, kind: NodeKind, field: str) -> str | None:
+    given = kind == "execution" and message.HasField(field)
+    return to_json(getattr(message, field)) if given else None
 
 
 def _property_type(number: int) -> PropertyType:
@@ -225,6 +248,12 @@ def type_to(type_: Type) -> Message:
         made.description = type_.description
     for name, want in type_.properties.items():
         made.properties[name] = getattr(_pb, want)
+    if type_.external_id is not None:
+        made.external_id = type_.external_id
+    for field, text in (("input_type", type_.input_type), ("output_type", type_.output_type)):
+        if text is not None and type_.kind == "execution":
+            getattr(made, field).SetInParent()
+            read_json(text, getattr(made, field))
     if type_.base is not None:
         made.base_type = getattr(cls, type_.base.removeprefix("mlmd.").upper())
     return made
@@ -249,7 +278,11 @@ def event_from(message: Message, execution: str, artifact: str) -> Event:
         if kind is None:
             raise invalid("A step of an event's path has neither an index nor a key.")
         path.append(getattr(step, kind))
-    at = from_ms(message.milliseconds_since_epoch) if message.HasField("milliseconds_since_epoch") else None
+    at = None
+    if message.HasField("milliseconds_since_epoch"):
+        if not is_time(message.milliseconds_since_epoch):
+            raise invalid(f"milliseconds_since_epoch is no date: {message.milliseconds_since_epoch}")
+        at = from_ms(message.milliseconds_since_epoch)
     return Event(execution, artifact, event_kind(message), tuple(path), at)
 
 

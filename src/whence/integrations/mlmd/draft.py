@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
-from whence.errors import ConflictError
 from whence.integrations.mlmd.convert import (
     event_from,
+    kind_of_node,
     properties_from,
     state_from,
     to_ms,
 )
-from whence.integrations.mlmd.errors import FailedPreconditionError, absent, invalid, taken
+from whence.integrations.mlmd.errors import FailedPreconditionError, absent, invalid
 from whence.integrations.mlmd.graph import Graph
-from whence.integrations.mlmd.masks import is_same, updated
+from whence.integrations.mlmd.masks import mask_of, masked
 from whence.integrations.mlmd.wire import Message
-from whence.metadata import AnyNode, Artifact, Change, Context, Event, Execution, NodeKind, Put, Type
+from whence.metadata import (
+    AnyNode,
+    Artifact,
+    Change,
+    Context,
+    Event,
+    Execution,
+    NodeKind,
+    PropertyType,
+    Put,
+    Type,
+)
+
+_KINDS: Final[Mapping[str | None, PropertyType]] = {
+    "int_value": "INT",
+    "double_value": "DOUBLE",
+    "string_value": "STRING",
+    "struct_value": "STRUCT",
+    "proto_value": "PROTO",
+    "bool_value": "BOOLEAN",
+}
 
 
 class Draft:
@@ -41,10 +62,9 @@ class Draft:
         self._mask = mask
         self._unchanged = unchanged
         self._touch = touch
-        self._stored: dict[int, AnyNode] = {}
-        """Stored nodes by wire id, as they are."""
-        self._puts: dict[str, Put] = {}
-        """By uid; a stored node that is given twice is put once."""
+        self._stored: dict[tuple[NodeKind, int], AnyNode] = {}
+        """Stored nodes by kind and wire id, as they are."""
+        self._puts: list[Put] = []
         self._events: list[Event] = []
         self._attributions: list[tuple[str, str]] = []
         self._associations: list[tuple[str, str]] = []
@@ -67,11 +87,18 @@ class Draft:
         stored = self.stored(kind, message.id) if message.HasField("id") else None
         if message.HasField("id") and stored is None:
             raise invalid(f"Cannot find the given id {message.id}")
+        if stored is not None and self._mask:
+            message = masked(message, self._mask)
         type_ = self._type(kind, message, stored)
+        if kind == "context" and not message.name and not (stored is not None and self._mask):
+            raise invalid("Context name should not be empty")
+        node = self._made(kind, message, type_)
         if stored is None:
-            return self._insert(kind, message, type_)
+            self._puts.append(Put(node))
+            return node.uid
         self._check_time(stored, message)
-        return self._update(stored, message)
+        self._update(kind, stored, node)
+        return stored.uid
 
     def context(self, message: Message, *, reuse: bool, keep: bool = False) -> str:
         """Put a context; with `reuse` the one of its type and name is taken, with `keep` the one of its id."""
@@ -79,7 +106,7 @@ class Draft:
             return self.known("context", message.id, f"Cannot find the given id {message.id}")
         if reuse and not message.HasField("id"):
             uid = self.node("context", message)
-            self._puts[uid] = dataclasses.replace(self._puts[uid], if_exists="reuse")
+            self._puts[-1] = dataclasses.replace(self._puts[-1], if_exists="reuse")
             return uid
         return self.node("context", message)
 
@@ -97,11 +124,9 @@ class Draft:
 
     def stored(self, kind: NodeKind, id_: int) -> AnyNode | None:
         """A stored node by wire id, or None."""
-        if id_ not in self._stored:
+        if (kind, id_) not in self._stored:
             self.read(kind, [id_])
-        found = self._stored.get(id_)
-        wanted = {"artifact": Artifact, "execution": Execution, "context": Context}[kind]
-        return found if isinstance(found, wanted) else None
+        return self._stored.get((kind, id_))
 
     def known(self, kind: NodeKind, id_: int, message: str) -> str:
         """The uid of a stored node; INVALID_ARGUMENT with `message` when there is none."""
@@ -112,7 +137,7 @@ class Draft:
 
     def _know(self, node: AnyNode) -> None:
         id_ = self._graph.wire_id(node)
-        self._stored[id_] = node
+        self._stored[kind_of_node(node), id_] = node
         self._ids[node.uid] = id_
 
     def _type(self, kind: NodeKind, message: Message, stored: AnyNode | None) -> Type:
@@ -136,10 +161,15 @@ class Draft:
             self._graph.types(type_.kind)  # another process may have extended it
             fresh = self._graph.type_by_id(type_.kind, type_.id or 0) or type_
             lacking = [name for name in lacking if name not in fresh.properties]
+            type_ = fresh
         if lacking:
             raise invalid(f"Found unknown property: {lacking[0]}")
+        for name, value in message.properties.items():
+            # An int is no double here, though the graph itself takes it for one.
+            if _KINDS.get(value.WhichOneof("value")) != type_.properties[name]:
+                raise invalid(f"Found unmatched property type: {name}")
 
-    def _insert(self, kind: NodeKind, message: Message, type_: Type) -> str:
+    def _made(self, kind: NodeKind, message: Message, type_: Type) -> AnyNode:
         properties, custom = properties_from(message)
         given: dict[str, object] = {
             "type": type_.name,
@@ -149,18 +179,11 @@ class Draft:
             "properties": properties,
             "custom": custom,
         }
-        node: AnyNode
         if kind == "artifact":
-            uri = message.uri if message.HasField("uri") else None
-            node = Artifact(**given, uri=uri, state=state_from(message, kind))  # type: ignore[arg-type]  # checked
-        elif kind == "execution":
-            node = Execution(**given, state=state_from(message, kind))  # type: ignore[arg-type]  # checked
-        else:
-            if not message.name:
-                raise invalid("Context name should not be empty")
-            node = Context(**given)  # type: ignore[arg-type]  # checked
-        self._puts[node.uid] = Put(node)
-        return node.uid
+            return Artifact(**given, uri=message.uri or None, state=state_from(message, kind))  # type: ignore[arg-type]  # checked
+        if kind == "execution":
+            return Execution(**given, state=state_from(message, kind))  # type: ignore[arg-type]  # checked
+        return Context(**given)  # type: ignore[arg-type]  # checked
 
     def _check_time(self, stored: AnyNode, message: Message) -> None:
         if not self._unchanged:
@@ -173,13 +196,23 @@ class Draft:
                 f"node: {message.last_update_time_since_epoch}"
             )
 
-    def _update(self, stored: AnyNode, message: Message) -> str:
-        pending = self._puts.get(stored.uid)
-        node = updated(stored if pending is None else pending.node, message, self._mask)
-        if pending is None and not self._touch and is_same(stored, node):
-            return stored.uid
-        self._puts[stored.uid] = Put(node, if_exists="update", revision=stored.revision)
-        return stored.uid
+    def _update(self, kind: NodeKind, stored: AnyNode, node: AnyNode) -> None:
+        mask = mask_of(self._mask, kind) if self._mask else None
+        if mask is not None and not mask:
+            return  # it names nothing that a node has
+        assert stored.updated_at is not None
+        self._puts.append(
+            Put(
+                # Names of artifacts and executions stay.
+                dataclasses.replace(
+                    node, uid=stored.uid, id=stored.id, name=node.name if kind == "context" else None
+                ),
+                if_exists="replace",
+                mask=mask,
+                unchanged_since=stored.updated_at if self._unchanged else None,
+                touch=self._touch,
+            )
+        )
 
     # edges
 
@@ -204,38 +237,16 @@ class Draft:
         """Write it all.
 
         Raises:
-            StatusError: ALREADY_EXISTS for an event that is there; FAILED_PRECONDITION when `unchanged` and a node
-                was changed meanwhile.
-            WhenceError: What the store refuses.
+            WhenceError: What the store refuses: ``event-taken``, ``stale-update`` among others.
         """
-        self._refuse_known_events()
-        change = Change(
-            list(self._puts.values()), self._events, self._attributions, self._associations, self._parents
-        )
-        if not any((self._puts, self._events, self._attributions, self._associations, self._parents)):
+        edges = (self._events, self._attributions, self._associations, self._parents)
+        if not any((self._puts, *edges)):
             return
-        try:
-            written = self._graph.write(change)
-        except ConflictError as error:
-            if self._unchanged and error.code == "stale-revision":
-                raise FailedPreconditionError(str(error)) from error
-            raise
+        # ML Metadata knows one event of a kind between two nodes, whatever its path.
+        written = self._graph.write(Change(self._puts, *edges, strict_events=True))
         for uid, node in written.nodes.items():
             self._ids[uid] = self._graph.wire_id(node)
 
     def id(self, uid: str) -> int:
         """The wire id of a node of this draft, after `commit`."""
         return self._ids[uid]
-
-    def _refuse_known_events(self) -> None:
-        """ML Metadata knows one event of a kind between two nodes, whatever its path."""
-        old = {e.execution for e in self._events if e.execution in self._ids}
-        seen = {(e.execution, e.artifact, e.kind) for e in self._graph.events(executions=old)}
-        for event in self._events:
-            key = (event.execution, event.artifact, event.kind)
-            if key in seen:
-                raise taken(
-                    f"Given event already exists: {event.kind} of execution {self._ids.get(event.execution, 'new')} "
-                    f"and artifact {self._ids.get(event.artifact, 'new')}"
-                )
-            seen.add(key)

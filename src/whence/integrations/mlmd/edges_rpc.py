@@ -123,7 +123,7 @@ def get_parent_contexts_by_context(graph: Graph, request: Message, response: Mes
 def get_children_contexts_by_context(graph: Graph, request: Message, response: Message) -> None:
     """GetChildrenContextsByContext."""
     node = graph.context(request.context_id)
-    found = graph.children([node])[node.uid] if node is not None else []
+    found = graph.children(node) if node is not None else []
     response.contexts.extend(message_of(graph, c, "context") for c in found)
 
 
@@ -139,12 +139,12 @@ def get_parent_contexts_by_contexts(graph: Graph, request: Message, response: Me
 
 def get_children_contexts_by_contexts(graph: Graph, request: Message, response: Message) -> None:
     """GetChildrenContextsByContexts: a context without children has no entry."""
-    nodes = [n for n in graph.nodes("context", request.context_ids) if isinstance(n, Context)]
-    children = graph.children(nodes)
-    for node in nodes:
-        if children[node.uid]:
+    for node in graph.nodes("context", request.context_ids):
+        assert isinstance(node, Context)
+        found = graph.children(node)
+        if found:
             entry = response.contexts[graph.wire_id(node)]
-            entry.children_contexts.extend(message_of(graph, c, "context") for c in children[node.uid])
+            entry.children_contexts.extend(message_of(graph, c, "context") for c in found)
 
 
 EDGE_METHODS: Final[dict[str, Method]] = {

@@ -4,7 +4,8 @@
 
     UsageError         INVALID_ARGUMENT      UnsupportedError   UNIMPLEMENTED
     NotFoundError      NOT_FOUND             DeniedError        PERMISSION_DENIED
-    ConflictError      ALREADY_EXISTS, ABORTED when only somebody was faster
+    ConflictError      ALREADY_EXISTS, ABORTED when only somebody was faster, FAILED_PRECONDITION when the
+                       node was changed or removed since
     DataRejectedError  FAILED_PRECONDITION   IntegrityError     DATA_LOSS
     BackendError       ABORTED when the store is locked, UNAVAILABLE when waiting helps, else INTERNAL
 """
@@ -136,7 +137,8 @@ class UnauthenticatedError(StatusError):
 
 
 CODES: Final[dict[int, type[StatusError]]] = {c.error_code: c for c in StatusError.__subclasses__()}
-_TAKEN: Final = frozenset({"name-taken", "type-conflict", "event-taken"})
+_TAKEN: Final = frozenset({"event-taken", "id-taken", "name-taken", "type-conflict"})
+_PRECONDITIONS: Final = frozenset({"mlmd-read-only", "removed", "stale-update"})
 _LOCKED: Final = frozenset({"store-locked", "locked"})
 
 
@@ -185,6 +187,8 @@ def _code(error: WhenceError) -> int:
         return UnimplementedError.error_code
     if isinstance(error, UsageError) or error.code == "context-cycle":
         return InvalidArgumentError.error_code
+    if error.code in _PRECONDITIONS:
+        return FailedPreconditionError.error_code
     if isinstance(error, ConflictError):
         return AlreadyExistsError.error_code if error.code in _TAKEN else AbortedError.error_code
     if isinstance(error, BackendError) and error.code in _LOCKED:

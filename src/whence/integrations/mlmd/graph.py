@@ -1,8 +1,7 @@
 """The one place where ML Metadata's notions meet the port of the graph.
 
 Everything above asks in wire ids and gets value objects; everything the port says in other words, or cannot say yet,
-is said here. Writes of one server take turns, so what was read for a write still holds when it is written; against
-other processes a revision guards every update.
+is said here. Writes of one server take turns, so what was read for a write still holds when it is written.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from whence.integrations.mlmd.errors import unimplemented
 from whence.integrations.mlmd.filters import among
 from whence.metadata import (
     AnyNode,
@@ -27,13 +25,14 @@ from whence.metadata import (
     Type,
     Written,
 )
+from whence.metadata.ids import node_id, wire_id
 from whence.metadata.simple import SIMPLE_TYPES
 
 Order: TypeAlias = Literal["id", "created_at", "updated_at"]
 KINDS: Final[tuple[NodeKind, ...]] = ("artifact", "execution", "context")
 _SIMPLE: Final = frozenset(t.name for t in SIMPLE_TYPES)
 _PAGE: Final = 500
-_FIELDS_OF_TYPES: Final = ("external_id", "input_type", "output_type")
+_MAX_ID: Final = 1 << 61  # the kind takes two bits of an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,12 @@ class Graph:
         self._types: dict[int, Type] = {}
         self._type_ids: dict[tuple[NodeKind, str, str | None], int] = {}
 
-    # ids: the port's own for now; kinds share one sequence, so an id is one node's only
+    # ids
 
     def wire_id(self, node: AnyNode) -> int:
-        """The id a client sees."""
+        """The id a client sees: nodes of different kinds may have the same."""
         assert node.id is not None
-        return node.id
+        return wire_id(node.id)
 
     # types
 
@@ -107,12 +106,6 @@ class Graph:
         self._know(stored)
         return stored
 
-    def refuse_fields_of_types(self, names: Collection[str]) -> None:
-        """Refuse the fields of a type that the store cannot keep yet."""
-        lost = [name for name in _FIELDS_OF_TYPES if name in names]
-        if lost:
-            raise unimplemented(f"This store does not keep {', '.join(lost)} of a type.")
-
     def _read_types(self, kind: NodeKind) -> list[Type]:
         types = self.store.list_types(kind)
         for type_ in types:
@@ -128,8 +121,8 @@ class Graph:
 
     def nodes(self, kind: NodeKind, ids: Iterable[int]) -> list[AnyNode]:
         """The nodes with these wire ids, each once, by id; absent ones are left out."""
-        wanted = sorted({i for i in ids if 0 < i < 1 << 63})
-        return self.store.get_nodes(kind, ids=wanted) if wanted else []
+        wanted = sorted({i for i in ids if 0 < i < _MAX_ID})
+        return self.store.get_nodes(kind, ids=[node_id(i, kind) for i in wanted]) if wanted else []
 
     def by_uid(self, kind: NodeKind, uids: Iterable[str]) -> list[AnyNode]:
         """The nodes with these uids, by id."""
@@ -217,15 +210,9 @@ class Graph:
         """The parents of a context."""
         return self.store.list_contexts(child=context.uid)
 
-    def children(self, contexts: Sequence[Context]) -> dict[str, list[Context]]:
-        """The children of contexts, by uid; the port has no such question, so every context is asked its parents."""
-        out: dict[str, list[Context]] = {c.uid: [] for c in contexts}
-        for node in self.find("context", Wanted()) if contexts else ():
-            assert isinstance(node, Context)
-            for parent in self.parents(node):
-                if parent.uid in out:
-                    out[parent.uid].append(node)
-        return out
+    def children(self, context: Context) -> list[Context]:
+        """The children of a context."""
+        return self.store.list_contexts(parent=context.uid)
 
     def around(self, uids: Sequence[str]) -> Subgraph:
         """Artifacts and executions with the contexts they are in."""

@@ -6,21 +6,27 @@ BIDIRECTIONAL and nothing both. At an ending node the walk stops; whether the no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from whence.integrations.mlmd.convert import type_to
-from whence.integrations.mlmd.edges_rpc import event_messages
+from whence.integrations.mlmd.convert import event_to, kind_of_node, type_to
 from whence.integrations.mlmd.errors import absent, invalid, unimplemented
 from whence.integrations.mlmd.filters import read_filter
 from whence.integrations.mlmd.graph import KINDS, Graph, Wanted
 from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.types_rpc import Method
 from whence.integrations.mlmd.wire import Message
-from whence.metadata import AnyNode, Event, NodeKind
+from whence.metadata import AnyNode, Direction, Event, NodeKind
+from whence.metadata.walk import WalkQuery
 
 _Options: Final = metadata_store_pb2.LineageSubgraphQueryOptions
+_DIRECTIONS: Final[Mapping[int, Direction]] = {
+    _Options.UPSTREAM: "up",
+    _Options.DOWNSTREAM: "down",
+    _Options.BIDIRECTIONAL: "both",
+}
+_ENDS: Final[tuple[NodeKind, ...]] = ("artifact", "execution")
 _READS: Final = frozenset({"DECLARED_INPUT", "INPUT", "INTERNAL_INPUT"})
 _WRITES: Final = frozenset({"DECLARED_OUTPUT", "OUTPUT", "INTERNAL_OUTPUT", "PENDING_OUTPUT"})
 
@@ -72,6 +78,22 @@ class _Walk:
                     self.events.setdefault((event.execution, event.artifact, event.kind, event.path), event)
             hops += 1
 
+    def run_whole(self, starts: list[AnyNode], direction: Direction, max_hops: int | None) -> None:
+        """Walk without ending nodes, in one question to the store."""
+        query = WalkQuery([n.uid for n in starts], direction, max_hops=max_hops, internal=True)
+        hops: dict[str, int] = {}
+        for level in self.graph.store.walk(query):
+            for node in level.nodes:
+                hops[node.uid] = level.hops
+                self.nodes[kind_of_node(node)][node.uid] = node
+            for event in level.events:
+                # The last nodes are not gone on from: what lies between two of them was not walked.
+                left = {"artifact": hops[event.artifact], "execution": hops[event.execution]}
+                if max_hops is None or any(
+                    left[kind] < max_hops and event.kind in self.kinds[kind] for kind in _ENDS
+                ):
+                    self.events[event.execution, event.artifact, event.kind, event.path] = event
+
     def _ended(self, kind: NodeKind, nodes: Sequence[AnyNode]) -> set[str]:
         """Which of these nodes the walk stops at, by uid."""
         return self.graph.fitting(kind, self.ends[kind], nodes) if kind in self.ends else set()
@@ -93,7 +115,11 @@ def get_lineage_subgraph(graph: Graph, request: Message, response: Message) -> N
     starts = list(graph.find(kind, Wanted(matching=read_filter(query, kind))))
     if not starts:
         raise absent(f"The starting nodes query found no node: {query[:200]}")
-    walk.run(starts, kind, options.max_num_hops if options.HasField("max_num_hops") else None)
+    max_hops = options.max_num_hops if options.HasField("max_num_hops") else None
+    if walk.ends:
+        walk.run(starts, kind, max_hops)
+    else:
+        walk.run_whole(starts, _DIRECTIONS.get(options.direction, "both"), max_hops)
     paths = set(request.read_mask.paths)
     _fill(graph, walk, response.lineage_subgraph, lambda part: not paths or part in paths)
 
@@ -118,21 +144,24 @@ def _make_walk(graph: Graph, options: Message) -> _Walk:
 
 
 def _fill(graph: Graph, walk: _Walk, into: Message, wants: Callable[[str], bool]) -> None:
-    artifacts = {uid: graph.wire_id(n) for uid, n in walk.nodes["artifact"].items()}
-    executions = {uid: graph.wire_id(n) for uid, n in walk.nodes["execution"].items()}
-    if wants("artifacts"):
-        for id_ in sorted(artifacts.values()):
-            into.artifacts.add(id=id_)
-    if wants("executions"):
-        for id_ in sorted(executions.values()):
-            into.executions.add(id=id_)
-    if wants("events"):
-        into.events.extend(event_messages(graph, list(walk.events.values())))
-    if any(wants(part) for part in ("contexts", "attributions", "associations")):
-        _fill_contexts(graph, artifacts, executions, into, wants)
+    ids: dict[NodeKind, dict[str, int]] = {
+        kind: {uid: graph.wire_id(n) for uid, n in walk.nodes[kind].items()} for kind in _ENDS
+    }
+    artifacts, executions = ids["artifact"], ids["execution"]
+    for kind in _ENDS:
+        if wants(f"{kind}s"):
+            for id_ in sorted(ids[kind].values()):
+                getattr(into, f"{kind}s").add(id=id_)
     for kind in KINDS:
         if wants(f"{kind}_types"):
             getattr(into, f"{kind}_types").extend(type_to(t) for t in graph.types(kind))
+    if wants("events"):
+        into.events.extend(
+            event_to(e, execution_id=executions[e.execution], artifact_id=artifacts[e.artifact])
+            for e in walk.events.values()
+        )
+    if (artifacts or executions) and any(map(wants, ("contexts", "attributions", "associations"))):
+        _fill_contexts(graph, artifacts, executions, into, wants)
 
 
 def _fill_contexts(
@@ -142,8 +171,6 @@ def _fill_contexts(
     into: Message,
     wants: Callable[[str], bool],
 ) -> None:
-    if not artifacts and not executions:
-        return
     found = graph.around([*artifacts, *executions])
     contexts = {c.uid: graph.wire_id(c) for c in found.contexts}
     if wants("contexts"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final
 
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as _AnyMessage
 
@@ -93,13 +95,58 @@ def as_ours(message: object, name: str) -> Message:
     raise TypeError(f"expected a message {PACKAGE}.{name}, got {type(message).__name__}")
 
 
+def find_bad_text(message: Message) -> str | None:
+    """The name of a field whose text is not UTF-8, or None; protobuf lets such text through as bytes."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            several = (value,) if isinstance(value, _AnyMessage) else value
+            if field.message_type.GetOptions().map_entry:
+                if any(isinstance(key, bytes) for key in value):
+                    return str(field.name)
+                several = value.values() if field.message_type.fields_by_name["value"].message_type else ()
+            found = next(filter(None, map(find_bad_text, several)), None)
+            if found is not None:
+                return found
+        elif field.type == field.TYPE_STRING and any(
+            isinstance(text, bytes) for text in ([value] if isinstance(value, str | bytes) else value)
+        ):
+            return str(field.name)
+    return None
+
+
+def to_json(message: Message) -> str:
+    """A message as ML Metadata keeps it in a text column: JSON in one line.
+
+    Example:
+        >>> to_json(metadata_store_pb2.ArtifactStructType(simple={"name": "Data"}))
+        '{"simple":{"name":"Data"}}'
+    """
+    found = json_format.MessageToDict(message)
+    return json.dumps(found, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+def read_json(text: str, into: Message) -> None:
+    """Fill a message from such a text.
+
+    Raises:
+        ValueError: It is none of this message.
+    """
+    try:
+        json_format.Parse(text, into, descriptor_pool=into.DESCRIPTOR.file.pool)
+    except json_format.ParseError as error:
+        raise ValueError(str(error)) from error
+
+
 __all__ = [
     "IS_INSTALLED",
     "METHODS",
     "DecodeError",
     "as_ours",
+    "find_bad_text",
     "metadata_store_pb2",
     "metadata_store_service_pb2",
+    "read_json",
     "request_class",
     "response_class",
+    "to_json",
 ]

@@ -621,4 +621,7 @@ def downgrade_schema(config: Message, downgrade_to_schema_version: int) -> None:
     as_ours(config, "ConnectionConfig")
     if downgrade_to_schema_version < 0:
         raise invalid("downgrade_to_schema_version not specified")
-    raise unimplemented("whence's graph has no older schema of ML Metadata, and no export to one yet.")
+    raise unimplemented(
+        "whence's graph has no older schema of ML Metadata. `whence export mlmd FILE` writes one of version 10, which "
+        "ML Metadata itself brings down."
+    )

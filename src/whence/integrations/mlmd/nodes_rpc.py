@@ -13,6 +13,8 @@ from whence.integrations.mlmd.types_rpc import Method, types_by_id
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import AnyNode, Context, NodeKind
 
+_NO_URI: Final = "uri IS NULL OR uri = ''"
+
 
 def message_of(graph: Graph, node: AnyNode, kind: NodeKind) -> Message:
     """The message of a stored node."""
@@ -91,9 +93,9 @@ def _get_by_external_ids(kind: NodeKind) -> Method:
 
 
 def get_artifacts_by_uri(graph: Graph, request: Message, response: Message) -> None:
-    """GetArtifactsByURI; an artifact without a uri has none, not an empty one."""
+    """GetArtifactsByURI; an artifact without a uri has the empty one."""
     for uri in dict.fromkeys(request.uris):
-        found = graph.find("artifact", Wanted(uri=uri))
+        found = graph.find("artifact", Wanted(uri=uri) if uri else Wanted(matching=_NO_URI))
         response.artifacts.extend(message_of(graph, n, "artifact") for n in found)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final
 
-from whence.errors import ConflictError, WhenceError
+from whence.errors import WhenceError
 from whence.integrations.mlmd.edges_rpc import EDGE_METHODS
-from whence.integrations.mlmd.errors import AbortedError, from_whence, unimplemented
+from whence.integrations.mlmd.errors import from_whence, invalid, unimplemented
 from whence.integrations.mlmd.graph import Graph
 from whence.integrations.mlmd.lineage_rpc import LINEAGE_METHODS
-from whence.integrations.mlmd.messages import METHODS, response_class
+from whence.integrations.mlmd.messages import METHODS, find_bad_text, response_class
 from whence.integrations.mlmd.nodes_rpc import NODE_METHODS
 from whence.integrations.mlmd.transactions_rpc import TRANSACTION_METHODS
 from whence.integrations.mlmd.types_rpc import TYPE_METHODS, Method
@@ -28,8 +27,6 @@ _ALL: Final[dict[str, Method]] = {
     **TRANSACTION_METHODS,
     **LINEAGE_METHODS,
 }
-_TRIES: Final = 5
-"""How often a write is made again when another process changed a node that it updates."""
 
 
 class MlmdService:
@@ -61,39 +58,24 @@ class MlmdService:
         run = _ALL.get(method)
         if run is None:
             raise unimplemented(f"{method} is no method of this service.")
+        wrong = find_bad_text(request)
+        if wrong is not None:
+            raise invalid(f"The text of {wrong} is not UTF-8.")
         try:
             if not method.startswith("Put"):
                 return self._run(run, method, request)
             if self._refuse_writes is not None:
                 self._refuse_writes()
             with self._graph.turn:
-                return self._write(run, method, request)
+                return self._run(run, method, request)
         except WhenceError as error:
             log.debug("mlmd call refused", extra={"method": method, "code": error.code})
             raise from_whence(error) from error
-
-    def _write(self, run: Method, method: str, request: Message) -> Message:
-        for _ in range(_TRIES):
-            with contextlib.suppress(_Stale):
-                return self._once(run, method, request)
-        raise AbortedError("Another process keeps changing the nodes of this request.")
-
-    def _once(self, run: Method, method: str, request: Message) -> Message:
-        try:
-            return self._run(run, method, request)
-        except ConflictError as error:
-            if error.code == "stale-revision":
-                raise _Stale from error
-            raise
 
     def _run(self, run: Method, method: str, request: Message) -> Message:
         response = response_class(method)()
         run(self._graph, request, response)
         return response
-
-
-class _Stale(Exception):  # noqa: N818 - never leaves this module
-    """A node was changed between being read and being written."""
 
 
 def methods() -> list[str]:

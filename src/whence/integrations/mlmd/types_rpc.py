@@ -18,7 +18,6 @@ Method = Callable[[Graph, Message, Message], None]
 def put_type(graph: Graph, message: Message, kind: NodeKind, *, add: bool, omit: bool) -> int:
     """Store a type, or find it stored; its id."""
     given = type_from(message, kind)
-    graph.refuse_fields_of_types([field.name for field, _ in message.ListFields()])
     stored = graph.find_type(kind, given.name, given.version)
     if stored is not None and graph.is_simple(stored):
         assert stored.id is not None
@@ -46,8 +45,6 @@ def _check_fits(stored: Type, given: Type, message: Message, *, add: bool, omit:
             raise unimplemented("base_type deletion is not supported yet")
         if given.base != stored.base:
             raise unimplemented("base_type update is not supported yet")
-    if stored.base is None and given.base is not None:
-        raise unimplemented("This store does not give a base_type to a stored type.")
 
 
 def _refuse_deprecated(request: Message) -> None:
@@ -114,12 +111,15 @@ def _get_by_id(kind: NodeKind) -> Method:
     return method
 
 
-def _get_by_external_ids(kind: NodeKind) -> Method:  # noqa: ARG001 - no kind of type has external ids yet
-    def method(graph: Graph, request: Message, response: Message) -> None:  # noqa: ARG001
+def _get_by_external_ids(kind: NodeKind) -> Method:
+    def method(graph: Graph, request: Message, response: Message) -> None:
         if not all(request.external_ids):
             raise invalid("Invalid argument because at least one empty external_id exists.")
-        if request.external_ids:
+        wanted = set(request.external_ids)
+        found = [t for t in graph.types(kind) if t.external_id in wanted]
+        if wanted and not found:
             raise absent("No types found for external_ids.")
+        getattr(response, f"{kind}_types").extend(type_to(t) for t in found)
 
     return method
 

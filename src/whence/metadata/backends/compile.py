@@ -1,26 +1,26 @@
 """Filters as SQL: one condition on a row of the node table, its values bound, its names never spelled raw.
 
 A scope becomes a condition on one alias of the node table; each neighbour it names is a row that EXISTS,
-each walk a recursive query over the events that is asked once, not for each row.
+each walk a recursive query over the events that is asked once, not for each row. Where systems differ in
+words, `whence.metadata.backends.spelling` knows.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     Boolean,
     ColumnElement,
-    Float,
     FromClause,
+    LargeBinary,
     Select,
+    String,
     and_,
     bindparam,
     case,
-    cast,
     exists,
     func,
     literal_column,
@@ -30,28 +30,33 @@ from sqlalchemy import (
     select,
     true,
     type_coerce,
+    union_all,
 )
 from sqlalchemy.sql.elements import BindParameter, Case, ColumnClause, Grouping, Null
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import ScalarSelect
+from sqlalchemy.types import TypeEngine
 
-from whence.errors import UnsupportedError, UsageError, WhenceError
-from whence.metadata.backends.tables import EVENT, MEMBER, NODE, PARENT, TYPE
+from whence.database import Database
+from whence.errors import UsageError, WhenceError
+from whence.metadata.backends.spelling import Place, Spelling, number, spelled, spelling_of
+from whence.metadata.backends.tables import EVENT, MEMBER, NAMESPACE, NODE, PARENT, TYPE, code_of, is_open
+from whence.metadata.codes import EVENT_CODES, KIND_CODES, STATE_CODES, pack_uid
 from whence.metadata.filter import bound as b
 from whence.metadata.filter.bound import Bound, Scope
 from whence.metadata.filter.evaluate import STATISTICS
-from whence.metadata.filter.patterns import to_glob
+from whence.metadata.filter.shape import Constant, flavour_of
 from whence.metadata.filter.types import Relation
+from whence.metadata.ids import node_id
+from whence.metadata.types import NodeKind
 from whence.metadata.typetable import followed
 
-Sql: TypeAlias = ColumnElement[Any]  # Any: SQLite's values have no kinds; the binder has checked them
+Sql: TypeAlias = ColumnElement[Any]  # Any: what kind a value has, the binder has checked
 Rows: TypeAlias = Mapping[int, FromClause]
 """The row that stands for each holder of a scope: the node's own is 0."""
+Made: TypeAlias = Callable[[Constant], object]
+"""What is bound for a constant."""
 
-# Names that a JSON path can spell; SQLite reads a path's text raw, so others go through json_each.
-PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.: -]+")
-
-_READS, _WRITES = followed(internal=False)
 _CONTEXTS: Final[dict[Relation, tuple[FromClause, str, str]]] = {
     "contexts": (MEMBER, "node_id", "context_id"),
     "parent_contexts": (PARENT, "child_id", "parent_id"),
@@ -63,69 +68,109 @@ _ATOMS: Final = (BindParameter, Case, ColumnClause, FunctionElement, Null, Scala
 CHAIN: Final = 250
 _WAYS: Final = {True: ("artifact_id", "execution_id"), False: ("execution_id", "artifact_id")}
 """Over an event: from an artifact or not, and to the other end."""
-_TIMES: Final = {"created_at": "created_us", "updated_at": "updated_us"}
-_MILLISECONDS: Final = {"create_time_since_epoch": "created_us", "last_update_time_since_epoch": "updated_us"}
+_OPEN: Final = {("artifact", "PENDING"), ("execution", "NEW"), ("execution", "RUNNING")}
+_TIMES: Final = {"created_at": "created_us", "removed_at": "removed_us"}
+# Ids have two bits for the kind; no node has a number beyond.
+_LAST_NODE: Final = 2**60
 
 
-def compile_filter(scope: Scope, *, dialect: str = "sqlite", node: FromClause = NODE) -> ColumnElement[bool]:
-    """The condition that a row of `node` fits a filter.
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A filter as a condition.
 
-    Answers what `whence.metadata.filter.evaluate` answers, for every graph.
+    Attributes:
+        condition: The condition on a row of the node table.
+        slots: For each name that is bound: the number of the constant, and what becomes of it.
+        searched: For each name that is bound to the ids of nodes (packed): the words they have, and their kinds.
+    """
+
+    condition: ColumnElement[bool]
+    slots: Mapping[str, tuple[int, Made]]
+    searched: Mapping[str, Searched]
+
+    def values(self, constants: Sequence[Constant]) -> dict[str, object]:
+        """What is bound for the constants of a filter of this shape."""
+        return {name: made(constants[i]) for name, (i, made) in self.slots.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Nodes to be searched for: those of these kinds that have every word."""
+
+    words: tuple[str, ...]
+    kinds: tuple[NodeKind, ...]
+
+
+def compile_filter(scope: Scope, database: Database, *, node: FromClause = NODE) -> ColumnElement[bool]:
+    """The condition that a row of `node` fits a filter, its constants bound in it.
+
+    Answers what `whence.metadata.filter.evaluate` answers, for every graph. A filter with SEARCH leaves
+    names to be bound, see `whence.metadata.backends.search.found`.
 
     Args:
         scope: A filter bound to a kind; that the row is of that kind is for the caller to ask.
-        dialect: The system's name in SQLAlchemy.
+        database: Where it will be asked.
         node: The node table, or an alias of it, in the caller's query.
-
-    Raises:
-        UnsupportedError: The system has no compiler yet, or the filter searches for words.
     """
-    if dialect != "sqlite":
-        raise UnsupportedError(
-            f"filters are not compiled for {dialect} yet", hint="SQLite and the memory store have them"
-        )
-    return _Compiler().scope(scope, node)
+    return compile_scope(scope, database, node=node).condition
+
+
+def compile_scope(scope: Scope, database: Database, *, node: FromClause = NODE) -> Compiled:
+    """A filter, or its shape (`whence.metadata.filter.shape`), as a condition with what is to be bound."""
+    abilities = database.abilities
+    compiler = _Compiler(spelling_of(abilities.json, abilities.dialect), database)
+    condition = compiler.scope(scope, node)
+    return Compiled(condition, compiler.slots, compiler.searched)
 
 
 def refused(error: WhenceError) -> WhenceError:
-    """What a store's error says of the filter it was asked: ``bad-filter`` when SQLite cannot read so deep a one.
+    """What a store's error says of the filter it was asked: ``bad-filter`` when it is the filter's fault.
 
-    How deep it reads depends on what is nested in what; functions and COUNTs take more than parentheses.
-    Versions of SQLite from 3.46 on read deeper.
+    How deep SQLite reads depends on what is nested in what; functions and COUNTs take more than parentheses.
+    Versions of SQLite from 3.46 on read deeper. PostgreSQL and MariaDB have no infinite doubles.
     """
-    if any(sign in error.message for sign in ("parser stack overflow", "Expression tree is too large")):
+    said = f"{error.message} {error.__cause__ or ''}"
+    if any(sign in said for sign in ("parser stack overflow", "Expression tree is too large")):
         return UsageError(
             "the filter is nested more deeply than this SQLite reads",
             code="bad-filter",
             hint="ask in several filters, or with fewer functions and COUNTs inside each other",
         )
+    if "value is out of range" in said or "out of range: " in said or "out of range for type double" in said:
+        return UsageError("a number that the filter reckons does not fit a double", code="bad-filter")
     return error
 
 
+@dataclass(slots=True)
 class _Compiler:
     """Composes the SQL of one filter; parameters are numbered, so that equal filters are equal text."""
 
-    def __init__(self) -> None:
-        self._values = 0
-        self._names = 0
-        self._kinds: dict[FromClause, b.ScopeKind] = {}
+    spelling: Spelling
+    database: Database
+    slots: dict[str, tuple[int, Made]] = field(default_factory=dict)
+    searched: dict[str, Searched] = field(default_factory=dict)
+    _names: int = 0
+    _values: int = 0
+    _kinds: dict[FromClause, b.ScopeKind] = field(default_factory=dict)
 
     def scope(self, scope: Scope, row: FromClause) -> ColumnElement[bool]:
         """The condition that a row fits a scope."""
         self._kinds[row] = scope.kind
-        conditions = [self._has(row, part, name) for part, name in scope.required]
+        conditions = [self._place(row, part, name).filled for part, name in scope.required]
         for names, parts in b.conjuncts(scope):
             around = {name: scope.neighbours[name - 1] for name in names}
             others = {name: self._alias(neighbour.kind) for name, neighbour in around.items()}
-            wanted = [self.condition(part, {0: row, **others}) for part in parts]
+            for name, other in others.items():
+                self._kinds[other] = around[name].kind
+            wanted = [self.value(part, {0: row, **others}) for part in parts]
             if not names:
                 conditions += wanted
                 continue
             joined = [self._beside(row, others[name], around[name].relation) for name in names]
-            joined += [self._has(others[name], *pair) for name in names for pair in around[name].required]
-            found: Select[Any] = (
-                select(literal_column("1")).select_from(*others.values()).where(*joined, *wanted)
-            )
+            joined += [
+                self._place(others[name], *pair).filled for name in names for pair in around[name].required
+            ]
+            found: Select[Any] = select(number(1)).select_from(*others.values()).where(*joined, *wanted)
             conditions.append(exists(found.correlate_except(*others.values())))
         return _joined(and_, conditions) if conditions else true()
 
@@ -136,28 +181,45 @@ class _Compiler:
     def _alias(self, kind: b.ScopeKind) -> FromClause:
         return (EVENT if kind == "event" else NODE).alias(self._name())
 
-    def _bind(self, value: object) -> Sql:
+    def _bind(self, value: object, type_: TypeEngine[Any] | None = None) -> Sql:
         self._values += 1
-        return bindparam(f"filter_{self._values}", value)
+        return bindparam(f"filter_{self._values}", value, type_=type_)
 
-    def _binds(self, values: Sequence[object]) -> list[Sql]:
-        return [self._bind(value) for value in values]
+    def _constant(self, value: b.Scalar | b.Slot | tuple[str, ...] | None, made: Made | None = None) -> Sql:
+        """A constant, or the name of one that is bound later."""
+        if value is None:
+            return null()
+        if isinstance(value, bool):
+            return self._bind(value, Boolean())
+        flavour = "pattern" if isinstance(value, tuple) else flavour_of(value)
+        assert flavour is not None
+        spelling = self.spelling
+        type_: TypeEngine[Any] | None = None
+        if made is None:
+            type_ = spelling.type_of(flavour)
 
-    def condition(self, bound: Bound, rows: Rows) -> Sql:
-        """A condition: 1, 0 or NULL."""
-        return self.value(bound, rows)
+            def made(constant: Constant) -> object:
+                return spelling.constant(constant, flavour)
+
+        if not isinstance(value, b.Slot):
+            found = made(value)
+            return self._bind(found, LargeBinary() if isinstance(found, bytes) else type_)
+        self._values += 1
+        name = f"filter_{self._values}"
+        self.slots[name] = value.number, made
+        return bindparam(name, type_=type_)
 
     def value(self, bound: Bound, rows: Rows) -> Sql:
         """A value or condition for these rows."""
         match bound:
             case b.Value(value):
-                return null() if value is None else self._bind(value)
+                return self._constant(value)
             case b.ColumnOf(holder, name):
-                return _column(rows[holder], name)
+                return self._column(rows[holder], name)
             case b.PropertyOf(holder, part, name, want):
-                return _wanted(self._place(rows[holder], part, name), want)
+                return self._place(rows[holder], part, name).read(want)
             case b.StatsOf(holder, name, want):
-                return self._stats(rows[holder], name, lambda place: _wanted(place, want))
+                return self._stats(rows[holder], name, lambda place: place.read(want))
             case b.Logic() | b.Negation() | b.Comparison() | b.Among() | b.Matches() | b.Missing():
                 return self._test(bound, rows)
             case b.Arithmetic(op, left, right):
@@ -166,11 +228,8 @@ class _Compiler:
                 return self._call(name, self._operand(value, rows))
             case b.Walked() | b.Counted() | b.Folded():
                 return self._inner(bound, rows[0])
-            case b.Words():
-                raise UnsupportedError(
-                    "text search is not compiled for sqlite yet",
-                    hint="the memory store has it; LIKE works here",
-                )
+            case b.Words(words):
+                return self._words(words, rows[0])
 
     def _operand(self, bound: Bound, rows: Rows) -> Sql:
         """A value as a side of an operator: in parentheses when it is more than one word of SQL."""
@@ -184,102 +243,178 @@ class _Compiler:
     ) -> Sql:
         match bound:
             case b.Logic(op, parts):
-                inside = [self.condition(part, rows) for part in parts]
+                inside = [self.value(part, rows) for part in parts]
                 return _joined(and_ if op == "and" else or_, inside)
             case b.Negation(part):
-                return not_(self.condition(part, rows))
+                return not_(self.value(part, rows))
             case b.Comparison():
                 return self._compare(bound, rows)
             case b.Among(value, options):
-                return self._among(value, self._binds(options), rows)
+                return self._among(value, options, rows)
             case b.Matches(value, pattern):
-                return self._operand(value, rows).op("GLOB", is_comparison=True)(self._bind(to_glob(pattern)))
+                return self.spelling.matches(self._operand(value, rows), self._constant(pattern))
             case b.Missing(value):
                 return self._missing(value, rows)
 
     def _compare(self, bound: b.Comparison, rows: Rows) -> Sql:
-        left, right = bound.left, bound.right
+        left, right, op = bound.left, bound.right, bound.op
+        if bound.kind in ("state", "event"):
+            return self._compare_words(bound, rows)
         if bound.kind == "any":
-            return self._compare_any(bound, rows)
-        if bound.op == "=" and isinstance(left, b.ColumnOf) and isinstance(right, b.Value):
-            return self._among(left, [self._bind(right.value)], rows)
-        return self._operand(left, rows).op(bound.op, is_comparison=True)(self._operand(right, rows))
+            # Each is NULL unless both are numbers, text, true or false.
+            wants: tuple[b.Want, ...] = ("number", "text", "bool")
+            kinds: tuple[b.ValueKind, ...] = ("number", "text", "bool")
+            tests = [
+                self._compare(b.Comparison(op, _read_as(left, want), _read_as(right, want), kind), rows)
+                for want, kind in zip(wants, kinds, strict=True)
+            ]
+            return func.coalesce(*tests, type_=Boolean())
+        if op in ("=", "!="):
+            for one, other in ((left, right), (right, left)):
+                if isinstance(one, b.ColumnOf) and isinstance(other, b.Value) and other.value is not None:
+                    found = self._among(one, [other.value], rows)
+                    return found if op == "=" else not_(found)
+        if bound.kind == "number" and self._must_be_whole(left, right):
+            whole = self._compared(op, self._whole(left, rows), self._whole(right, rows))
+            return func.coalesce(
+                whole,
+                self._compared(op, self._operand(left, rows), self._operand(right, rows)),
+                type_=Boolean(),
+            )
+        first, second = self._operand(left, rows), self._operand(right, rows)
+        if bound.kind == "number" and b.is_reckoned(left) is not b.is_reckoned(right):
+            # Some systems do so by themselves, SQLite compares exactly.
+            first, second = self.spelling.as_double(first), self.spelling.as_double(second)
+        if bound.kind == "text" and op not in ("=", "!="):
+            first = self.spelling.ordered(first)
+        return self._compared(op, first, second)
 
-    def _among(self, value: Bound, options: Sequence[Sql], rows: Rows) -> Sql:
-        if isinstance(value, b.ColumnOf) and (value.name, value.kind) == ("type", "text"):
+    def _compared(self, op: str, left: Sql, right: Sql) -> Sql:
+        return left.op(op, is_comparison=True)(right)
+
+    def _must_be_whole(self, left: Bound, right: Bound) -> bool:
+        """Whether doubles do not do for comparing what may be whole numbers on both sides."""
+        if self.spelling.exact_numbers:
+            return False
+        mixed = [_flavour(bound) for bound in (left, right)]
+        return mixed in (["mixed", "mixed"], ["mixed", "big"], ["big", "mixed"])
+
+    def _whole(self, bound: Bound, rows: Rows) -> Sql:
+        return self._operand(_read_as(bound, "int"), rows)
+
+    def _compare_words(self, bound: b.Comparison, rows: Rows) -> Sql:
+        """States, or kinds of events, equal or not."""
+        left, right = bound.left, bound.right
+        if isinstance(left, b.Value):
+            left, right = right, left
+        assert isinstance(left, b.ColumnOf)
+        if isinstance(right, b.Value):
+            assert isinstance(right.value, str)
+            found = self._among(left, [right.value], rows)
+            return found if bound.op == "=" else not_(found)
+        assert isinstance(right, b.ColumnOf)
+        sides = [
+            self._column(rows[side.holder], side.name)
+            if bound.kind == "event"
+            else _said(rows[side.holder], side.name)
+            for side in (left, right)
+        ]
+        return self._compared(bound.op, sides[0], sides[1])
+
+    def _among(self, value: Bound, options: Sequence[b.Scalar | b.Slot], rows: Rows) -> Sql:
+        if isinstance(value, b.ColumnOf):
+            row = rows[value.holder]
+            found = self._known(row, value.name, options)
+            if found is None and value.kind == "state":
+                found = self._states(row, value.name, [str(option) for option in options])
+            if found is None and value.kind == "event":
+                found = row.c.kind.in_([number(EVENT_CODES[str(option)]) for option in options])
+            if found is not None:
+                return found
+        if not self.spelling.exact_numbers and any(flavour_of(option) == "big" for option in options):
+            tests = [b.Comparison("=", value, b.Value(option, "number"), "number") for option in options]
+            return _joined(or_, [self._compare(test, rows) for test in tests])
+        left, right = self._operand(value, rows), [self._constant(option) for option in options]
+        return left == right[0] if len(right) == 1 else left.in_(right)
+
+    def _known(self, row: FromClause, name: str, options: Sequence[b.Scalar | b.Slot]) -> Sql | None:
+        """Columns whose constants are looked up in the words of the tables, so that an index serves."""
+        if name == "uid":
+            return row.c.uid.in_([self._constant(option, _packed) for option in options])
+        if name in ("type", "namespace") and "uid" in row.c:
             # The few ids of those names are looked up once, not the name of each row's type.
-            kinds = select(TYPE.c.id).where(TYPE.c.name.in_(options)).correlate(None)
-            return rows[value.holder].c.type_id.in_(kinds)
-        found = self._operand(value, rows)
-        return found == options[0] if len(options) == 1 else found.in_(options)
+            table = TYPE if name == "type" else NAMESPACE
+            named = select(table.c.id).where(table.c.name.in_([self._constant(o) for o in options]))
+            return row.c[f"{name}_id"].in_(named.correlate(None))
+        ends: dict[str, tuple[NodeKind, ...]] = {"artifact_id": ("artifact",), "execution_id": ("execution",)}
+        if name == "id" or name in ends:
+            kinds = ends.get(name) or self._of_row(row)
+            ids = [self._constant(option, _node_id(kind)) for option in options for kind in kinds]
+            return row.c[name].in_(ids)
+        return None
 
-    def _compare_any(self, bound: b.Comparison, rows: Rows) -> Sql:
-        """Two properties, compared when both are numbers, both text, or both true or false."""
-        left, right = self._operand(bound.left, rows), self._operand(bound.right, rows)
-        first, second = self._class(bound.left, rows), self._class(bound.right, rows)
-        return case((first == second, left.op(bound.op, is_comparison=True)(right)))
+    def _of_row(self, row: FromClause) -> tuple[NodeKind, ...]:
+        kind = self._kinds[row]
+        if kind == "lineage":
+            return ("artifact", "execution")
+        return () if kind == "event" else (kind,)
 
-    def _class(self, bound: Bound, rows: Rows) -> Sql:
-        if isinstance(bound, b.StatsOf):
-            return self._stats(rows[bound.holder], bound.name, _class)
-        assert isinstance(bound, b.PropertyOf)
-        return _class(self._place(rows[bound.holder], bound.part, bound.name))
+    def _states(self, row: FromClause, name: str, words: Sequence[str]) -> Sql:
+        """Whether a state is one of these; unknown for a node that has none."""
+        kinds = self._of_row(row)
+        if len(kinds) == 1:
+            codes = [number(STATE_CODES[kinds[0]][word]) for word in words]
+            found = row.c.state == codes[0] if len(codes) == 1 else row.c.state.in_(codes)
+            # In these words the index of open states serves.
+            return and_(is_open(row), found) if all((kinds[0], word) in _OPEN for word in words) else found
+        codes = [
+            number(8 * KIND_CODES[kind] + STATE_CODES[kind][word])
+            for word in words
+            for kind in kinds
+            if word in STATE_CODES[kind] and (name == "state" or kind == "execution")
+        ]
+        place = case((row.c.state.is_not(None), code_of(row) * number(8) + row.c.state))
+        if name == "last_known_state":
+            place = case((code_of(row) == number(KIND_CODES["execution"]), place))
+        return place.in_(codes)
+
+    def _words(self, words: tuple[str, ...], row: FromClause) -> Sql:
+        name = f"searched_{len(self.searched) + 1}"
+        self.searched[name] = Searched(words, self._of_row(row))
+        return self.database.among(row.c.id, name)
 
     def _missing(self, bound: Bound, rows: Rows) -> Sql:
         if isinstance(bound, b.PropertyOf) and bound.want == "any":
-            return not_(self._has(rows[bound.holder], bound.part, bound.name))
+            return not_(self._place(rows[bound.holder], bound.part, bound.name).filled)
         if isinstance(bound, b.StatsOf) and bound.want == "any":
-            return self._stats(rows[bound.holder], bound.name, _filled).is_(None)
+            # Of no statistics it is NULL; of some that lack the property it is false.
+            found = self._stats(rows[bound.holder], bound.name, lambda place: place.filled)
+            return not_(func.coalesce(found, self._bind(value=False, type_=Boolean())))
         return self._operand(bound, rows).is_(None)
 
-    def _has(self, row: FromClause, part: str, name: str) -> Sql:
-        """Whether a node has a property that is not null; never unknown."""
-        return func.coalesce(_filled(self._place(row, part, name)), literal_column("0")) == literal_column(
-            "1"
+    def _place(self, row: FromClause, part: str, name: str) -> Place:
+        return self.spelling.place(
+            row.c.properties, part, name, lambda value: self._bind(value, String()), self._name
         )
 
-    def _place(self, row: FromClause, part: str, name: str) -> _Place:
-        properties = row.c.properties
-        if PLAIN_NAME.fullmatch(name):
-            # Spelled out and not bound: only so can an index on the expression serve it.
-            path = f'$.{part}."{name}"'
-            return _Place(
-                func.json_type(properties, _spelled(path)),
-                func.json_extract(properties, _spelled(path)),
-                func.json_extract(properties, _spelled(f'{path}."$float"')),
-            )
-
-        def found(what: Callable[[FromClause], Sql]) -> Sql:
-            each = func.json_each(properties, _spelled(f"$.{part}")).table_valued("key", "value", "type")
-            one = each.alias(self._name())
-            return (
-                select(what(one)).where(one.c.key == self._bind(name)).correlate_except(one).scalar_subquery()
-            )
-
-        def special(each: FromClause) -> Sql:
-            special = func.json_extract(each.c.value, _spelled('$."$float"'))
-            return case((each.c.type == _spelled("object"), special))
-
-        return _Place(found(lambda each: each.c.type), found(lambda each: each.c.value), found(special))
-
-    def _stats(self, row: FromClause, name: str, read: Callable[[_Place], Sql]) -> Sql:
+    def _stats(self, row: FromClause, name: str, read: Callable[[Place], Sql]) -> Sql:
         """What is read of the newest statistics of an artifact; NULL when there are none."""
         reading, writing = EVENT.alias(self._name()), EVENT.alias(self._name())
         made, newest = self._alias("artifact"), self._alias("artifact")
-        of_name = TYPE.c.name.in_([_spelled(known) for known in sorted(STATISTICS)])
+        of_name = TYPE.c.name.in_([spelled(known) for known in sorted(STATISTICS)])
         kinds = (
-            select(TYPE.c.id).where(or_(of_name, TYPE.c.base == _spelled("mlmd.Statistics"))).correlate(None)
+            select(TYPE.c.id).where(or_(of_name, TYPE.c.base == spelled("mlmd.Statistics"))).correlate(None)
         )
         last = (
             select(func.max(made.c.id))
             .select_from(reading, writing, made)
             .where(
                 reading.c.artifact_id == row.c.id,
-                self._of_kinds(reading, _READS),
+                _of_kinds(reading, _READS),
                 writing.c.execution_id == reading.c.execution_id,
-                self._of_kinds(writing, _WRITES),
+                _of_kinds(writing, _WRITES),
                 made.c.id == writing.c.artifact_id,
-                made.c.state == _spelled("LIVE"),
+                made.c.state == number(STATE_CODES["artifact"]["LIVE"]),
                 made.c.type_id.in_(kinds),
             )
             .correlate_except(reading, writing, made)
@@ -287,39 +422,40 @@ class _Compiler:
         )
         typed, custom = (self._place(newest, part, name) for part in "pc")
         # A typed property that is null is a property: the custom one of its name is not asked.
-        found = case((typed.kind.is_not(None), read(typed)), else_=read(custom))
+        found = case((typed.present, read(typed)), else_=read(custom))
         return select(found).where(newest.c.id == last).correlate_except(newest).scalar_subquery()
 
     def _reckon(self, op: str, left: Sql, right: Sql) -> Sql:
+        left, right = self.spelling.as_double(left), self.spelling.as_double(right)
         if op == "/":
-            return cast(left, Float).op("/")(cast(right, Float))
-        return left.op(op)(right)
+            right = func.nullif(right, number(0), type_=self.spelling.double)
+        reckoned = Grouping(left).op(op, return_type=self.spelling.double)(_grouped(right))
+        return self.spelling.without_nan(reckoned)
 
     def _call(self, name: str, value: Sql) -> Sql:
+        spelling = self.spelling
         if name == "ABS":
-            # SQLite's abs() fails on the least whole number. The value is named, not repeated: else a chain of
-            # calls would double with each.
-            one = select(value.label("v")).correlate(*self._kinds).subquery(self._name())
-            sign = case((one.c.v < literal_column("0"), literal_column("0").op("-")(one.c.v)), else_=one.c.v)
-            return select(sign).correlate_except(one).scalar_subquery()
-        if name == "LENGTH":
-            return func.length(value)
-        # SQLite changes the letters A to Z and no others, unless it is built with ICU.
-        return func.lower(value) if name == "LOWER" else func.upper(value)
+            return func.abs(spelling.as_double(value), type_=spelling.double)
+        return {"LENGTH": spelling.length, "LOWER": spelling.lower, "UPPER": spelling.upper}[name](value)
 
     def _inner(self, bound: b.Walked | b.Counted | b.Folded, row: FromClause) -> Sql:
         if isinstance(bound, b.Walked):
             return row.c.id.in_(self._walk(bound))
         other = self._alias(bound.inside.kind)
         answer: Sql = func.count()
+        inside = self.scope(bound.inside, other)
         if isinstance(bound, b.Folded):
             value = self._operand(bound.value, {0: other})
-            reckoned = value if bound.name in ("MIN", "MAX") else cast(value, Float)
-            answer = getattr(func, bound.name.lower())(reckoned)
+            if bound.name not in ("MIN", "MAX"):
+                value = self.spelling.as_double(value)
+            elif bound.kind == "text":
+                value = self.spelling.ordered(value)
+            answer = getattr(func, bound.name.lower())(value)
+            answer = self.spelling.without_nan(answer) if bound.name not in ("MIN", "MAX") else answer
         return (
             select(answer)
             .select_from(other)
-            .where(self._beside(row, other, bound.relation), self.scope(bound.inside, other))
+            .where(self._beside(row, other, bound.relation), inside)
             .correlate_except(other)
             .scalar_subquery()
         )
@@ -327,67 +463,165 @@ class _Compiler:
     def _beside(self, row: FromClause, other: FromClause, relation: Relation) -> ColumnElement[bool]:
         """The condition that a row is a neighbour of a node."""
         if relation == "events":
-            return or_(other.c.execution_id == row.c.id, other.c.artifact_id == row.c.id)
+            kind = self._kinds[row]
+            if kind == "lineage":
+                return or_(other.c.execution_id == row.c.id, other.c.artifact_id == row.c.id)
+            return other.c[f"{kind}_id"] == row.c.id
         if relation in _CONTEXTS:
             table, near, far = _CONTEXTS[relation]
             return other.c.id.in_(self._ends(table, near, far, row))
         kind = "execution" if relation == "executions" else "artifact"
         if self._kinds[row] == "context":
             members = self._ends(MEMBER, "context_id", "node_id", row)
-            return and_(other.c.kind == _spelled(kind), other.c.id.in_(members))
-        near, far = (
-            ("artifact_id", "execution_id") if kind == "execution" else ("execution_id", "artifact_id")
-        )
+            return and_(code_of(other) == number(KIND_CODES[kind]), other.c.id.in_(members))
+        near, far = _WAYS[kind == "execution"]
         kinds = {"inputs": _READS, "outputs": _WRITES}.get(relation)
         return other.c.id.in_(self._ends(EVENT, near, far, row, kinds))
 
     def _ends(
-        self, table: FromClause, near: str, far: str, row: FromClause, kinds: frozenset[str] | None = None
+        self, table: FromClause, near: str, far: str, row: FromClause, kinds: Sequence[int] | None = None
     ) -> Select[Any]:
         edge = table.alias(self._name())
         found = select(edge.c[far]).where(edge.c[near] == row.c.id).correlate_except(edge)
-        return found if kinds is None else found.where(self._of_kinds(edge, kinds))
-
-    def _of_kinds(self, edge: FromClause, kinds: frozenset[str]) -> ColumnElement[bool]:
-        return edge.c.kind.in_([_spelled(kind) for kind in sorted(kinds)])
+        return found if kinds is None else found.where(_of_kinds(edge, kinds))
 
     def _walk(self, walked: b.Walked) -> Select[Any]:
         """The ids of the nodes that reach one that fits: the way is gone backwards, from those."""
         seed = self._alias(walked.inside.kind)
-        kinds = ["artifact", "execution"] if walked.inside.kind == "lineage" else [walked.inside.kind]
-        fits = seed.c.kind.in_([_spelled(kind) for kind in kinds]), self.scope(walked.inside, seed)
+        kinds: list[NodeKind] = ["artifact", "execution"]
+        if walked.inside.kind != "lineage":
+            kinds = [kind for kind in kinds if kind == walked.inside.kind]
+        fits = (
+            code_of(seed).in_([number(KIND_CODES[kind]) for kind in kinds]),
+            self.scope(walked.inside, seed),
+        )
         if walked.name not in ("ancestor", "descendant"):
             near, far = _WAYS[walked.name in ("input", "output")]
             edge = EVENT.alias(self._name())
             of = _READS if walked.name in ("input", "consumer") else _WRITES
             there = edge.c[near].in_(select(seed.c.id).where(*fits).correlate(None))
-            found = select(edge.c[far].label("id")).where(self._of_kinds(edge, of), there).correlate(None)
+            found = select(edge.c[far].label("id")).where(_of_kinds(edge, of), there).correlate(None)
             # Named in front of the statement it nests nothing, however many walks stand in each other.
             return select(found.cte(self._name()).c.id).correlate(None)
         # Without a limit the second column only tells what is reached from what it began with.
-        begun = select(seed.c.id.label("id"), literal_column("0").label("hops")).where(*fits).correlate(None)
+        begun = select(seed.c.id.label("id"), number(0).label("hops")).where(*fits).correlate(None)
         reached = begun.cte(self._name(), recursive=True)
-        steps = []
-        for from_artifact in (True, False):
-            near, far = _WAYS[from_artifact]
-            edge = EVENT.alias(self._name())
-            of = _READS if from_artifact == (walked.name == "ancestor") else _WRITES
-            hops = literal_column("1") if walked.hops is None else reached.c.hops + literal_column("1")
-            step = select(edge.c[far], hops).where(edge.c[near] == reached.c.id, self._of_kinds(edge, of))
-            steps.append(
-                step if walked.hops is None else step.where(reached.c.hops < self._bind(walked.hops))
-            )
-        whole = reached.union(*steps)
-        return select(whole.c.id).where(whole.c.hops > literal_column("0")).correlate(None)
+        hops = number(1) if walked.hops is None else reached.c.hops + number(1)
+        steps = [self._step(walked, reached, from_artifact=way) for way in (True, False)]
+        members: list[Select[Any]] = [select(far, hops).where(there) for far, there in steps]
+        if self.spelling.lateral:
+            # One member of a recursion may speak of it, so both ways stand in one.
+            ways = [select(far.label("id")).where(there).correlate(reached) for far, there in steps]
+            beside = union_all(*ways).lateral(self._name())
+            members = [select(beside.c.id, hops).select_from(reached.join(beside, true()))]
+        if walked.hops is not None:
+            members = [member.where(reached.c.hops < self._bind(walked.hops)) for member in members]
+        whole = reached.union(*members)
+        return select(whole.c.id).where(whole.c.hops > number(0)).correlate(None)
+
+    def _step(
+        self, walked: b.Walked, reached: FromClause, *, from_artifact: bool
+    ) -> tuple[Sql, ColumnElement[bool]]:
+        """From the ids that are reached to those one event further: the id, and where it is found."""
+        near, far = _WAYS[from_artifact]
+        edge = EVENT.alias(self._name())
+        of = _READS if from_artifact == (walked.name == "ancestor") else _WRITES
+        return edge.c[far], and_(edge.c[near] == reached.c.id, _of_kinds(edge, of))
+
+    def _column(self, row: FromClause, name: str) -> Sql:
+        if "artifact_id" in row.c:
+            return self._event_column(row, name)
+        match name:
+            case "id":
+                return _wire(row.c.id)
+            case "type" | "base" | "type_version":
+                column = TYPE.c[{"type": "name", "type_version": "version"}.get(name, name)]
+                of = select(column).where(TYPE.c.id == row.c.type_id).correlate_except(TYPE).scalar_subquery()
+                return func.nullif(of, spelled(""), type_=String()) if name == "type_version" else of
+            case "namespace":
+                found = select(NAMESPACE.c.name).where(NAMESPACE.c.id == row.c.namespace_id)
+                return found.correlate_except(NAMESPACE).scalar_subquery()
+            case "updated_at" | "last_update_time_since_epoch":
+                updated = func.coalesce(row.c.updated_us, row.c.created_us)
+                return updated if name == "updated_at" else self.spelling.thousandth(updated)
+            case "create_time_since_epoch":
+                return self.spelling.thousandth(row.c.created_us)
+            case "last_known_state":
+                return case((code_of(row) == number(KIND_CODES["execution"]), row.c.state))
+            case _:
+                return row.c[_TIMES.get(name, name)]
+
+    def _event_column(self, row: FromClause, name: str) -> Sql:
+        match name:
+            case "type":
+                return row.c.kind
+            case "at":
+                return row.c.at_us
+            case "milliseconds_since_epoch":
+                return self.spelling.thousandth(row.c.at_us)
+            case "path":
+                return self.spelling.steps(row.c.path, self._name)
+            case _:
+                return _wire(row.c[name])
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A property in its JSON: its kind there, its value, and the name of a float that JSON has not."""
+def _codes(kinds: frozenset[str]) -> tuple[int, ...]:
+    return tuple(sorted(EVENT_CODES[kind] for kind in kinds))
 
-    kind: Sql
-    value: Sql
-    special: Sql
+
+_READS, _WRITES = (_codes(kinds) for kinds in followed(internal=False))
+
+
+def _of_kinds(edge: FromClause, kinds: Sequence[int]) -> ColumnElement[bool]:
+    return edge.c.kind.in_([number(kind) for kind in kinds])
+
+
+def _wire(id_: Sql) -> Sql:
+    """A node's number, which the language calls its id."""
+    return Grouping(id_.op(">>")(literal_column("2")))
+
+
+def _said(row: FromClause, name: str) -> Sql:
+    """A state as a number that is equal for equal words, whatever kinds of nodes have them."""
+    qualified = case((row.c.state == number(0), number(0)), else_=code_of(row) * number(8) + row.c.state)
+    if name == "last_known_state":
+        return case((code_of(row) == number(KIND_CODES["execution"]), qualified))
+    return qualified
+
+
+def _packed(constant: Constant) -> object:
+    assert isinstance(constant, str)
+    return pack_uid(constant)[0]
+
+
+def _node_id(kind: NodeKind) -> Made:
+    def made(constant: Constant) -> object:
+        assert isinstance(constant, int | float)
+        n = int(constant)
+        # 0 is no node's id.
+        return node_id(n, kind) if n == constant and 0 < n < _LAST_NODE else 0
+
+    return made
+
+
+def _read_as(bound: Bound, want: b.Want) -> Bound:
+    """A property read as something else; what is no property stays as it is."""
+    if isinstance(bound, b.PropertyOf):
+        return b.PropertyOf(bound.holder, bound.part, bound.name, want)
+    return b.StatsOf(bound.holder, bound.name, want) if isinstance(bound, b.StatsOf) else bound
+
+
+def _flavour(bound: Bound) -> str:
+    """Whether a number is a small or big whole one, a double, or a property that may be anything of that."""
+    if isinstance(bound, b.Value):
+        return flavour_of(bound.value) or "int"
+    return (
+        "mixed" if isinstance(bound, b.PropertyOf | b.StatsOf) and bound.want in ("int", "number") else "else"
+    )
+
+
+def _grouped(value: Sql) -> Sql:
+    return value if isinstance(value, _ATOMS) else Grouping(value)
 
 
 def _joined(operator: Callable[..., ColumnElement[bool]], parts: Sequence[Sql]) -> ColumnElement[bool]:
@@ -397,70 +631,3 @@ def _joined(operator: Callable[..., ColumnElement[bool]], parts: Sequence[Sql]) 
         # SQLAlchemy takes plain parentheses away again.
         parts = [type_coerce(Grouping(operator(*chunk)), Boolean()) for chunk in chunks]
     return operator(*parts)
-
-
-def _filled(place: _Place) -> Sql:
-    return place.kind != _spelled("null")
-
-
-def _wanted(place: _Place, want: b.Want) -> Sql:
-    """A property as something; NULL when it is something else."""
-    special = case(
-        # An infinite number: no double of SQLite's grammar is larger.
-        (place.special == _spelled("inf"), literal_column("9e999")),
-        (place.special == _spelled("-inf"), literal_column("-9e999")),
-    )
-    whens: dict[str, Sql] = {}
-    if want in ("int", "number", "any"):
-        whens["integer"] = place.value
-    if want in ("double", "number", "any"):
-        whens |= {"real": place.value, "object": special}
-    if want in ("text", "any"):
-        whens["text"] = place.value
-    if want in ("bool", "any"):
-        whens |= {"true": literal_column("1"), "false": literal_column("0")}
-    return case(*((place.kind == _spelled(kind), value) for kind, value in whens.items()))
-
-
-def _class(place: _Place) -> Sql:
-    """A letter for what may be compared with each other."""
-    classes = {"true": "b", "false": "b", "integer": "n", "real": "n", "object": "n", "text": "t"}
-    return case(*((place.kind == _spelled(kind), _spelled(letter)) for kind, letter in classes.items()))
-
-
-def _spelled(text: str) -> Sql:
-    """A word of ours as it stands in SQL; nothing a caller wrote but names of letters and digits."""
-    assert "'" not in text
-    return literal_column(f"'{text}'")
-
-
-def _column(row: FromClause, name: str) -> Sql:
-    if "artifact_id" in row.c:
-        return _event_column(row, name)
-    if name in ("type", "base", "type_version"):
-        column = TYPE.c[{"type": "name", "type_version": "version"}.get(name, name)]
-        of = select(column).where(TYPE.c.id == row.c.type_id).correlate_except(TYPE).scalar_subquery()
-        return func.nullif(of, _spelled("")) if name == "type_version" else of
-    if name in _TIMES:
-        return row.c[_TIMES[name]]
-    if name in _MILLISECONDS:
-        return row.c[_MILLISECONDS[name]].op("/")(literal_column("1000"))
-    if name == "last_known_state":
-        return case((row.c.kind == _spelled("execution"), row.c.state))
-    return row.c[name]
-
-
-def _event_column(row: FromClause, name: str) -> Sql:
-    match name:
-        case "type":
-            return row.c.kind
-        case "at":
-            return row.c.at_us
-        case "milliseconds_since_epoch":
-            return row.c.at_us.op("/")(literal_column("1000"))
-        case "path":
-            steps = func.json_each(row.c.path).table_valued("value").alias("steps")
-            joined = select(func.group_concat(steps.c.value, _spelled("/"))).correlate_except(steps)
-            return case((row.c.path == _spelled(""), _spelled("")), else_=joined.scalar_subquery())
-        case _:
-            return row.c[name]

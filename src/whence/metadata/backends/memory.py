@@ -3,203 +3,266 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Literal
 
-from whence.errors import NotFoundError
-from whence.metadata.base import MetadataStore
-from whence.metadata.filter import Evaluator
-from whence.metadata.plan import Plan, Wanted, make_plan
-from whence.metadata.query import Query, make_query, matches, next_cursor, order_value
-from whence.metadata.rows import EventRow, NodeRow, to_event, to_node
-from whence.metadata.simple import SIMPLE_TYPES
+from whence.errors import ConflictError, DeniedError, NotFoundError
+from whence.metadata import past
+from whence.metadata.allowed import check_namespace
+from whence.metadata.backends import memory_walk
+from whence.metadata.backends.memory_world import EventKey, View, World, clock_us, event_order
+from whence.metadata.base import MetadataStore, Progress
+from whence.metadata.codes import EVENT_CODES
+from whence.metadata.filter import Filter
+from whence.metadata.plan import Plan, Wanted, make_load, make_plan
+from whence.metadata.query import Query, make_query, matches, moment_us, next_cursor, order_value
+from whence.metadata.rows import KINDS, MarkRow, NodeRow, to_mark, to_moment
 from whence.metadata.types import (
+    DEFAULT_NAMESPACE,
     AnyNode,
-    Artifact,
+    Beat,
     Change,
     Context,
     Direction,
     Event,
-    Execution,
+    Imported,
+    Loaded,
+    Mark,
+    Namespace,
     NodeKind,
     Page,
+    Purged,
+    Rows,
     Subgraph,
     Type,
-    Value,
     Written,
 )
-from whence.metadata.typetable import TypeTable, followed, merge_type
+from whence.metadata.typetable import merge_type
+from whence.metadata.walk import Level, WalkQuery
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class MemoryStore(MetadataStore):
     """A `MetadataStore` in dictionaries; threads share it, processes do not."""
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._types = TypeTable([dataclasses.replace(t, id=i) for i, t in enumerate(SIMPLE_TYPES, 1)])
-        self._rows: dict[int, NodeRow] = {}
-        self._by_uid: dict[str, int] = {}
-        self._by_name: dict[tuple[int, str], int] = {}
-        self._by_external: dict[tuple[NodeKind, str], int] = {}
-        self._events: list[EventRow] = []
-        self._event_keys: set[tuple[int, int, str, str]] = set()
-        self._of_execution: dict[int, list[int]] = defaultdict(list)
-        self._of_artifact: dict[int, list[int]] = defaultdict(list)
-        self._members: dict[tuple[int, int], None] = {}
-        self._contexts_of: dict[int, set[int]] = defaultdict(set)
-        self._parents: dict[int, dict[int, None]] = defaultdict(dict)
+    def __init__(self, world: World | None = None, namespace: Namespace | None = None) -> None:
+        self._world = World() if world is None else world
+        self.namespace = DEFAULT_NAMESPACE if namespace is None else namespace.name
+        self._namespace_id = 0 if namespace is None or namespace.id is None else namespace.id
 
-    def put_type(self, type_: Type, *, extend: bool = False) -> Type:
-        with self._lock:
-            stored = merge_type(self._types, type_, extend=extend)
+    @contextmanager
+    def _view(self, as_of: datetime | None = None) -> Iterator[View]:
+        """The graph as of a moment; nobody writes meanwhile."""
+        with self._world.lock:
+            yield View(self._world, moment_us(as_of))
+
+    # types
+
+    def put_type(self, type_: Type, *, extend: bool = False, omit: bool = True) -> Type:
+        with self._world.lock:
+            types = self._world.types
+            stored = merge_type(types, type_, extend=extend, omit=omit)
             if stored.id is None:
-                stored = dataclasses.replace(stored, id=len(self._types.all()) + 1)
-            self._types.add(stored)
+                stored = dataclasses.replace(stored, id=len(types.all()) + 1)
+            types.add(stored)
             return stored
 
     def list_types(self, kind: NodeKind | None = None) -> list[Type]:
-        with self._lock:
-            return [t for t in self._types.all() if kind is None or t.kind == kind]
+        with self._world.lock:
+            return [t for t in self._world.types.all() if kind is None or t.kind == kind]
+
+    # writing
 
     def write(self, change: Change) -> Written:
-        with self._lock:
-            plan = make_plan(change, _MemoryLookup(self), time.time_ns() // 1_000)
-            self._carry_out(plan)
-            return Written({uid: self._node(row) for uid, row in plan.given.items()})
+        with self._world.lock:
+            plan = self._plan(change)
+            self._world.carry_out(plan)
+            view = View(self._world)
+            marks = [self._mark(row) for row in (*plan.marks, *plan.lifted)]
+            return Written({uid: view.node(row) for uid, row in plan.given.items()}, marks)
 
-    def _carry_out(self, plan: Plan) -> None:
-        for row in (*plan.inserts.values(), *plan.updates.values()):
-            old = self._rows.get(row.id)
-            if old is not None and old.name is not None:
-                del self._by_name[old.type_id, old.name]
-            if old is not None and old.external_id is not None:
-                del self._by_external[old.kind, old.external_id]
-            self._rows[row.id] = row
-            self._by_uid[row.uid] = row.id
-            if row.name is not None:
-                self._by_name[row.type_id, row.name] = row.id
-            if row.external_id is not None:
-                self._by_external[row.kind, row.external_id] = row.id
-        for event in plan.events:
-            self._add_event(event)
-        for context, node in plan.members:
-            self._members[context, node] = None
-            self._contexts_of[node].add(context)
-        for child, parent in plan.parents:
-            self._parents[child][parent] = None
+    def load(self, batches: Iterable[Change | Rows], *, on_progress: Progress | None = None) -> Loaded:
+        total = Counter[str]()
+        for batch in batches:
+            with self._world.lock:
+                done = self._world.carry_out(self._plan(batch))
+            total.update(dataclasses.asdict(done))
+            if on_progress is not None:
+                on_progress(sum(dataclasses.astuple(done)))
+        return Loaded(**total)
 
-    def _add_event(self, event: EventRow) -> None:
-        key = (event.execution_id, event.artifact_id, event.kind, event.path)
-        if key in self._event_keys:
-            return
-        self._event_keys.add(key)
-        self._of_execution[event.execution_id].append(len(self._events))
-        self._of_artifact[event.artifact_id].append(len(self._events))
-        self._events.append(event)
+    def _plan(self, change: Change | Rows) -> Plan:
+        world = self._world
+        if world.namespaces[self._namespace_id].closed:
+            raise DeniedError(
+                f"namespace {self.namespace!r} is closed",
+                code="namespace-closed",
+                hint="open it first: whence namespace open",
+            )
+        look, now_us = _Look(world, self._namespace_id), world.next_moment()
+        if isinstance(change, Rows):
+            return make_load(change, look, now_us)
+        return make_plan(change, look, now_us)
+
+    def purge(self, uids: Collection[str]) -> Purged:
+        with self._world.lock:
+            world = self._world
+            ids = [world.by_uid[uid] for uid in dict.fromkeys(uids) if uid in world.by_uid]
+            for id_ in ids:
+                if world.rows[id_].removed_us is None:
+                    raise ConflictError(
+                        f"{world.rows[id_].kind} {world.rows[id_].uid} is no tombstone",
+                        code="not-removed",
+                        hint="remove it first",
+                        details={"uid": world.rows[id_].uid},
+                    )
+            return Purged(*world.purge(ids))
+
+    # reading nodes
 
     def get_nodes(
-        self, kind: NodeKind, *, ids: Sequence[int] | None = None, uids: Sequence[str] | None = None
-    ) -> list[AnyNode]:
-        with self._lock:
-            wanted = [*(ids or ()), *(self._by_uid.get(uid, 0) for uid in uids or ())]
-            rows = [self._rows[i] for i in wanted if i in self._rows]
-            return [self._node(row) for row in rows if row.kind == kind]
-
-    def find_nodes(
         self,
         kind: NodeKind,
         *,
-        type_: str | Collection[str] | None = None,
-        name: str | Collection[str] | None = None,
-        name_prefix: str | None = None,
-        external_id: str | None = None,
-        uri: str | None = None,
-        state: str | Collection[str] | None = None,
-        context: str | None = None,
-        where: Mapping[str, Value] | None = None,
-        matching: str | None = None,
-        order_by: Literal["id", "created_at", "updated_at"] = "id",
-        descending: bool = False,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page:
-        query = make_query(
-            kind,
-            type_=type_,
-            name=name,
-            name_prefix=name_prefix,
-            external_id=external_id,
-            uri=uri,
-            state=state,
-            context=context,
-            where=where,
-            matching=matching,
-            order_by=order_by,
-            descending=descending,
-            limit=limit,
-            cursor=cursor,
-        )
-        with self._lock:
-            return self._page(query)
+        ids: Sequence[int] | None = None,
+        uids: Sequence[str] | None = None,
+        as_of: datetime | None = None,
+    ) -> list[AnyNode]:
+        with self._view(as_of) as view:
+            found = [view.find(i) for i in (*(ids or ()), *map(self._world.by_uid.get, uids or ()))]
+            return [view.node(row) for row in found if row is not None and row.kind == kind]
 
-    def _page(self, query: Query) -> Page:
-        asked = Evaluator(_MemoryGraph(self))
-        found = sorted(
-            (row for row in self._rows.values() if self._fits(row, query, asked)),
-            key=lambda row: (order_value(query, row), row.id),
-            reverse=query.descending,
-        )
-        rest = found if query.limit is None else found[: query.limit]
-        more = len(rest) < len(found)
-        return Page([self._node(row) for row in rest], next_cursor(query, rest[-1]) if more else None)
+    def _find(self, query: Query) -> Page:
+        with self._world.lock:
+            view = View(self._world, query.as_of_us)
+            found = sorted(
+                (row for row in self._candidates(query, view) if self._fits(row, query, view)),
+                key=lambda row: (order_value(query, row), row.id),
+                reverse=query.descending,
+            )
+            rest = found if query.limit is None else found[: query.limit]
+            more = len(rest) < len(found)
+            return Page([view.node(row) for row in rest], next_cursor(query, rest[-1]) if more else None)
 
-    def _fits(self, row: NodeRow, query: Query, asked: Evaluator) -> bool:
-        if row.kind != query.kind:
+    def _candidates(self, query: Query, view: View) -> Iterable[NodeRow]:
+        """Nodes of the kind, among them all that fit."""
+        world = self._world
+        ids: set[int | None] | None = None
+        if query.as_of_us is None and not query.everywhere:
+            if query.external_id is not None:
+                ids = {world.by_external.get((query.kind, self._namespace_id, query.external_id))}
+            elif query.names is not None:
+                types = [t.id for t in world.types.all() if t.kind == query.kind and t.id is not None]
+                ids = {
+                    world.by_name.get((type_id, self._namespace_id, name))
+                    for type_id in types
+                    for name in query.names
+                }
+        if query.context is not None:
+            around = view.id_of(query.context)
+            members = set() if around is None else set(view.members_of(around))
+            ids = set(members) if ids is None else ids & members
+        if ids is None:
+            return view.rows(query.kind)
+        return [row for row in map(view.find, ids) if row is not None and row.kind == query.kind]
+
+    def _fits(self, row: NodeRow, query: Query, view: View) -> bool:
+        if not query.everywhere and row.namespace_id != self._namespace_id:
             return False
-        if query.types is not None and self._types.by_id(row.type_id).name not in query.types:
+        if row.removed_us is not None and not self._is_shown(row, query):
+            return False
+        if query.types is not None and view.type_name(row) not in query.types:
             return False
         if query.after is not None:
             place = (order_value(query, row), row.id)
             if not (place < query.after if query.descending else place > query.after):
                 return False
-        if query.context is not None and self._by_uid.get(query.context) not in self._contexts_of[row.id]:
-            return False
-        node = self._node(row) if query.where else None
+        if query.contexts is not None:
+            around = {view.row(c).uid for c in view.contexts_of(row.id)}
+            if around.isdisjoint(query.contexts):
+                return False
+        node = view.node(row) if query.where else None
         if not matches(row, query, {**node.custom, **node.properties} if node else None):
             return False
-        return query.matching is None or asked.fits(query.matching, node or self._node(row))
+        return query.matching is None or view.fits(query.matching, row)
+
+    def _is_shown(self, row: NodeRow, query: Query) -> bool:
+        assert row.removed_us is not None
+        return query.removed or (query.as_of_us is not None and row.removed_us > query.as_of_us)
+
+    def count_nodes(
+        self,
+        kind: NodeKind,
+        *,
+        matching: str | Filter | None = None,
+        by: Literal["type", "state"] | None = None,
+        everywhere: bool = False,
+    ) -> Mapping[str, int]:
+        query = make_query(kind, matching=matching, everywhere=everywhere)
+        with self._world.lock:
+            view = View(self._world)
+            rows = [row for row in view.rows(kind) if self._fits(row, query, view)]
+            if by is None:
+                return {kind: len(rows)}
+            if by == "type":
+                return Counter(view.type_name(row) for row in rows)
+            return Counter(row.state for row in rows if row.state is not None)
+
+    def history(self, uid: str) -> list[AnyNode]:
+        with self._view() as view:
+            row = view.find(self._world.by_uid.get(uid))
+            if row is None:
+                raise NotFoundError("node", uid)
+            return [view.node(r) for r in past.revisions(row, self._world.pasts.get(row.id, ()))]
+
+    # reading edges
 
     def list_events(
-        self, *, artifacts: Collection[str] | None = None, executions: Collection[str] | None = None
+        self,
+        *,
+        artifacts: Collection[str] | None = None,
+        executions: Collection[str] | None = None,
+        as_of: datetime | None = None,
     ) -> list[Event]:
-        with self._lock:
-            wanted: set[int] = set()
-            for uid in artifacts or ():
-                wanted.update(self._of_artifact.get(self._by_uid.get(uid, 0), ()))
-            for uid in executions or ():
-                wanted.update(self._of_execution.get(self._by_uid.get(uid, 0), ()))
-            return [self._event(i) for i in self._in_order(wanted)]
-
-    def _in_order(self, events: Iterable[int]) -> list[int]:
-        return sorted(events, key=lambda i: (self._events[i].at_us, i))
+        with self._view(as_of) as view:
+            ids = [
+                row.id
+                for uids, kind in ((artifacts, "artifact"), (executions, "execution"))
+                for uid in uids or ()
+                if (row := view.find(self._world.by_uid.get(uid))) is not None and row.kind == kind
+            ]
+            found = {event for id_ in ids for event in view.events_of(id_)}
+            return [view.event(row) for row in sorted(found, key=event_order)]
 
     def list_contexts(
-        self, *, artifact: str | None = None, execution: str | None = None, child: str | None = None
+        self,
+        *,
+        artifact: str | None = None,
+        execution: str | None = None,
+        child: str | None = None,
+        parent: str | None = None,
+        as_of: datetime | None = None,
     ) -> list[Context]:
-        with self._lock:
+        with self._view(as_of) as view:
             found: set[int] = set()
-            for uid, kind in ((artifact, "artifact"), (execution, "execution")):
-                row = self._rows.get(self._by_uid.get(uid or "", 0))
+            for uid, kind, edges in (
+                (artifact, "artifact", view.contexts_of),
+                (execution, "execution", view.contexts_of),
+                (child, "context", view.parents_of),
+                (parent, "context", view.children_of),
+            ):
+                row = None if uid is None else view.find(self._world.by_uid.get(uid))
                 if row is not None and row.kind == kind:
-                    found |= self._contexts_of[row.id]
-            found.update(self._parents.get(self._by_uid.get(child or "", 0), ()))
-            nodes = [self._node(self._rows[i]) for i in sorted(found)]
+                    found.update(edges(row.id))
+            nodes = [view.node(view.row(i)) for i in sorted(found)]
             return [n for n in nodes if isinstance(n, Context)]
+
+    def walk(self, query: WalkQuery) -> Iterator[Level]:
+        return memory_walk.walk(self._view, query)
 
     def lineage(
         self,
@@ -208,54 +271,138 @@ class MemoryStore(MetadataStore):
         direction: Direction = "up",
         max_hops: int | None = None,
         internal: bool = False,
+        stop: str | Filter | None = None,
+        include_stops: bool = True,
+        only: Collection[str] | None = None,
+        as_of: datetime | None = None,
     ) -> Subgraph:
-        with self._lock:
-            seen = dict.fromkeys(self._start(uid) for uid in starts)
-            frontier, hops = list(seen), 0
-            while frontier and (max_hops is None or hops < max_hops):
-                reached: dict[int, None] = {}
-                for node in frontier:
-                    reached.update(dict.fromkeys(self._neighbours(node, direction, internal=internal)))
-                frontier = [node for node in reached if node not in seen]
-                seen.update(dict.fromkeys(frontier))
-                hops += 1
-            return self._subgraph(seen.keys(), internal=internal)
+        query = WalkQuery(starts, direction, max_hops, internal, stop, include_stops, only, as_of)
+        return memory_walk.subgraph(self._view, query)
 
-    def _start(self, uid: str) -> int:
-        id_ = self._by_uid.get(uid)
-        if id_ is None or self._rows[id_].kind == "context":
-            raise NotFoundError("node", uid)
-        return id_
+    def all_events(self, *, as_of: datetime | None = None) -> Iterator[Event]:
+        with self._view(as_of) as view:
+            events = self._world.events
+            known = [
+                event
+                for event in map(events.__getitem__, sorted(events, key=_by_ids))
+                if view.is_known(event)
+            ]
+            found = [view.event(event) for event in known]
+        yield from found
 
-    def _neighbours(self, id_: int, direction: Direction, *, internal: bool) -> Iterable[int]:
-        reads, writes = followed(internal=internal)
-        if self._rows[id_].kind == "artifact":
-            kinds = {"up": writes, "down": reads, "both": reads | writes}[direction]
-            return [e.execution_id for i in self._of_artifact[id_] if (e := self._events[i]).kind in kinds]
-        kinds = {"up": reads, "down": writes, "both": reads | writes}[direction]
-        return [e.artifact_id for i in self._of_execution[id_] if (e := self._events[i]).kind in kinds]
+    def all_members(self, *, as_of: datetime | None = None) -> Iterator[tuple[str, str, NodeKind]]:
+        with self._view(as_of) as view:
+            found = [
+                (view.row(context).uid, view.row(node).uid, view.row(node).kind)
+                for context in sorted(self._world.members_of)
+                for node in view.members_of(context)
+            ]
+        yield from found
 
-    def _subgraph(self, ids: Collection[int], *, internal: bool) -> Subgraph:
-        reads, writes = followed(internal=internal)
-        inside = set(ids)
-        events = [
-            i
-            for node in inside
-            for i in self._of_execution.get(node, ())
-            if self._events[i].artifact_id in inside and self._events[i].kind in reads | writes
-        ]
-        nodes = [self._node(self._rows[i]) for i in sorted(inside)]
-        members = sorted((c, n) for n in inside for c in self._contexts_of.get(n, ()))
-        pairs = [(self._rows[c].uid, self._rows[n].uid, self._rows[n].kind) for c, n in members]
-        contexts = [self._node(self._rows[c]) for c in sorted({c for c, _ in members})]
-        return Subgraph(
-            artifacts=[n for n in nodes if isinstance(n, Artifact)],
-            executions=[n for n in nodes if isinstance(n, Execution)],
-            events=[self._event(i) for i in self._in_order(events)],
-            contexts=[c for c in contexts if isinstance(c, Context)],
-            attributions=[(c, n) for c, n, kind in pairs if kind == "artifact"],
-            associations=[(c, n) for c, n, kind in pairs if kind == "execution"],
-        )
+    def all_parents(self, *, as_of: datetime | None = None) -> Iterator[tuple[str, str]]:
+        with self._view(as_of) as view:
+            found = [
+                (view.row(child).uid, view.row(parent).uid)
+                for child in sorted(self._world.parents_of)
+                for parent in view.parents_of(child)
+            ]
+        yield from found
+
+    def list_imported(
+        self, source: str, kind: NodeKind | None = None, *, after: int = 0, limit: int | None = None
+    ) -> list[Imported]:
+        with self._world.lock:
+            world = self._world
+            found = sorted(
+                (KINDS.index(k), their_id, id_)
+                for (s, k, their_id), id_ in world.imported.items()
+                if s == source and kind in (None, k) and their_id > after
+            )
+            return [
+                Imported(KINDS[k], their_id, world.rows[id_].uid, id_)
+                for k, their_id, id_ in found
+                if id_ in world.rows
+            ][:limit]
+
+    # namespaces
+
+    def in_namespace(self, name: str, *, create: bool = False) -> MemoryStore:
+        if create:
+            return MemoryStore(self._world, self.put_namespace(name))
+        found = self._namespace(name)
+        if found is None:
+            near = [n.name for n in self.list_namespaces()]
+            raise NotFoundError("namespace", name, near=near, hint="make it first")
+        return MemoryStore(self._world, found)
+
+    def list_namespaces(self) -> list[Namespace]:
+        with self._world.lock:
+            return [self._world.namespaces[i] for i in sorted(self._world.namespaces)]
+
+    def put_namespace(self, name: str, *, closed: bool | None = None) -> Namespace:
+        check_namespace(name)
+        with self._world.lock:
+            found = self._namespace(name)
+            if found is None:
+                id_ = max(self._world.namespaces) + 1
+                found = Namespace(name, id=id_, created_at=to_moment(self._world.next_moment()))
+            if closed is not None:
+                found = dataclasses.replace(found, closed=closed)
+            assert found.id is not None
+            self._world.namespaces[found.id] = found
+            return found
+
+    def _namespace(self, name: str) -> Namespace | None:
+        with self._world.lock:
+            return next((n for n in self._world.namespaces.values() if n.name == name), None)
+
+    # marks
+
+    def has_marks(self) -> bool:
+        with self._world.lock:
+            return any(mark.lifted_us is None for mark in self._world.marks.values())
+
+    def list_marks(
+        self,
+        *,
+        after: int = 0,
+        uids: Collection[str] | None = None,
+        live: bool = False,
+        limit: int | None = None,
+    ) -> list[Mark]:
+        with self._world.lock:
+            rows = [self._world.marks[i] for i in sorted(self._world.marks) if i > after]
+            if live:
+                rows = [row for row in rows if row.lifted_us is None]
+            marks = [self._mark(row) for row in rows]
+            if uids is not None:
+                marks = [mark for mark in marks if mark.uid in set(uids)]
+            return marks[:limit]
+
+    def _mark(self, row: MarkRow) -> Mark:
+        return to_mark(row, self._world.rows[row.node_id].uid)
+
+    # signs of life
+
+    def beat(self, lives: Sequence[Beat]) -> None:
+        with self._world.lock:
+            now = self.now()
+            for life in lives:
+                known = self._world.beats.get(life.uid)
+                started = now if known is None else known.started_at
+                self._world.beats[life.uid] = dataclasses.replace(life, started_at=started, beat_at=now)
+
+    def list_beats(self) -> list[Beat]:
+        with self._world.lock:
+            return [self._world.beats[uid] for uid in sorted(self._world.beats)]
+
+    def end_beats(self, uids: Collection[str]) -> None:
+        with self._world.lock:
+            for uid in uids:
+                self._world.beats.pop(uid, None)
+
+    def now(self) -> datetime:
+        return to_moment(clock_us())
 
     def schema_version(self) -> int:
         return SCHEMA_VERSION
@@ -263,89 +410,44 @@ class MemoryStore(MetadataStore):
     def close(self) -> None:
         pass
 
-    def _node(self, row: NodeRow) -> AnyNode:
-        return to_node(row, self._types.by_id(row.type_id))
 
-    def _event(self, index: int) -> Event:
-        row = self._events[index]
-        return to_event(row, self._rows[row.execution_id].uid, self._rows[row.artifact_id].uid)
+def _by_ids(key: EventKey) -> tuple[int, int, int, str]:
+    execution_id, artifact_id, kind, path = key
+    return execution_id, artifact_id, EVENT_CODES[kind], path
 
 
-class _MemoryGraph:
-    """What a filter asks of a `MemoryStore`, under its lock; see `whence.metadata.filter.Graph`."""
+class _Look:
+    """What a plan asks of a `World`, under its lock."""
 
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-        self._nodes: dict[int, AnyNode] = {}
-        self._in: dict[int, list[int]] | None = None
-        self._below: dict[int, list[int]] | None = None
-
-    def node(self, uid: str) -> AnyNode:
-        return self._at(self._store._by_uid[uid])  # noqa: SLF001 - its own store
-
-    def type(self, node: AnyNode) -> Type:
-        store = self._store
-        return store._types.by_id(store._rows[_id(node)].type_id)  # noqa: SLF001
-
-    def events(self, node: AnyNode) -> list[Event]:
-        store = self._store
-        of = store._of_artifact if isinstance(node, Artifact) else store._of_execution  # noqa: SLF001
-        return [store._event(i) for i in of.get(_id(node), ())]  # noqa: SLF001
-
-    def contexts(self, node: AnyNode) -> list[AnyNode]:
-        return [self._at(c) for c in sorted(self._store._contexts_of.get(_id(node), ()))]  # noqa: SLF001
-
-    def members(self, context: AnyNode) -> list[AnyNode]:
-        if self._in is None:
-            self._in = defaultdict(list)
-            for group, member in self._store._members:  # noqa: SLF001
-                self._in[group].append(member)
-        return [self._at(n) for n in self._in.get(_id(context), ())]
-
-    def parents(self, context: AnyNode) -> list[AnyNode]:
-        return [self._at(p) for p in self._store._parents.get(_id(context), ())]  # noqa: SLF001
-
-    def children(self, context: AnyNode) -> list[AnyNode]:
-        if self._below is None:
-            self._below = defaultdict(list)
-            for child, parents in self._store._parents.items():  # noqa: SLF001
-                for parent in parents:
-                    self._below[parent].append(child)
-        return [self._at(c) for c in self._below.get(_id(context), ())]
-
-    def _at(self, id_: int) -> AnyNode:
-        if id_ not in self._nodes:
-            self._nodes[id_] = self._store._node(self._store._rows[id_])  # noqa: SLF001
-        return self._nodes[id_]
-
-
-def _id(node: AnyNode) -> int:
-    assert node.id is not None
-    return node.id
-
-
-class _MemoryLookup:
-    """What a plan asks of a `MemoryStore`, under its lock."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
+    def __init__(self, world: World, namespace_id: int) -> None:
+        self._world = world
+        self.namespace_id = namespace_id
 
     def type(self, kind: NodeKind, name: str, version: str | None, properties: Collection[str]) -> Type:  # noqa: ARG002 - nobody else can extend it
-        return self._store._types.get(kind, name, version)  # noqa: SLF001 - its own store
+        return self._world.types.get(kind, name, version)
 
     def rows(self, wanted: Wanted) -> Iterable[NodeRow]:
-        store = self._store
-        ids = set(wanted.ids)
-        ids.update(store._by_uid.get(uid, 0) for uid in wanted.uids)  # noqa: SLF001
-        ids.update(store._by_name.get(pair, 0) for pair in wanted.names)  # noqa: SLF001
-        ids.update(store._by_external.get(pair, 0) for pair in wanted.external_ids)  # noqa: SLF001
-        return [store._rows[i] for i in ids if i in store._rows]  # noqa: SLF001
+        world = self._world
+        ids: set[int | None] = set(wanted.ids)
+        ids.update(map(world.by_uid.get, wanted.uids))
+        ids.update(map(world.by_name.get, wanted.names))
+        ids.update(map(world.by_external.get, wanted.external_ids))
+        return [world.rows[i] for i in ids if i is not None and i in world.rows]
 
     def next_id(self) -> int:
-        return len(self._store._rows) + 1  # noqa: SLF001 - nodes are never removed
+        return self._world.last_n + 1
 
     def parents(self, ids: Collection[int]) -> Iterable[tuple[int, int]]:
-        return [(child, parent) for child in ids for parent in self._store._parents.get(child, ())]  # noqa: SLF001
+        return [(child, parent) for child in ids for parent in self._world.parents_of.get(child, ())]
+
+    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:
+        return [key[:3] for id_ in executions for key in self._world.events_of.get(id_, ())]
+
+    def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:
+        return [self._world.marks[i] for i in ids if i in self._world.marks]
+
+    def next_mark(self) -> int:
+        return self._world.last_mark + 1
 
 
 __all__ = ["MemoryStore"]

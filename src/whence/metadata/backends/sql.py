@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
+from datetime import datetime
+from typing import Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, update
 
 from whence._base.crash import crash_point, register
-from whence.database import Database, Prepared
-from whence.errors import BackendError, ConflictError, NotFoundError
+from whence.database import Database, Session
+from whence.errors import BackendError, ConflictError, DeniedError, NotFoundError, UsageError
+from whence.metadata.allowed import check_namespace
 from whence.metadata.backends.compile import refused
+from whence.metadata.backends.direct import Additions, additions, only_adds
 from whence.metadata.backends.find import Finder
+from whence.metadata.backends.lists import Tuple
 from whence.metadata.backends.migrations import COMPONENT, MIGRATIONS
-from whence.metadata.backends.tables import EVENT, MEMBER, NODE, PARENT, TYPE
-from whence.metadata.base import MetadataStore
-from whence.metadata.plan import Plan, Wanted, make_plan
-from whence.metadata.query import Query, make_query, next_cursor
-from whence.metadata.rows import NODE_FIELDS, EventRow, NodeRow, to_event, to_node
+from whence.metadata.backends.reading import ID, UID, UID_TEXT, Reader, to_event, uid_text
+from whence.metadata.backends.tables import TYPE
+from whence.metadata.backends.then import find_then
+from whence.metadata.backends.upkeep import Upkeep
+from whence.metadata.backends.walk import SqlWalk
+from whence.metadata.backends.writing import SqlLookup, Writer, added_rows, new_rows
+from whence.metadata.base import MetadataStore, Progress
+from whence.metadata.codes import KIND_CODES, KIND_OF
+from whence.metadata.filter import Filter, bind_filter, parse_filter
+from whence.metadata.past import revisions
+from whence.metadata.plan import make_load, make_plan
+from whence.metadata.query import Query, moment_us, next_cursor
+from whence.metadata.rows import to_mark, to_moment
 from whence.metadata.types import (
     AnyNode,
-    Artifact,
+    Beat,
     Change,
     Context,
     Direction,
     Event,
-    Execution,
+    Imported,
+    Loaded,
+    Mark,
+    Namespace,
     NodeKind,
     Page,
+    Purged,
+    Rows,
     Subgraph,
     Type,
-    Value,
     Written,
 )
-from whence.metadata.typetable import TypeTable, followed, merge_type
+from whence.metadata.typetable import is_storable, merge_type
+from whence.metadata.walk import Level, WalkQuery
 
 BEFORE_COMMIT: Final = register(
     "metadata.commit.before", "every row of a change is inserted, nothing is committed"
 )
 
-NODE_COLUMNS: Final = tuple(NODE.c[name] for name in NODE_FIELDS)
-EVENT_COLUMNS: Final = (EVENT.c.execution_id, EVENT.c.artifact_id, EVENT.c.kind, EVENT.c.path, EVENT.c.at_us)
-
-# Values in one IN list: long enough that a list costs nothing, short enough for every driver.
-CHUNK: Final = 5_000
-
-T = TypeVar("T")
-Tuple: TypeAlias = tuple[Any, ...]  # Any: a row of whatever columns a statement selects
+REFUSED: Final = (ConflictError, NotFoundError, UsageError)
 
 
 class SqlStore(MetadataStore):
@@ -60,188 +69,288 @@ class SqlStore(MetadataStore):
     Args:
         database: Where the tables are; other rooms may keep theirs beside them.
         owned: Close the database with the store.
+        upgrade: Bring tables of an older whence up.
     """
 
-    def __init__(self, database: Database, *, owned: bool = False) -> None:
+    def __init__(self, database: Database, *, owned: bool = False, upgrade: bool = False) -> None:
         self.database = database
         self._owned = owned
-        database.migrate(COMPONENT, MIGRATIONS)
-        self._types = TypeTable()
-        self._types_lock = threading.Lock()
-        self._statements = _Statements(database)
-        self._finder = Finder(database)
-        with database.read() as connection:
-            self._load_types(connection)
+        self._namespace_id = 0
+        database.migrate(COMPONENT, MIGRATIONS, upgrade=upgrade)
+        self.reader = Reader(database)
+        self._writer = Writer(database)
+        self._upkeep = Upkeep(database, self.reader)
+        self.finder = Finder(database)
+        columns = [column.name for column in TYPE.c]
+        self._insert_type = database.prepare(insert(TYPE), columns=columns)
+        changed: dict[str, ColumnElement[object]] = {name: bindparam(f"new_{name}") for name in columns[1:]}
+        self._update_type = database.prepare(
+            update(TYPE).where(TYPE.c.id == bindparam("row_id")).values(changed),
+            columns=["row_id", *(f"new_{name}" for name in columns[1:])],
+        )
+        with database.session() as session:
+            self.reader.load_types(session)
+            self.reader.load_namespaces(session)
 
-    def put_type(self, type_: Type, *, extend: bool = False) -> Type:
-        known = merge_type(self._types, type_, extend=extend)
-        if known.id is not None and known == self._types.find(type_.kind, type_.name, type_.version):
+    # Types
+
+    def put_type(self, type_: Type, *, extend: bool = False, omit: bool = True) -> Type:
+        reader = self.reader
+        known = merge_type(reader.types, type_, extend=extend, omit=omit)
+        if known.id is not None and known == reader.types.find(type_.kind, type_.name, type_.version):
             return known
-        with self.database.transaction() as connection:
-            self._load_types(connection)
-            stored = merge_type(self._types, type_, extend=extend)
-            row = {
-                "kind": stored.kind,
-                "name": stored.name,
-                "version": stored.version or "",
-                "description": stored.description,
-                "base": stored.base,
-                "properties": msgspec.json.encode(dict(stored.properties)).decode(),
-            }
+        with self.database.session(write=True) as session:
+            reader.load_types(session)
+            stored = merge_type(reader.types, type_, extend=extend, omit=omit)
             if stored.id is None:
-                id_ = connection.execute(TYPE.insert(), row).inserted_primary_key
-                assert id_ is not None
-                stored = dataclasses.replace(stored, id=id_[0])
+                last = session.rows("SELECT coalesce(max(id), 0) FROM type")[0][0]
+                stored = dataclasses.replace(stored, id=last + 1)
+                self._insert_type.tuples(session, [_type_row(stored)])
             else:
-                connection.execute(TYPE.update().where(TYPE.c.id == stored.id), row)
+                self._update_type.tuples(session, [_type_row(stored)])
         # Known only once committed: a transaction that failed must not leave a type behind here.
-        with self._types_lock:
-            self._types.add(stored)
+        reader.learn(stored)
         return stored
 
     def list_types(self, kind: NodeKind | None = None) -> list[Type]:
-        with self.database.read() as connection:
-            self._load_types(connection)
-        return [t for t in self._types.all() if kind is None or t.kind == kind]
+        with self.database.session() as session:
+            self.reader.load_types(session)
+        return [t for t in self.reader.types.all() if kind is None or t.kind == kind]
 
-    def _load_types(self, connection: Connection) -> None:
-        rows = connection.execute(select(TYPE)).all()
-        with self._types_lock:
-            for row in rows:
-                properties = msgspec.json.decode(row.properties)
-                self._types.add(
-                    Type(
-                        row.kind, row.name, properties, row.version or None, row.description, row.base, row.id
-                    )
-                )
+    # Writing
 
     def write(self, change: Change) -> Written:
+        if only_adds(change):
+            written = self._add(change)
+            if written is not None:
+                return written
+        return self._write(change)
+
+    def _add(self, change: Change) -> Written | None:
+        """Write a change that only adds; None, and nothing written, when it must be planned."""
         try:
-            with self.database.transaction() as connection:
-                plan = make_plan(change, _SqlLookup(self, connection), time.time_ns() // 1_000)
-                self._carry_out(connection, plan)
+            with self.database.session(write=True) as session:
+                look, now_us = self._look(session)
+                added = self._additions(change, look, session, now_us)
+                if added is None:
+                    plan = make_plan(change, look, now_us)
+                    self._writer.carry_out(session, plan, look.last_n)
+                else:
+                    self._writer.add(session, added, look.last_n, now_us)
                 crash_point(BEFORE_COMMIT)
         except ConflictError as error:
-            if error.code == "constraint":  # pragma: no cover - the plan has looked, under the write lock
-                raise ConflictError("another writer took a name of this change", code="name-taken") from error
+            if error.code == "constraint":
+                return None  # a name is taken: the plan says which
             raise
-        return Written({uid: self._node(row) for uid, row in plan.given.items()})
+        if added is None:
+            return Written({uid: self.reader.node_of(row) for uid, row in plan.given.items()})
+        node = self.reader.node
+        return Written({uid: node(raw) for uid, raw in added.nodes.items()})
 
-    def _carry_out(self, connection: Connection, plan: Plan) -> None:
-        statements = self._statements
-        if plan.inserts:
-            statements.insert_nodes.run(connection, map(_node_values, plan.inserts.values()))
-        if plan.updates:
-            changed = ({**_node_values(row), "row_id": row.id} for row in plan.updates.values())
-            statements.update_node.run(connection, changed)
-        if plan.events:
-            statements.insert_events.run(connection, map(_event_values, plan.events))
-        if plan.members:
-            pairs = ({"context_id": c, "node_id": n} for c, n in plan.members)
-            statements.insert_members.run(connection, pairs)
-        if plan.parents:
-            tree = ({"child_id": c, "parent_id": p} for c, p in plan.parents)
-            statements.insert_parents.run(connection, tree)
+    def _additions(self, change: Change, look: SqlLookup, session: Session, now_us: int) -> Additions | None:
+        return additions(
+            change,
+            self.reader,
+            session,
+            namespace_id=self._namespace_id,
+            first_n=look.last_n + 1,
+            now_us=now_us,
+        )
+
+    def _write(self, change: Change) -> Written:
+        with self.database.session(write=True) as session:
+            look, now_us = self._look(session)
+            plan = make_plan(change, look, now_us)
+            self._writer.carry_out(session, plan, look.last_n)
+            uids = self.reader.uids_of(session, [m.node_id for m in (*plan.marks, *plan.lifted)])
+            crash_point(BEFORE_COMMIT)
+        marks = [to_mark(row, uids[row.node_id]) for row in (*plan.marks, *plan.lifted)]
+        return Written({uid: self.reader.node_of(row) for uid, row in plan.given.items()}, marks)
+
+    def _look(self, session: Session) -> tuple[SqlLookup, int]:
+        """What a plan looks into, and the moment of the write."""
+        last_n, last_us, closed = self.reader.counter(session, self._namespace_id)
+        if closed:
+            raise DeniedError(
+                f"namespace {self.namespace!r} is closed",
+                code="namespace-closed",
+                hint="open it first: whence namespace open",
+            )
+        now_us = max(time.time_ns() // 1_000, last_us + 1)
+        return SqlLookup(self.reader, session, self._namespace_id, last_n), now_us
+
+    def load(self, batches: Iterable[Change | Rows], *, on_progress: Progress | None = None) -> Loaded:
+        total = Loaded()
+        for batch in batches:
+            try:
+                loaded = self._load(batch, trusting=True)
+            except REFUSED:
+                loaded = self._load(batch, trusting=False)
+            total = Loaded(*(a + b for a, b in zip(_counts(total), _counts(loaded), strict=True)))
+            if on_progress is not None:
+                on_progress(_size(batch))
+        return total
+
+    def _load(self, batch: Change | Rows, *, trusting: bool) -> Loaded:
+        with self.database.session(write=True) as session:
+            look, now_us = self._look(session)
+            added = None
+            if trusting and isinstance(batch, Change) and only_adds(batch):
+                added = self._additions(batch, look, session, now_us)
+            if added is not None:
+                loaded = added_rows(self.reader, session, added)
+                self._writer.add(session, added, look.last_n, now_us)
+            else:
+                make = make_load if isinstance(batch, Rows) else make_plan
+                plan = make(batch, look, now_us, trusting=trusting)  # type: ignore[arg-type]  # each for its own
+                loaded = new_rows(self.reader, session, plan)
+                self._writer.carry_out(session, plan, look.last_n)
+            crash_point(BEFORE_COMMIT)
+        return loaded
+
+    def purge(self, uids: Collection[str]) -> Purged:
+        with self.database.session(write=True) as session:
+            last_n, last_us, _ = self.reader.counter(session, self._namespace_id)
+            purged = self._upkeep.purge(session, uids)
+            if purged.n_nodes:
+                self._writer.count(session, last_n, max(time.time_ns() // 1_000, last_us + 1))
+            crash_point(BEFORE_COMMIT)
+        return purged
+
+    # Reading nodes
 
     def get_nodes(
-        self, kind: NodeKind, *, ids: Sequence[int] | None = None, uids: Sequence[str] | None = None
-    ) -> list[AnyNode]:
-        with self.database.read() as connection:
-            by_id = {r.id: r for r in self._rows(connection, self._statements.by_id, ids or ())}
-            by_uid = {r.uid: r for r in self._rows(connection, self._statements.by_uid, uids or ())}
-            self._know_types(connection, (*by_id.values(), *by_uid.values()))
-        rows = [*(by_id.get(i) for i in ids or ()), *(by_uid.get(u) for u in uids or ())]
-        return [self._node(row) for row in rows if row is not None and row.kind == kind]
-
-    def find_nodes(
         self,
         kind: NodeKind,
         *,
-        type_: str | Collection[str] | None = None,
-        name: str | Collection[str] | None = None,
-        name_prefix: str | None = None,
-        external_id: str | None = None,
-        uri: str | None = None,
-        state: str | Collection[str] | None = None,
-        context: str | None = None,
-        where: Mapping[str, Value] | None = None,
-        matching: str | None = None,
-        order_by: Literal["id", "created_at", "updated_at"] = "id",
-        descending: bool = False,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page:
-        query = make_query(
-            kind,
-            type_=type_,
-            name=name,
-            name_prefix=name_prefix,
-            external_id=external_id,
-            uri=uri,
-            state=state,
-            context=context,
-            where=where,
-            matching=matching,
-            order_by=order_by,
-            descending=descending,
-            limit=limit,
-            cursor=cursor,
-        )
+        ids: Sequence[int] | None = None,
+        uids: Sequence[str] | None = None,
+        as_of: datetime | None = None,
+    ) -> list[AnyNode]:
+        reader, then = self.reader, moment_us(as_of)
+        code = KIND_CODES[kind]
+        with self.database.session() as session:
+            by_id = reader.raw_by_ids(
+                session, [i for i in dict.fromkeys(ids or ()) if i & 3 == code and i >> 63 == 0]
+            )
+            by_uid = reader.raw_by_uids(session, uids or ())
+            if then is not None:
+                by_id, by_uid = reader.as_of(session, by_id, then), reader.as_of(session, by_uid, then)
+            reader.know(session, by_id)
+            reader.know(session, by_uid)
+        found: dict[int | str, Tuple] = {raw[ID]: raw for raw in by_id}
+        found.update((uid_text(raw[UID], raw[UID_TEXT]), raw) for raw in by_uid if raw[ID] & 3 == code)
+        wanted: list[int | str] = [*(ids or ()), *(uids or ())]
+        return [reader.node(found[key]) for key in wanted if key in found]
+
+    def _find(self, query: Query) -> Page:
+        reader = self.reader
+        if not is_answerable(query):
+            return Page([])
+        if query.names is not None and not all(map(is_storable, query.names)):
+            query = dataclasses.replace(query, names=frozenset(filter(is_storable, query.names)))
         try:
-            rows = self._find(query)
+            with self.database.session() as session:
+                types = self._type_ids(session, query)
+                namespace = None if query.everywhere else self._namespace_id
+                if query.as_of_us is None:
+                    raws = self.finder.find(session, query, types, namespace)
+                else:
+                    raws = find_then(reader, session, query, types, namespace)
+                reader.know(session, raws)
         except BackendError as error:
             raise refused(error) from error.__cause__
-        more = query.limit is not None and len(rows) > query.limit
-        rows = rows[: query.limit]
-        return Page([self._node(row) for row in rows], next_cursor(query, rows[-1]) if more else None)
+        more = query.limit is not None and len(raws) > query.limit
+        raws = raws[: query.limit]
+        return Page(list(map(reader.node, raws)), next_cursor(query, reader.row(raws[-1])) if more else None)
 
-    def _find(self, query: Query) -> list[NodeRow]:
-        kind = query.kind
-        with self.database.read() as connection:
-            types = None
-            if query.types is not None:
-                if not all(self._types.named(kind, [name]) for name in query.types):
-                    self._load_types(connection)
-                types = self._types.named(kind, query.types)
-            rows = [NodeRow._make(r) for r in self._finder.find(connection, query, types)]
-            self._know_types(connection, rows)
-        return rows
+    def _type_ids(self, session: Session, query: Query) -> list[int] | None:
+        if query.types is None:
+            return None
+        types = self.reader.types
+        if not all(types.named(query.kind, [name]) for name in query.types):
+            self.reader.load_types(session)
+        return types.named(query.kind, query.types)
+
+    def count_nodes(
+        self,
+        kind: NodeKind,
+        *,
+        matching: str | Filter | None = None,
+        by: Literal["type", "state"] | None = None,
+        everywhere: bool = False,
+    ) -> Mapping[str, int]:
+        filter_ = parse_filter(matching) if isinstance(matching, str) else matching
+        scope = None if filter_ is None else bind_filter(filter_, kind)
+        try:
+            with self.database.session() as session:
+                return self.finder.count(session, kind, scope, by, None if everywhere else self._namespace_id)
+        except BackendError as error:
+            raise refused(error) from error.__cause__
+
+    def history(self, uid: str) -> list[AnyNode]:
+        reader = self.reader
+        with self.database.session() as session:
+            raws = reader.raw_by_uids(session, [uid])
+            if not raws:
+                raise NotFoundError("node", uid)
+            reader.know(session, raws)
+            pasts = reader.pasts(session, [raws[0][ID]])
+        return [reader.node_of(row) for row in revisions(reader.row(raws[0]), pasts)]
+
+    # Reading edges
 
     def list_events(
-        self, *, artifacts: Collection[str] | None = None, executions: Collection[str] | None = None
+        self,
+        *,
+        artifacts: Collection[str] | None = None,
+        executions: Collection[str] | None = None,
+        as_of: datetime | None = None,
     ) -> list[Event]:
-        found: dict[int, tuple[int, EventRow]] = {}
-        with self.database.read() as connection:
-            for uids, statement in (
-                (artifacts, self._statements.events_of_artifacts),
-                (executions, self._statements.events_of_executions),
-            ):
-                ids = list(self._ids(connection, uids or ()).values())
-                for row in self._chunks(connection, statement, ids):
-                    found[row[0]] = (row[0], EventRow(*row[1:]))
-            events = sorted(found.values(), key=lambda item: (item[1].at_us, item[0]))
-            ends = {i for _, e in events for i in (e.execution_id, e.artifact_id)}
-            names = dict(self._pairs(connection, self._statements.uid_of_id, list(ends)))
-        return [to_event(e, names[e.execution_id], names[e.artifact_id]) for _, e in events]
+        with self.database.session() as session:
+            rows = self.reader.events(
+                session, artifacts=artifacts, executions=executions, as_of_us=moment_us(as_of)
+            )
+        return [to_event(row) for row in rows]
 
     def list_contexts(
-        self, *, artifact: str | None = None, execution: str | None = None, child: str | None = None
+        self,
+        *,
+        artifact: str | None = None,
+        execution: str | None = None,
+        child: str | None = None,
+        parent: str | None = None,
+        as_of: datetime | None = None,
     ) -> list[Context]:
-        with self.database.read() as connection:
-            found: set[int] = set()
-            for uid, kind in ((artifact, "artifact"), (execution, "execution")):
-                ids = [
-                    r.id
-                    for r in self._rows(connection, self._statements.by_uid, [uid] if uid else [])
-                    if r.kind == kind
-                ]
-                found.update(c for c, _ in self._pairs(connection, self._statements.members_of, ids))
-            children = list(self._ids(connection, [child] if child else []).values())
-            found.update(p for _, p in self._pairs(connection, self._statements.parents_of, children))
-            rows = self._rows(connection, self._statements.by_id, sorted(found))
-            self._know_types(connection, rows)
-        nodes = [self._node(row) for row in sorted(rows, key=lambda r: r.id)]
-        return [n for n in nodes if isinstance(n, Context)]
+        reader, then = self.reader, moment_us(as_of)
+        asked = ((artifact, "artifact"), (execution, "execution"), (child, "child"), (parent, "parent"))
+        found: dict[int, Tuple] = {}
+        with self.database.session() as session:
+            for uid, role in asked:
+                if uid is not None:
+                    found.update((raw[ID], raw) for raw in reader.contexts(session, uid, role, then))
+            raws = [found[id_] for id_ in sorted(found)]
+            if then is not None:
+                raws = reader.as_of(session, raws, then)
+            reader.know(session, raws)
+        return [node for node in map(reader.node, raws) if isinstance(node, Context)]
+
+    def all_events(self, *, as_of: datetime | None = None) -> Iterator[Event]:
+        with self.database.session() as session:
+            yield from map(to_event, self.reader.all_events(session, moment_us(as_of)))
+
+    def all_members(self, *, as_of: datetime | None = None) -> Iterator[tuple[str, str, NodeKind]]:
+        with self.database.session() as session:
+            for row in self.reader.all_members(session, moment_us(as_of)):
+                yield uid_text(*row[:2]), uid_text(*row[2:4]), KIND_OF[row[4] & 3]
+
+    def all_parents(self, *, as_of: datetime | None = None) -> Iterator[tuple[str, str]]:
+        with self.database.session() as session:
+            for row in self.reader.all_parents(session, moment_us(as_of)):
+                yield uid_text(*row[:2]), uid_text(*row[2:4])
+
+    def walk(self, query: WalkQuery) -> Iterator[Level]:
+        return SqlWalk(self).walk(query)
 
     def lineage(
         self,
@@ -250,206 +359,124 @@ class SqlStore(MetadataStore):
         direction: Direction = "up",
         max_hops: int | None = None,
         internal: bool = False,
+        stop: str | Filter | None = None,
+        include_stops: bool = True,
+        only: Collection[str] | None = None,
+        as_of: datetime | None = None,
     ) -> Subgraph:
-        with self.database.read() as connection:
-            walk = _Walk(self, connection, direction, internal=internal)
-            return walk.subgraph(starts, max_hops)
+        query = WalkQuery(starts, direction, max_hops, internal, stop, include_stops, only, as_of)
+        return SqlWalk(self).subgraph(query)
+
+    def list_imported(
+        self, source: str, kind: NodeKind | None = None, *, after: int = 0, limit: int | None = None
+    ) -> list[Imported]:
+        with self.database.session() as session:
+            return self._upkeep.imported(session, source, kind, after, limit)
+
+    # Namespaces
+
+    def in_namespace(self, name: str, *, create: bool = False) -> SqlStore:
+        if create:
+            self.put_namespace(name)
+        found = {n.name: n for n in self.list_namespaces()}
+        if name not in found:
+            raise NotFoundError("namespace", name, near=list(found), hint="create=True makes it")
+        handle = copy.copy(self)
+        handle.namespace = name
+        handle._namespace_id = found[name].id or 0  # noqa: SLF001 - a copy of this one
+        handle._owned = False  # noqa: SLF001
+        return handle
+
+    def list_namespaces(self) -> list[Namespace]:
+        with self.database.session() as session:
+            return self._upkeep.namespaces(session)
+
+    def put_namespace(self, name: str, *, closed: bool | None = None) -> Namespace:
+        check_namespace(name)
+        there = next((n for n in self.list_namespaces() if n.name == name), None)
+        if there is not None and closed in (None, there.closed):
+            return there
+        with self.database.session(write=True) as session:
+            last_n, last_us, _ = self.reader.counter(session, 0)
+            now_us = max(time.time_ns() // 1_000, last_us + 1)
+            made = self._upkeep.put_namespace(session, name, closed, now_us)
+            self._writer.count(session, last_n, now_us)
+        return made
+
+    # Marks
+
+    def has_marks(self) -> bool:
+        with self.database.session() as session:
+            return self._upkeep.has_marks(session)
+
+    def list_marks(
+        self,
+        *,
+        after: int = 0,
+        uids: Collection[str] | None = None,
+        live: bool = False,
+        limit: int | None = None,
+    ) -> list[Mark]:
+        with self.database.session() as session:
+            return self._upkeep.marks(session, after=after, uids=uids, live=live, limit=limit)
+
+    # Signs of life
+
+    def beat(self, lives: Sequence[Beat]) -> None:
+        with self.database.session(write=True) as session:
+            self._upkeep.beat(session, lives)
+
+    def list_beats(self) -> list[Beat]:
+        with self.database.session() as session:
+            return self._upkeep.beats(session)
+
+    def end_beats(self, uids: Collection[str]) -> None:
+        with self.database.session(write=True) as session:
+            self._upkeep.end_beats(session, list(uids))
+
+    def now(self) -> datetime:
+        with self.database.session() as session:
+            return to_moment(self._upkeep.now_us(session))
 
     def schema_version(self) -> int:
         return self.database.version(COMPONENT)
 
+    def settle_indexes(self, timeout_s: float = 60.0) -> bool:
+        """Wait until the indexes that filters have asked for are made; whether they are."""
+        return self.finder.settle(timeout_s)
+
     def close(self) -> None:
+        self.finder.close()
         if self._owned:
             self.database.close()
 
-    def _chunks(
-        self, connection: Connection, statement: Prepared, values: Sequence[object]
-    ) -> Iterator[Tuple]:
-        for chunk in _chunked(values):
-            yield from statement.rows(connection, {"values": self.database.pack(chunk)})
 
-    def _rows(self, connection: Connection, statement: Prepared, values: Sequence[object]) -> list[NodeRow]:
-        return list(map(NodeRow._make, self._chunks(connection, statement, values)))
-
-    def _pairs(
-        self, connection: Connection, statement: Prepared, ids: Sequence[int]
-    ) -> list[tuple[Any, Any]]:
-        return [(row[0], row[1]) for row in self._chunks(connection, statement, ids)]
-
-    def _ids(self, connection: Connection, uids: Collection[str]) -> dict[str, int]:
-        return dict(self._pairs(connection, self._statements.id_of_uid, cast("Sequence[int]", list(uids))))
-
-    def _know_types(self, connection: Connection, rows: Iterable[NodeRow]) -> None:
-        if not self._types.knows({row.type_id for row in rows}):
-            self._load_types(connection)
-
-    def _node(self, row: NodeRow) -> AnyNode:
-        return to_node(row, self._types.by_id(row.type_id))
+def is_answerable(query: Query) -> bool:
+    """Whether a query's texts are such that a node may have them; not every driver takes others."""
+    texts = [query.external_id, query.uri, query.context, query.name_prefix]
+    texts += [value for value in query.where.values() if isinstance(value, str)]
+    return all(is_storable(text) for text in texts if text is not None)
 
 
-class _Statements:
-    """The statements of the store, each compiled once."""
-
-    def __init__(self, database: Database) -> None:
-        among, prepare = database.among, database.prepare
-        nodes = select(*NODE_COLUMNS)
-        of_kind = NODE.c.kind == bindparam("node_kind")
-        self.by_id = prepare(nodes.where(among(NODE.c.id, "values")))
-        self.by_uid = prepare(nodes.where(among(NODE.c.uid, "values")))
-        self.by_name = prepare(nodes.where(among(NODE.c.type_id, "type_ids"), among(NODE.c.name, "values")))
-        self.by_external = prepare(nodes.where(of_kind, among(NODE.c.external_id, "values")))
-        self.id_of_uid = prepare(select(NODE.c.uid, NODE.c.id).where(among(NODE.c.uid, "values")))
-        self.uid_of_id = prepare(select(NODE.c.id, NODE.c.uid).where(among(NODE.c.id, "values")))
-        self.last_id = prepare(select(func.max(NODE.c.id)))
-        self.insert_nodes = prepare(insert(NODE))
-        changed: dict[str, ColumnElement[Any]] = {name: bindparam(name) for name in NODE_FIELDS[4:]}
-        self.update_node = prepare(update(NODE).where(NODE.c.id == bindparam("row_id")).values(changed))
-        self.insert_events = prepare(database.insert_new(EVENT), columns=[c.name for c in EVENT_COLUMNS])
-        self.insert_members = prepare(database.insert_new(MEMBER))
-        self.insert_parents = prepare(database.insert_new(PARENT))
-        events = select(EVENT.c.id, *EVENT_COLUMNS)
-        self.events_of_artifacts = prepare(events.where(among(EVENT.c.artifact_id, "values")))
-        self.events_of_executions = prepare(events.where(among(EVENT.c.execution_id, "values")))
-        members, parents = (
-            select(MEMBER.c.context_id, MEMBER.c.node_id),
-            select(PARENT.c.child_id, PARENT.c.parent_id),
-        )
-        self.members_of = prepare(members.where(among(MEMBER.c.node_id, "values")))
-        self.parents_of = prepare(parents.where(among(PARENT.c.child_id, "values")))
+def _counts(loaded: Loaded) -> tuple[int, ...]:
+    return loaded.n_nodes, loaded.n_updated, loaded.n_events, loaded.n_members, loaded.n_parents
 
 
-class _SqlLookup:
-    """What a plan asks of a `SqlStore`, inside its transaction."""
-
-    def __init__(self, store: SqlStore, connection: Connection) -> None:
-        self._store = store
-        self._connection = connection
-
-    def type(self, kind: NodeKind, name: str, version: str | None, properties: Collection[str]) -> Type:
-        types = self._store._types  # noqa: SLF001 - its own store
-        found = types.find(kind, name, version)
-        if found is None or not found.properties.keys() >= set(properties):
-            # Another process may have put or extended it since.
-            self._store._load_types(self._connection)  # noqa: SLF001
-        return types.get(kind, name, version)
-
-    def rows(self, wanted: Wanted) -> Iterable[NodeRow]:
-        store, connection, statements = self._store, self._connection, self._store._statements  # noqa: SLF001
-        yield from store._rows(connection, statements.by_uid, list(wanted.uids))  # noqa: SLF001
-        if wanted.ids:
-            yield from store._rows(connection, statements.by_id, list(wanted.ids))  # noqa: SLF001
-        if wanted.names:
-            type_ids = store.database.pack(sorted({t for t, _ in wanted.names}))
-            for chunk in _chunked(sorted({name for _, name in wanted.names})):
-                values = {"type_ids": type_ids, "values": store.database.pack(chunk)}
-                yield from map(NodeRow._make, statements.by_name.rows(connection, values))
-        for kind in {kind for kind, _ in wanted.external_ids}:
-            for chunk in _chunked(sorted(e for k, e in wanted.external_ids if k == kind)):
-                values = {"node_kind": kind, "values": store.database.pack(chunk)}
-                yield from map(NodeRow._make, statements.by_external.rows(connection, values))
-
-    def next_id(self) -> int:
-        found = self._store._statements.last_id.rows(self._connection)  # noqa: SLF001
-        return int(found[0][0] or 0) + 1
-
-    def parents(self, ids: Collection[int]) -> Iterable[tuple[int, int]]:
-        store = self._store
-        return store._pairs(self._connection, store._statements.parents_of, list(ids))  # noqa: SLF001
+def _size(batch: Change | Rows) -> int:
+    nodes = batch.nodes if isinstance(batch, Rows) else batch.puts
+    return len(nodes) + sum(map(len, (batch.events, batch.attributions, batch.associations, batch.parents)))
 
 
-class _Walk:
-    """One lineage call: breadth first, one query a level and side."""
-
-    def __init__(
-        self, store: SqlStore, connection: Connection, direction: Direction, *, internal: bool
-    ) -> None:
-        self._store = store
-        self._connection = connection
-        reads, writes = followed(internal=internal)
-        self._kinds = reads | writes
-        self._from_artifact = {"up": writes, "down": reads, "both": self._kinds}[direction]
-        self._from_execution = {"up": reads, "down": writes, "both": self._kinds}[direction]
-        self._events: dict[int, Tuple] = {}
-        """(id, execution, artifact, kind, path, time) of every event that was met"""
-
-    def subgraph(self, starts: Sequence[str], max_hops: int | None) -> Subgraph:
-        artifacts, executions = self._starts(starts)
-        front_a, front_e, hops = set(artifacts), set(executions), 0
-        while (front_a or front_e) and (max_hops is None or hops < max_hops):
-            reached_e = self._step(front_a, self._from_artifact, of_artifacts=True)
-            reached_a = self._step(front_e, self._from_execution, of_artifacts=False)
-            front_a, front_e = reached_a - artifacts, reached_e - executions
-            artifacts |= front_a
-            executions |= front_e
-            hops += 1
-        # Between nodes at the limit there may be events that no step has followed.
-        self._step(front_e, self._kinds, of_artifacts=False)
-        self._step(front_a, self._kinds, of_artifacts=True)
-        return self._collect(artifacts, executions)
-
-    def _starts(self, uids: Sequence[str]) -> tuple[set[int], set[int]]:
-        store = self._store
-        rows = {r.uid: r for r in store._rows(self._connection, store._statements.by_uid, list(set(uids)))}  # noqa: SLF001
-        for uid in uids:
-            if uid not in rows or rows[uid].kind == "context":
-                raise NotFoundError("node", uid)
-        return (
-            {r.id for r in rows.values() if r.kind == "artifact"},
-            {r.id for r in rows.values() if r.kind == "execution"},
-        )
-
-    def _step(self, front: set[int], kinds: frozenset[str], *, of_artifacts: bool) -> set[int]:
-        statements = self._store._statements  # noqa: SLF001
-        statement = statements.events_of_artifacts if of_artifacts else statements.events_of_executions
-        reached: set[int] = set()
-        end = 1 if of_artifacts else 2
-        for row in self._store._chunks(self._connection, statement, list(front)):  # noqa: SLF001
-            kind = row[3]
-            if kind in kinds:
-                reached.add(row[end])
-            if kind in self._kinds:
-                self._events[row[0]] = row
-        return reached
-
-    def _collect(self, artifacts: set[int], executions: set[int]) -> Subgraph:
-        store, connection, statements = self._store, self._connection, self._store._statements  # noqa: SLF001
-        ids = sorted(artifacts | executions)
-        rows = store._rows(connection, statements.by_id, ids)  # noqa: SLF001
-        pairs = sorted(store._pairs(connection, statements.members_of, ids))  # noqa: SLF001
-        context_rows = store._rows(connection, statements.by_id, sorted({c for c, _ in pairs}))  # noqa: SLF001
-        store._know_types(connection, (*rows, *context_rows))  # noqa: SLF001
-        rows.sort(key=lambda r: r.id)
-        context_rows.sort(key=lambda r: r.id)
-        names = {r.id: r.uid for r in (*rows, *context_rows)}
-        nodes = [store._node(r) for r in rows]  # noqa: SLF001
-        contexts = [store._node(r) for r in context_rows]  # noqa: SLF001
-        inside = [row for row in self._events.values() if row[1] in executions and row[2] in artifacts]
-        inside.sort(key=lambda row: (row[5], row[0]))
-        return Subgraph(
-            artifacts=[n for n in nodes if isinstance(n, Artifact)],
-            executions=[n for n in nodes if isinstance(n, Execution)],
-            events=[to_event(EventRow._make(row[1:]), names[row[1]], names[row[2]]) for row in inside],
-            contexts=[c for c in contexts if isinstance(c, Context)],
-            attributions=[(names[c], names[n]) for c, n in pairs if n in artifacts],
-            associations=[(names[c], names[n]) for c, n in pairs if n in executions],
-        )
-
-
-def _chunked(values: Sequence[T]) -> Iterator[list[T]]:
-    rest = iter(values)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
-
-
-def _node_values(row: NodeRow) -> dict[str, object]:
-    return row._asdict()
-
-
-def _event_values(row: EventRow) -> dict[str, object]:
-    return {
-        "execution_id": row.execution_id,
-        "artifact_id": row.artifact_id,
-        "kind": row.kind,
-        "path": row.path,
-        "at_us": row.at_us,
-    }
+def _type_row(type_: Type) -> tuple[object, ...]:
+    return (
+        type_.id,
+        KIND_CODES[type_.kind],
+        type_.name,
+        type_.version or "",
+        type_.description,
+        type_.base,
+        type_.external_id,
+        type_.input_type,
+        type_.output_type,
+        msgspec.json.encode(dict(type_.properties)).decode(),
+    )

@@ -30,11 +30,13 @@ _SHARED: Final[Columns] = {
     "id": "number",
     "last_update_time_since_epoch": "number",
     "name": "text",
+    "namespace": "text",
+    "removed_at": "time",
     "revision": "number",
     "type": "text",
     "type_id": "number",
     "type_version": "text",
-    "uid": "text",
+    "uid": "uid",
     "updated_at": "time",
 }
 COLUMNS: Final[dict[ScopeKind, Columns]] = {
@@ -107,12 +109,13 @@ _SAID: Final[dict[ValueKind, str]] = {
     "time": "a time",
     "state": "a state",
     "event": "a kind of event",
+    "uid": "a uid",
     "any": "a property",
 }
 _ORDERED: Final[frozenset[ValueKind]] = frozenset({"number", "text", "time", "any"})
 
 
-def bind_filter(filter_: t.Filter | str, kind: NodeKind) -> Scope:
+def bind_filter(filter_: t.Filter | str, kind: NodeKind | Literal["lineage"]) -> Scope:
     """What a filter says of the nodes of one kind.
 
     An alias stands for one neighbour in its whole scope: the filter, or the inside of a walk, COUNT or
@@ -122,7 +125,7 @@ def bind_filter(filter_: t.Filter | str, kind: NodeKind) -> Scope:
 
     Args:
         filter_: A filter that was read, or its text.
-        kind: The kind of the nodes it is asked of.
+        kind: The kind of the nodes it is asked of; ``lineage`` is an artifact or an execution.
 
     Raises:
         UsageError: A name is unknown, or values do not fit each other (``bad-filter``); the message shows where.
@@ -413,9 +416,23 @@ class _Binder:
             return self._read(left, first, other_kind), second, other_kind
         if other_kind == "any":
             return first, self._read(right, second, kind), kind
+        if {kind, other_kind} == {"uid", "text"}:
+            return self._uid_beside(left, first, right, second)
         if kind != other_kind:
             self._unlike(right, other_kind, kind)
         return first, second, kind
+
+    def _uid_beside(
+        self, left: t.Expr, first: Bound, right: t.Expr, second: Bound
+    ) -> tuple[Bound, Bound, ValueKind]:
+        """A uid beside text, which must stand there in quotes: stores keep uids as numbers."""
+        both = [
+            b.Value(value.value, "uid") if isinstance(value, b.Value) else value for value in (first, second)
+        ]
+        for tree, value in ((left, both[0]), (right, both[1])):
+            if not (isinstance(value, b.Value) or (isinstance(value, b.ColumnOf) and value.kind == "uid")):
+                self._refuse(tree, "a uid is compared with text in quotes")
+        return both[0], both[1], "uid"
 
     def _read(self, tree: t.Expr, value: Bound, kind: ValueKind) -> Bound:
         """A property as what it is compared with."""
@@ -472,11 +489,12 @@ class _Binder:
             literal, of = self._literal(option)
             if kind == "any":
                 found, kind = self._read(value, found, of), of
-            if not isinstance(literal, b.Value) or literal.value is None:
+            scalar = literal.value if isinstance(literal, b.Value) else None
+            if scalar is None or isinstance(scalar, b.Slot):
                 self._refuse(option, "expected a literal", hint="compare with = and OR")
-            if of != kind:
+            if of != kind and (kind, of) != ("uid", "text"):
                 self._unlike(option, of, kind)
-            scalars.append(literal.value)
+            scalars.append(scalar)
         return b.Among(found, tuple(scalars))
 
 

@@ -7,7 +7,7 @@ SQL. What both must agree on is decided here, so that this is all they need to r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from whence.metadata.filter.types import ArithOp, CompareOp, FoldName, FunctionName, Relation, WalkName
 from whence.metadata.types import NodeKind
@@ -15,18 +15,33 @@ from whence.metadata.types import NodeKind
 ScopeKind: TypeAlias = NodeKind | Literal["lineage", "event"]
 """What a scope speaks of: a kind of node, ``lineage`` (an artifact or an execution), or an event."""
 
-ValueKind: TypeAlias = Literal["number", "text", "bool", "time", "state", "event", "any"]
-"""``any`` is a property read without saying as what, compared with another such."""
+ValueKind: TypeAlias = Literal["number", "text", "bool", "time", "state", "event", "uid", "any"]
+"""``any`` is a property read without saying as what, compared with another such. A ``uid`` equals or not."""
 
 Want: TypeAlias = Literal["int", "double", "number", "text", "bool", "any"]
 Scalar: TypeAlias = int | float | str | bool
+
+# Whole numbers up to here are doubles too.
+EXACT: Final = 2**53
+
+
+Flavour: TypeAlias = Literal["int", "big", "double", "text", "pattern"]
+"""What a constant is; ``big`` is a whole number that a double may not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of a constant in the shape of a filter: its number, and what it is."""
+
+    number: int
+    flavour: Flavour
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
     """A constant; a time as microseconds since 1970."""
 
-    value: Scalar | None
+    value: Scalar | Slot | None
     kind: ValueKind
 
 
@@ -43,7 +58,7 @@ class ColumnOf:
 class PropertyOf:
     """A property: NULL when it is absent, null, or not of the wanted kind; NaN is NULL as a number.
 
-    `part` is ``p`` (typed) or ``c`` (custom). ``number`` is an int or a double.
+    Text with a NUL character is NULL as text: no database has such text. `part` is ``p`` (typed) or ``c`` (custom). ``number`` is an int or a double.
     """
 
     holder: int
@@ -85,7 +100,8 @@ class Negation:
 class Comparison:
     """Two values of one kind; unknown when one is NULL, or both are ``any`` and of different kinds.
 
-    Text is ordered by code points, FALSE comes before TRUE.
+    Text is ordered by code points, FALSE comes before TRUE. Whole numbers are compared exactly, and become
+    doubles beside a number that was reckoned (see `is_reckoned`).
     """
 
     op: CompareOp
@@ -99,7 +115,7 @@ class Among:
     """A value is one of several of its kind; unknown when it is NULL."""
 
     value: Bound
-    options: tuple[Scalar, ...]
+    options: tuple[Scalar | Slot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +123,7 @@ class Matches:
     """A text is like a pattern (see `whence.metadata.filter.patterns`); A is not a."""
 
     value: Bound
-    pattern: tuple[str, ...]
+    pattern: tuple[str, ...] | Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +135,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """Two numbers reckoned with.
+    """Two numbers reckoned with, as doubles; NULL when divided by zero, and for what would be NaN.
 
-    Whole numbers stay whole while they fit 64 bits, else they become doubles; ``/`` makes a double, and
-    NULL when divided by zero. What would be NaN is NULL.
+    What does not fit a double is infinite, or refused by systems that have no infinite numbers.
     """
 
     op: ArithOp
@@ -132,7 +147,7 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of one value; LOWER and UPPER change the letters A to Z, LENGTH counts code points."""
+    """A function of one value; LOWER and UPPER change the letters A to Z, LENGTH counts code points, ABS is a double."""
 
     name: FunctionName
     value: Bound
@@ -223,6 +238,13 @@ class Scope:
     condition: Bound
     neighbours: tuple[Neighbour, ...] = ()
     required: tuple[tuple[Literal["p", "c"], str], ...] = ()
+
+
+def is_reckoned(bound: Bound) -> bool:
+    """Whether a number is a double that was reckoned, and is stored nowhere."""
+    if isinstance(bound, Function):
+        return bound.name == "ABS"
+    return isinstance(bound, Arithmetic) or (isinstance(bound, Folded) and bound.name in ("AVG", "SUM"))
 
 
 def conjuncts(scope: Scope) -> list[tuple[tuple[int, ...], tuple[Bound, ...]]]:

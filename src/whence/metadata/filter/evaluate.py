@@ -16,6 +16,7 @@ from whence.metadata.filter.bound import Bound, Scope
 from whence.metadata.filter.patterns import is_like, lower, upper
 from whence.metadata.filter.types import Relation
 from whence.metadata.filter.words import words_of_node
+from whence.metadata.ids import wire_id
 from whence.metadata.rows import to_us
 from whence.metadata.types import (
     AnyNode,
@@ -44,6 +45,13 @@ _OPS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">=": operator.ge,
 }
 _READS, _WRITES = followed(internal=False)
+_WALKERS: Final[Mapping[str, type[AnyNode]]] = {
+    "consumer": Artifact,
+    "input": Execution,
+    "output": Execution,
+    "producer": Artifact,
+}
+"""Who has such neighbours: where an artifact or an execution is asked, the other has none."""
 
 
 class Graph(Protocol):
@@ -127,6 +135,7 @@ class Evaluator:
         """What a value or condition is for these holders."""
         match bound:
             case b.Value(value):
+                assert not isinstance(value, b.Slot)
                 return value
             case b.ColumnOf(holder, name):
                 return self._column(at[holder], name)
@@ -157,12 +166,16 @@ class Evaluator:
                 inside = self.value(part, at)
                 return None if inside is None else not inside
             case b.Comparison(op, left, right):
-                return _compare(op, self.value(left, at), self.value(right, at))
+                first, second = self.value(left, at), self.value(right, at)
+                if b.is_reckoned(left) or b.is_reckoned(right):
+                    first, second = _as_double(first), _as_double(second)
+                return _compare(op, first, second)
             case b.Among(value, options):
                 found = self.value(value, at)
                 return None if found is None else found in options
             case b.Matches(value, pattern):
                 text = self.value(value, at)
+                assert not isinstance(pattern, b.Slot)
                 return is_like(text, pattern) if isinstance(text, str) else None
             case b.Missing(value):
                 return self._is_missing(value, at)
@@ -190,6 +203,8 @@ class Evaluator:
         """The nodes at the other end of a walk, each once, nearest first."""
         up = walked.name in ("ancestor", "input", "producer")
         far = walked.hops if walked.name in ("ancestor", "descendant") else 1
+        if not isinstance(node, _WALKERS.get(walked.name, AnyNode)):
+            return
         # The start is not among the seen: over a circle it is its own ancestor.
         seen: set[str] = set()
         front, hops = [node], 0
@@ -244,46 +259,16 @@ class Evaluator:
     def _column(self, holder: Holder, name: str) -> Answer:
         if isinstance(holder, Event):
             return self._event_column(holder, name)
-        assert holder.created_at is not None
-        assert holder.updated_at is not None
-        match name:
-            case "id":
-                return holder.id
-            case "type_id":
-                return self._graph.type(holder).id
-            case "base":
-                return self._graph.type(holder).base
-            case "created_at":
-                return to_us(holder.created_at)
-            case "create_time_since_epoch":
-                return to_us(holder.created_at) // 1_000
-            case "updated_at":
-                return to_us(holder.updated_at)
-            case "last_update_time_since_epoch":
-                return to_us(holder.updated_at) // 1_000
-            case "uri":
-                return holder.uri if isinstance(holder, Artifact) else None
-            case "state":
-                return None if isinstance(holder, Context) else holder.state
-            case "last_known_state":
-                return holder.state if isinstance(holder, Execution) else None
-            case _:
-                return {
-                    "type": holder.type,
-                    "type_version": holder.type_version,
-                    "name": holder.name,
-                    "external_id": holder.external_id,
-                    "uid": holder.uid,
-                    "revision": holder.revision,
-                }[name]
+        read = _COLUMNS.get(name)
+        return _time_column(holder, name) if read is None else read(holder, self._graph)
 
     def _event_column(self, event: Event, name: str) -> Answer:
         assert event.at is not None
         match name:
             case "artifact_id":
-                return self._graph.node(event.artifact).id
+                return _number_of(self._graph.node(event.artifact))
             case "execution_id":
-                return self._graph.node(event.execution).id
+                return _number_of(self._graph.node(event.execution))
             case "type":
                 return event.kind
             case "path":
@@ -314,6 +299,43 @@ class Evaluator:
         return type_.name in STATISTICS or type_.base == "mlmd.Statistics"
 
 
+# What every node has but its times; a tombstone shows the name it had, but has none.
+_COLUMNS: Final[Mapping[str, Callable[[AnyNode, Graph], Answer]]] = {
+    "base": lambda node, graph: graph.type(node).base,
+    "external_id": lambda node, _: None if node.removed_at else node.external_id,
+    "id": lambda node, _: _number_of(node),
+    "last_known_state": lambda node, _: node.state if isinstance(node, Execution) else None,
+    "name": lambda node, _: None if node.removed_at else node.name,
+    "namespace": lambda node, _: node.namespace,
+    "revision": lambda node, _: node.revision,
+    "state": lambda node, _: None if isinstance(node, Context) else node.state,
+    "type": lambda node, _: node.type,
+    "type_id": lambda node, graph: graph.type(node).id,
+    "type_version": lambda node, _: node.type_version,
+    "uid": lambda node, _: node.uid,
+    "uri": lambda node, _: node.uri if isinstance(node, Artifact) else None,
+}
+
+
+def _number_of(node: AnyNode) -> int:
+    """A node's number among all nodes, which the language calls its id."""
+    assert node.id is not None
+    return wire_id(node.id)
+
+
+def _time_column(node: AnyNode, name: str) -> Answer:
+    at = {
+        "create_time_since_epoch": node.created_at,
+        "created_at": node.created_at,
+        "last_update_time_since_epoch": node.updated_at,
+        "removed_at": node.removed_at,
+        "updated_at": node.updated_at,
+    }[name]
+    if at is None:
+        return None
+    return to_us(at) // 1_000 if name.endswith("_since_epoch") else to_us(at)
+
+
 def _has(holder: Holder, required: Iterable[tuple[str, str]]) -> bool:
     return all(_properties(holder, part).get(name) is not None for part, name in required)
 
@@ -331,7 +353,7 @@ def _read(value: Value, want: b.Want) -> Answer:
     if isinstance(value, float):
         return value if want in ("double", "number", "any") and not math.isnan(value) else None
     if isinstance(value, str):
-        return value if want in ("text", "any") else None
+        return value if want in ("text", "any") and "\0" not in value else None
     return None
 
 
@@ -348,27 +370,22 @@ def _compare(op: str, left: Answer, right: Answer) -> bool | None:
     return _OPS[op](left, right)
 
 
+def _as_double(answer: Answer) -> Answer:
+    return float(answer) if type(answer) is int else answer
+
+
 def _class(answer: Answer) -> type:
     """What may be compared with each other: numbers, text, true and false."""
     return float if type(answer) is int else type(answer)
 
 
-def _reckon(op: str, left: Answer, right: Answer) -> Answer:
+def _reckon(op: str, left: Answer, right: Answer) -> float | None:
     if left is None or right is None:
         return None
-    a, c = cast("float", left), cast("float", right)
-    if op == "/":
-        return None if c == 0 else _double(operator.truediv, float(a), float(c))
-    sign = {"+": operator.add, "-": operator.sub, "*": operator.mul}[op]
-    if isinstance(a, int) and isinstance(c, int):
-        whole: int = sign(a, c)
-        if -(2**63) <= whole < 2**63:
-            return whole
-    return _double(sign, float(a), float(c))
-
-
-def _double(sign: Callable[[float, float], float], left: float, right: float) -> float | None:
-    value = sign(left, right)
+    a, c = float(cast("float", left)), float(cast("float", right))
+    if op == "/" and c == 0:
+        return None
+    value = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}[op](a, c)
     return None if math.isnan(value) else value
 
 
@@ -376,7 +393,7 @@ def _call(name: str, value: Answer) -> Answer:
     if value is None:
         return None
     if name == "ABS":
-        return _reckon("-", 0, value) if cast("float", value) < 0 else value
+        return abs(float(cast("float", value)))
     text = cast("str", value)
     if name == "LENGTH":
         return len(text)

@@ -68,6 +68,17 @@ def to_glob(pattern: Sequence[str]) -> str:
     return "".join(signs.get(sign, sign) for sign in pattern)
 
 
+def to_like(pattern: Sequence[str]) -> str:
+    """The pattern as LIKE has it where that tells A from a, with ``|`` as its escape.
+
+    Example:
+        >>> to_like(read_pattern("100!%_|%", "!"))
+        '100|%_||%'
+    """
+    signs = {ANY_MANY: "%", ANY_ONE: "_", "%": "|%", "_": "|_", "|": "||"}
+    return "".join(signs.get(sign, sign) for sign in pattern)
+
+
 def lower(text: str) -> str:
     """The text with the letters A to Z small, others as they are: databases differ about those.
 

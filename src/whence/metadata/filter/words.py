@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from typing import Final
 
-from whence.metadata.types import AnyNode, Artifact, Properties
+from whence.metadata.types import AnyNode, Artifact, Value
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -25,21 +24,24 @@ def words_of(text: str) -> list[str]:
 
 
 def words_of_node(node: AnyNode) -> frozenset[str]:
-    """The words of a node's name, external id, uri and text properties, typed and custom.
+    """The words of a node's name, external id, uri and text properties, typed and custom; a tombstone has none.
 
     Example:
         >>> sorted(words_of_node(Artifact(type="Model", name="late@7", custom={"note": "Too late", "n": 3})))
         ['7', 'late', 'too']
     """
-    return frozenset(word for text in _texts(node) for word in words_of(text))
-
-
-def _texts(node: AnyNode) -> Iterator[str]:
+    if node.removed_at is not None:
+        return frozenset()
     uri = node.uri if isinstance(node, Artifact) else None
-    yield from (text for text in (node.name, node.external_id, uri) if text is not None)
-    for properties in (node.properties, node.custom):
-        yield from _values(properties)
+    return words_of_texts(node.name, node.external_id, uri, *node.properties.values(), *node.custom.values())
 
 
-def _values(properties: Properties) -> Iterator[str]:
-    return (value for value in properties.values() if isinstance(value, str))
+def words_of_texts(*values: Value) -> frozenset[str]:
+    """The words of those values that are text; text with a NUL character has none.
+
+    Example:
+        >>> sorted(words_of_texts("late@7", None, 3))
+        ['7', 'late']
+    """
+    texts = (value for value in values if isinstance(value, str) and "\0" not in value)
+    return frozenset(word for text in texts for word in words_of(text))

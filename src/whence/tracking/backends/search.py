@@ -97,4 +97,9 @@ def _ordered(statement: Select[tuple[str]], order: Order) -> Select[tuple[str]]:
 
 
 def _directed(columns: Sequence[ColumnElement[Any]], *, descending: bool) -> list[ColumnElement[Any]]:
-    return [(column.desc() if descending else column.asc()).nulls_last() for column in columns]
+    # MySQL has no NULLS LAST; that a column is null sorts false before true on every system.
+    return [
+        part
+        for column in columns
+        for part in (column.is_(null()), column.desc() if descending else column.asc())
+    ]

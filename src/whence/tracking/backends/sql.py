@@ -10,8 +10,6 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    Connection,
-    Dialect,
     Row,
     Select,
     bindparam,
@@ -21,9 +19,9 @@ from sqlalchemy import (
     update,
 )
 
-from whence.database import Database, Prepared
+from whence.database import Database, Prepared, Session
 from whence.tracking.backends.search import find_statement
-from whence.tracking.backends.tables import COMPONENT, KEY, LATEST, METRIC, MIGRATIONS, PARAM, RUN, TAG
+from whence.tracking.backends.tables import KEY, LATEST, METRIC, PARAM, RUN, TAG, TRACKING
 from whence.tracking.base import MetricStore, param_changed, unknown_run
 from whence.tracking.filter import Condition, Order
 from whence.tracking.types import Batch, Metric, ParamValue, RunInfo, from_us, param_number, param_text, to_us
@@ -36,7 +34,8 @@ _RUN_COLUMNS = ("type", "name", "experiment", "state", "started_us", "is_open")
 class _Statements:
     """What a write runs, compiled once: a run must cost what its commits cost."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, database: Database) -> None:
+        dialect = database.engine.dialect
         run: BindParameter[int] = bindparam("run_")
         key: BindParameter[int] = bindparam("key_")
         uid: BindParameter[str] = bindparam("uid_")
@@ -68,6 +67,10 @@ class _Statements:
             .where(LATEST.c.run == run, LATEST.c.key == key)
             .values(step=bindparam("step_"), at_us=bindparam("at_us_"), value=bindparam("value_")),
         )
+        self.add_keys = database.prepare(database.insert_new(KEY), columns=["key"])
+        self.find_keys = database.prepare(
+            select(KEY.c.key, KEY.c.id).where(database.among(KEY.c.key, "keys"))
+        )
         self.drop_tag = Prepared(dialect, delete(TAG).where(TAG.c.run == run, TAG.c.key == key))
         self.add_tag = Prepared(dialect, insert(TAG))
 
@@ -76,72 +79,68 @@ class SqlMetrics(MetricStore):
     """Metrics in the tables of component ``tracking``.
 
     Args:
-        database: An open database; its tables are made or migrated.
+        database: An open database; its tables are made.
         owned: Whether closing the store closes the database.
+        upgrade: Bring older tables up instead of refusing them.
     """
 
-    def __init__(self, database: Database, *, owned: bool = False) -> None:
+    def __init__(self, database: Database, *, owned: bool = False, upgrade: bool = False) -> None:
         self._database = database
         self._owned = owned
         self._keys: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._do = _Statements(database.engine.dialect)
-        database.migrate(COMPONENT, MIGRATIONS)
+        self._do = _Statements(database)
+        database.migrate(TRACKING.name, TRACKING.migrations, upgrade=upgrade)
 
     # -- writing -------------------------------------------------------------------------------
 
     def put_runs(self, infos: Sequence[RunInfo]) -> None:
         if infos:
-            with self._database.transaction() as connection:
+            with self._database.session(write=True) as session:
                 for info in infos:
-                    self._put_run(connection, info)
+                    self._put_run(session, info)
 
-    def _put_run(self, connection: Connection, info: RunInfo) -> None:
+    def _put_run(self, session: Session, info: RunInfo) -> None:
         values = _run_values(info)
-        found = self._do.find_run.rows(connection, {"uid_": info.uid})
+        found = self._do.find_run.rows(session, {"uid_": info.uid})
         if found:
             told = {f"{name}_": value for name, value in values.items()}
-            self._do.update_run.run(connection, [{**told, "run_": found[0][0]}])
+            self._do.update_run.run(session, [{**told, "run_": found[0][0]}])
         else:
-            self._do.add_run.run(connection, [{"uid": info.uid, "n_logged": 0, **values}])
+            self._do.add_run.run(session, [{"uid": info.uid, "n_logged": 0, **values}])
 
     def write(self, uid: str, batch: Batch, *, info: RunInfo | None = None) -> None:
         fresh: dict[str, int] = {}
-        with self._database.transaction() as connection:
+        with self._database.session(write=True) as session:
             if info is not None:
-                self._put_run(connection, info)
-            found = self._do.find_run.rows(connection, {"uid_": uid})
+                self._put_run(session, info)
+            found = self._do.find_run.rows(session, {"uid_": uid})
             if not found:
                 raise unknown_run(uid)
             run, n_logged = found[0]
             wanted = [*(m.key for m in batch.metrics), *batch.params, *batch.tags]
-            keys = self._key_ids(connection, wanted, fresh)
-            self._write_params(connection, uid, run, keys, batch)
-            self._write_metrics(connection, run, n_logged, keys, batch.metrics)
-            self._write_tags(connection, run, keys, batch)
+            keys = self._key_ids(session, wanted, fresh)
+            self._write_params(session, uid, run, keys, batch)
+            self._write_metrics(session, run, n_logged, keys, batch.metrics)
+            self._write_tags(session, run, keys, batch)
         with self._lock:
             self._keys |= fresh  # known to all only now that they are committed
 
-    def _key_ids(self, connection: Connection, keys: Iterable[str], fresh: dict[str, int]) -> dict[str, int]:
+    def _key_ids(self, session: Session, keys: Iterable[str], fresh: dict[str, int]) -> dict[str, int]:
         wanted = set(keys)
         with self._lock:
             ids = {key: self._keys[key] for key in wanted if key in self._keys}
         missing = sorted(wanted - ids.keys())
         if missing:
-            connection.execute(self._database.insert_new(KEY), [{"key": key} for key in missing])
-            among = self._database.among(KEY.c.key, "keys")
-            found = connection.execute(
-                select(KEY.c.key, KEY.c.id).where(among), {"keys": self._database.pack(missing)}
-            )
-            fresh.update({row.key: row.id for row in found})
+            self._do.add_keys.tuples(session, [(key,) for key in missing])
+            found = self._do.find_keys.rows(session, {"keys": self._database.pack(missing)})
+            fresh.update({key: id_ for key, id_ in found})  # noqa: C416 - rows are not pairs to a type checker
         return {**ids, **fresh}
 
-    def _write_params(
-        self, connection: Connection, uid: str, run: int, keys: dict[str, int], batch: Batch
-    ) -> None:
+    def _write_params(self, session: Session, uid: str, run: int, keys: dict[str, int], batch: Batch) -> None:
         if not batch.params:
             return
-        stored = self._do.find_params.rows(connection, {"run_": run})
+        stored = self._do.find_params.rows(session, {"run_": run})
         have = {key: _param(text, is_text) for key, text, is_text in stored}
         new = []
         for key, value in batch.params.items():
@@ -149,10 +148,10 @@ class SqlMetrics(MetricStore):
                 new.append(_param_values(run, keys[key], value))
             elif param_text(have[keys[key]]) != param_text(value):
                 raise param_changed(uid, key, have[keys[key]], value)
-        self._do.add_param.run(connection, new)
+        self._do.add_param.run(session, new)
 
     def _write_metrics(
-        self, connection: Connection, run: int, n_logged: int, keys: dict[str, int], metrics: Sequence[Metric]
+        self, session: Session, run: int, n_logged: int, keys: dict[str, int], metrics: Sequence[Metric]
     ) -> None:
         if not metrics:
             return
@@ -167,30 +166,30 @@ class SqlMetrics(MetricStore):
             }
             for n, m in enumerate(metrics, start=n_logged)
         ]
-        self._do.add_metric.run(connection, rows)
-        self._do.count.run(connection, [{"run_": run, "n_logged_": n_logged + len(rows)}])
+        self._do.add_metric.run(session, rows)
+        self._do.count.run(session, [{"run_": run, "n_logged_": n_logged + len(rows)}])
         newest: dict[int, dict[str, Any]] = {}
         for row in rows:
             other = newest.get(row["key"])
             if other is None or (row["step"], row["at_us"]) >= (other["step"], other["at_us"]):
                 newest[row["key"]] = row
-        self._write_latest(connection, run, newest)
+        self._write_latest(session, run, newest)
 
-    def _write_latest(self, connection: Connection, run: int, newest: dict[int, dict[str, Any]]) -> None:
-        stored = self._do.find_latest.rows(connection, {"run_": run})
+    def _write_latest(self, session: Session, run: int, newest: dict[int, dict[str, Any]]) -> None:
+        stored = self._do.find_latest.rows(session, {"run_": run})
         have = {key: (step, at_us) for key, step, at_us in stored}
-        self._do.add_latest.run(connection, [row for key, row in newest.items() if key not in have])
+        self._do.add_latest.run(session, [row for key, row in newest.items() if key not in have])
         later = [
             row for key, row in newest.items() if key in have and (row["step"], row["at_us"]) >= have[key]
         ]
-        self._do.update_latest.run(connection, [{f"{name}_": row[name] for name in row} for row in later])
+        self._do.update_latest.run(session, [{f"{name}_": row[name] for name in row} for row in later])
 
-    def _write_tags(self, connection: Connection, run: int, keys: dict[str, int], batch: Batch) -> None:
+    def _write_tags(self, session: Session, run: int, keys: dict[str, int], batch: Batch) -> None:
         if not batch.tags:
             return
-        self._do.drop_tag.run(connection, [{"run_": run, "key_": keys[key]} for key in batch.tags])
+        self._do.drop_tag.run(session, [{"run_": run, "key_": keys[key]} for key in batch.tags])
         kept = [(key, text) for key, text in batch.tags.items() if text is not None]
-        self._do.add_tag.run(connection, [{"run": run, "key": keys[key], "text": text} for key, text in kept])
+        self._do.add_tag.run(session, [{"run": run, "key": keys[key], "text": text} for key, text in kept])
 
     # -- reading -------------------------------------------------------------------------------
 

@@ -23,9 +23,8 @@ from sqlalchemy import (
     Text,
 )
 
-from whence.database import Migration
+from whence.database import Component, Migration
 
-COMPONENT: Final = "tracking"
 _META: Final = MetaData()
 _ID: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER by itself
 
@@ -105,4 +104,4 @@ def _make_tables(connection: Connection) -> None:
     _META.create_all(connection)
 
 
-MIGRATIONS: Final = (Migration(1, "runs, metrics, params, tags", _make_tables),)
+TRACKING: Final = Component("tracking", (Migration(1, "runs, metrics, params, tags", _make_tables),))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 from whence.integrations.mlmd.messages import metadata_store_pb2, request_class
@@ -39,3 +42,17 @@ class Client:
     def artifact(self, id_: int) -> Any:
         (found,) = self.GetArtifactsByID(artifact_ids=[id_]).artifacts
         return found
+
+
+def run(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the Python of ML Metadata's environment, which must see nothing of ours."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))}
+    return subprocess.run(
+        [str(python), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=environment,
+        timeout=300,
+    )

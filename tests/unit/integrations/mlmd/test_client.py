@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from google.protobuf import descriptor_pb2
 
-from tests.house.source import ROOT
+from tests.unit.integrations.mlmd.calls import run
+from whence.database import sqlite_url
 from whence.integrations.mlmd import wire
 from whence.integrations.mlmd.server import serve_mlmd
-from whence.metadata import MetadataStore
+from whence.metadata import MetadataStore, open_store
 
 pytestmark = pytest.mark.service
 
-#: Gaps of ours (`notimpl`): types keep no external id yet.
-OURS: Final = {
-    f"test_put_{k}_types_and_get_{k}_types_by_external_ids" for k in ("artifact", "execution", "context")
-}
+HERE: Final = Path(__file__).parent
 #: Its own (`never`): four of its tests call a function of theirs without its argument, and fail on any server.
 THEIRS: Final = {
     "test_connection_config_with_grpc_client_timeout_sec_errors",
@@ -45,47 +45,24 @@ print(json.dumps(out))
 """
 
 
-@pytest.fixture(scope="session")
-def mlmd_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with ML Metadata's client: named by WHENCE_TEST_MLMD, or made from the pins."""
-    named = os.environ.get("WHENCE_TEST_MLMD")
-    if named:
-        return Path(named)
-    if sys.version_info[:2] not in ((3, 10), (3, 11)) or sys.platform != "linux":
-        pytest.skip("ML Metadata 1.17.1 has wheels for Python 3.10 and 3.11 on Linux only")
-    place = tmp_path_factory.mktemp("mlmd")
-    python = place / "bin" / "python"
-    pins = ROOT / "requirements" / "mlmd.txt"
-    for arguments in (
-        ["venv", "-q", "--python", sys.executable, str(place)],
-        ["pip", "install", "-q", "--python", str(python), "--require-hashes", "--only-binary", ":all:", "-r", str(pins)],
-    ):  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"its environment cannot be made: {done.stderr[-500:]}")
-    return python
+@pytest.fixture(params=["memory", "sqlite", "postgres", "mariadb"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
+    if request.param == "sqlite":
+        url = sqlite_url(tmp_path / "whence.db")
+    else:
+        url = "memory://" if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
+    opened = open_store(url)
+    yield opened
+    opened.close()
 
 
-def run(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))}
-    return subprocess.run(
-        [str(python), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=environment,
-        timeout=300,
-    )
-
-
-def test_its_own_tests_pass_on_our_service(store: MetadataStore, mlmd_python: Path, tmp_path: Path) -> None:
+def test_its_own_tests_pass_on_our_service(
+    any_store: MetadataStore, mlmd_python: Path, tmp_path: Path
+) -> None:
     where = run(
         mlmd_python, "-c", "import ml_metadata; print(ml_metadata.__path__[0])", cwd=tmp_path
     ).stdout.strip()
-    with serve_mlmd(store, "127.0.0.1:0") as address:
+    with serve_mlmd(any_store, "127.0.0.1:0") as address:
         host, port = address.split(":")
         done = run(
             mlmd_python, "-m", "pytest", "-q", "--tb=no", "-rf", "-p", "no:cacheprovider",
@@ -94,8 +71,55 @@ def test_its_own_tests_pass_on_our_service(store: MetadataStore, mlmd_python: Pa
             cwd=tmp_path,
         )  # fmt: skip
     failed = set(re.findall(r"^FAILED \S+::(\w+)", done.stdout, re.MULTILINE))
-    assert re.search(r"\b99 passed", done.stdout), done.stdout[-2000:] + done.stderr[-2000:]
-    assert failed == OURS | THEIRS
+    assert re.search(r"\b102 passed", done.stdout), done.stdout[-2000:] + done.stderr[-2000:]
+    assert failed == THEIRS
+
+
+#: A package `ml_metadata` that is ours: another import line, and nothing else.
+SHIM: Final = {
+    "__init__.py": "from whence.integrations.mlmd.metadata_store import ListOptions, MetadataStore, OrderByField, "
+    "downgrade_schema",
+    "errors.py": "from whence.integrations.mlmd.errors import *",
+    "proto/__init__.py": "from whence.integrations.mlmd.messages import metadata_store_pb2",
+}
+
+
+def test_its_own_tests_pass_on_our_store_in_process(mlmd_python: Path, tmp_path: Path) -> None:
+    found = run(
+        mlmd_python,
+        "-c",
+        "import absl, ml_metadata; print(absl.__path__[0], ml_metadata.__path__[0])",
+        cwd=tmp_path,
+    )
+    absl, package = map(Path, found.stdout.split())
+    shutil.copytree(absl, tmp_path / "absl")
+    for name in ("metadata_store_test.py", "conftest.py"):
+        shutil.copy(package / "metadata_store" / name, tmp_path / name)
+    for name, text in SHIM.items():
+        file = tmp_path / "ml_metadata" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-c", os.devnull,
+         "--rootdir", str(tmp_path), "metadata_store_test.py"],
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert "106 passed, 2 xfailed" in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_histories_are_answered_as_ml_metadata_answers_them(
+    any_store: MetadataStore, mlmd_python: Path, tmp_path: Path, seed: int
+) -> None:
+    script = str(HERE / "history.py")
+    theirs = run(mlmd_python, script, str(seed), cwd=tmp_path)
+    with serve_mlmd(any_store, "127.0.0.1:0") as address:
+        ours = run(mlmd_python, script, str(seed), address.split(":")[1], cwd=tmp_path)
+    assert ours.returncode == theirs.returncode == 0, ours.stderr[-2000:] + theirs.stderr[-2000:]
+    assert len(theirs.stdout.splitlines()) == 120
+    for i, (one, other) in enumerate(zip(ours.stdout.splitlines(), theirs.stdout.splitlines(), strict=True)):
+        assert one == other, f"call {i}"
 
 
 def test_our_messages_are_theirs_field_by_field(mlmd_python: Path, tmp_path: Path) -> None:

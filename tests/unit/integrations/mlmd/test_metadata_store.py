@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import sqlite3
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.unit.integrations.mlmd.calls import pb
+from tests.unit.integrations.mlmd.golden import VERSIONS, dump, restored
+from tests.unit.integrations.mlmd.test_import_servers import mysql
 from whence.integrations.mlmd import wire
-from whence.integrations.mlmd.connection import is_mlmd_file
+from whence.integrations.mlmd.connection import _mysql_url, _postgres_url, is_mlmd_file
 from whence.integrations.mlmd.errors import (
     AbortedError,
+    FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
@@ -21,6 +25,7 @@ from whence.integrations.mlmd.errors import (
     UnimplementedError,
 )
 from whence.integrations.mlmd.metadata_store import ListOptions, MetadataStore, OrderByField, downgrade_schema
+from whence.testing.servers import Server
 
 
 @pytest.fixture
@@ -107,19 +112,108 @@ def test_the_mode_of_a_file_is_kept(tmp_path: Path, *, uri: bool) -> None:
     writer.close()
 
 
-def test_a_file_of_ml_metadata_is_never_written(tmp_path: Path) -> None:
-    path = tmp_path / "mlmd.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE MLMDEnv (schema_version INTEGER)")
-    connection.close()
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("mode", [None, 1, 2, 3])
+def test_a_file_of_ml_metadata_is_read_and_never_written(
+    tmp_path: Path, version: int, mode: int | None
+) -> None:
+    path = restored(tmp_path, version)
     before = path.read_bytes()
-    assert is_mlmd_file(path)
-    for mode in (None, 1, 2, 3):
-        with pytest.raises(UnimplementedError, match="whence import mlmd"):
-            MetadataStore(sqlite_config(path, mode))
+    opened = MetadataStore(sqlite_config(path, mode))
+    first, second = opened.get_artifacts()
+    assert (first.id, first.name, first.properties["span"].int_value, second.id) == (1, "first", -3, 2)
+    assert [e.type for e in opened.get_events_by_execution_ids([1])][:2] == [
+        pb.Event.OUTPUT,
+        pb.Event.DECLARED_INPUT,
+    ]
+    assert [c.name for c in opened.get_children_contexts_by_context(1)] == ["d"]
+    assert opened.get_execution_type("Train").id == 12
+    with pytest.raises(FailedPreconditionError, match=f"whence import mlmd {path}"):
+        opened.put_artifacts([pb.Artifact(id=1, type_id=10)])
+    with pytest.raises(FailedPreconditionError):
+        opened.put_artifact_type(pb.ArtifactType(name="New"))
+    opened.close()
     assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_large_file_of_ml_metadata_is_read_into_a_temporary_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.integrations.mlmd.connection.MAX_IN_MEMORY", 3)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    opened = MetadataStore(sqlite_config(restored(tmp_path), 1))
+    assert [a.id for a in opened.get_artifacts()] == [1, 2]
+    assert len(list(tmp_path.glob("whence-*/whence.db"))) == 1
+    opened.close()
+    assert list(tmp_path.glob("whence-*")) == []
+
+
+def test_what_is_no_database_is_no_file_of_ml_metadata(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database")
     assert not is_mlmd_file(tmp_path / "text")
+    path = restored(tmp_path, 10, "UPDATE MLMDEnv SET schema_version = 4")
+    with pytest.raises(InvalidArgumentError, match="schema version 4"):
+        MetadataStore(sqlite_config(path))
+
+
+@pytest.mark.parametrize("system", ["postgresql", "mysql"])
+def test_a_graph_in_a_server_is_made_and_opened_from_a_config(
+    request: pytest.FixtureRequest, system: str
+) -> None:
+    server: Server = request.getfixturevalue(
+        {"postgresql": "postgres_server", "mysql": "mariadb_server"}[system]
+    )
+    name = f"whence-{os.getpid()}-config"
+    place: dict[str, Any] = {"host": server.host, "user": server.user}
+    if system == "mysql":
+        place |= {"port": server.port, "database": name}
+    else:
+        place |= {"port": str(server.port), "dbname": name}
+    with pytest.raises(StatusError):  # it is not there, and is not to be made
+        MetadataStore(pb.ConnectionConfig(**{system: {**place, "skip_db_creation": True}}))
+    config = pb.ConnectionConfig(**{system: place})
+    try:
+        opened = MetadataStore(config)
+        type_id = opened.put_artifact_type(pb.ArtifactType(name="Data"))
+        ids = opened.put_artifacts([pb.Artifact(type_id=type_id, name="é")])
+        opened.close()
+        again = MetadataStore(config)
+        assert [a.id for a in again.get_artifacts_by_type("Data")] == ids
+        again.close()
+    finally:
+        with server.connect() as connection:
+            mark = '"' if system == "postgresql" else "`"
+            connection.cursor().execute(f"DROP DATABASE IF EXISTS {mark}{name}{mark}")
+
+
+def test_a_server_of_ml_metadata_is_read_and_never_written(mariadb_server: Server) -> None:
+    with mysql(mariadb_server, dump("mysql", 10)) as text:
+        url = urlsplit(text)
+        config = {"host": url.hostname, "port": url.port, "user": url.username, "database": url.path[1:]}
+        opened = MetadataStore(pb.ConnectionConfig(mysql=config))
+        assert [a.id for a in opened.get_artifacts()] == [1, 2]
+        with pytest.raises(FailedPreconditionError, match=r"whence import mlmd mysql://root@127"):
+            opened.put_artifacts([pb.Artifact(type_id=10)])
+        opened.close()
+
+
+def test_urls_carry_what_a_config_says() -> None:
+    mysql = pb.MySQLDatabaseConfig(
+        host="h", port=3, database="d b", user="u", password="p@/", socket="/s", ssl_options={"ca": "/c", "verify_server_cert": True}
+    )  # fmt: skip
+    assert _mysql_url(mysql) == "mysql://u:p%40%2F@h:3/d%20b?unix_socket=%2Fs&ssl_ca=%2Fc"
+    postgres = pb.PostgreSQLDatabaseConfig(
+        host="h",
+        hostaddr="::1",
+        port="4",
+        user="u",
+        dbname="d",
+        passfile="/p",
+        ssloption={"sslmode": "require"},
+    )
+    want = "postgresql://u@h:4/d?hostaddr=%3A%3A1&passfile=%2Fp&sslmode=require"
+    assert _postgres_url(postgres) == want
 
 
 @pytest.mark.parametrize(
@@ -152,7 +246,7 @@ def test_an_aborted_call_is_made_again(ml: MetadataStore, monkeypatch: pytest.Mo
 
 
 def test_no_schema_is_downgraded() -> None:
-    with pytest.raises(UnimplementedError, match="no export to one yet"):
+    with pytest.raises(UnimplementedError, match="whence export mlmd FILE"):
         downgrade_schema(pb.ConnectionConfig(fake_database={}), 6)
     with pytest.raises(InvalidArgumentError):
         downgrade_schema(pb.ConnectionConfig(fake_database={}), -1)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.unit.integrations.mlmd.calls import pb
@@ -22,9 +23,11 @@ from whence.errors import (
     WhenceError,
 )
 from whence.integrations.mlmd import errors
+from whence.integrations.mlmd.messages import request_class
 from whence.integrations.mlmd.metadata_store import MetadataStore
 from whence.integrations.mlmd.server import Certificates, serve_mlmd, split_address
 from whence.metadata import MetadataStore as Graph
+from whence.metadata import Type
 
 
 @pytest.fixture
@@ -46,6 +49,29 @@ def test_calls_and_errors_travel(remote: MetadataStore) -> None:
         remote.put_artifacts([pb.Artifact()])
     with pytest.raises(errors.ResourceExhaustedError):
         remote.get_artifacts_by_id(ids)
+
+
+def test_what_is_no_request_is_an_invalid_argument(store: Graph) -> None:
+    store.put_type(Type("artifact", "Data"))
+    good = request_class("PutArtifacts")(artifacts=[{"type_id": 10, "name": "AAAA", "uri": "u"}])
+    long = request_class("PutArtifacts")(artifacts=[{"type_id": 10, "custom_properties": {"x": {"string_value": "x" * 5_000_000}}}])  # fmt: skip
+    wire = good.SerializeToString()
+    with serve_mlmd(store, "127.0.0.1:0") as address, grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary("/ml_metadata.MetadataStoreService/PutArtifacts")
+        for data, said in (
+            (b"\xff\xff no message", "cannot be read"),
+            (wire.replace(b"AAAA", b"A\xff\xfeA"), "text of name is not UTF-8"),
+            (wire.replace(b"AAAA", b"A\0\0A"), "invalid-text"),
+            (long.SerializeToString(), "too-large"),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(data)
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert said in caught.value.details()
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/ml_metadata.MetadataStoreService/PutNothing")(b"")
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert store.find_nodes("artifact").nodes == []
 
 
 def test_a_stopped_server_is_unavailable(store: Graph) -> None:

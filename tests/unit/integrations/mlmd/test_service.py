@@ -15,6 +15,7 @@ from whence.integrations.mlmd.errors import (
     OutOfRangeError,
     UnimplementedError,
 )
+from whence.integrations.mlmd.messages import request_class
 
 
 def test_types_are_kept_extended_and_found(client: Client) -> None:
@@ -60,10 +61,37 @@ def test_types_have_versions_bases_and_rules(client: Client) -> None:
     for base in (pb.ArtifactType.UNSET, pb.ArtifactType.DATASET):
         with pytest.raises(UnimplementedError, match="base_type"):
             client.PutArtifactType(artifact_type={"name": "T", "version": "1", "base_type": base})
-    with pytest.raises(UnimplementedError, match="external_id"):
-        client.PutArtifactType(artifact_type={"name": "E", "external_id": "x"})
+    client.PutArtifactType(artifact_type={"name": "T", "version": "2", "base_type": pb.ArtifactType.METRICS})
+    assert (
+        client.GetArtifactType(type_name="T", type_version="2").artifact_type.base_type
+        == pb.ArtifactType.METRICS
+    )
     with pytest.raises(UnimplementedError, match="all fields"):
         client.PutArtifactType(artifact_type={"name": "E"}, all_fields_match=False)
+
+
+def test_types_have_external_ids_and_execution_types_say_what_they_read(client: Client) -> None:
+    one = client.PutArtifactType(artifact_type={"name": "E", "external_id": "x", "description": "d"}).type_id
+    for again in ({"name": "E"}, {"name": "E", "external_id": ""}):
+        assert client.PutArtifactType(artifact_type=again).type_id == one
+        assert client.GetArtifactType(type_name="E").artifact_type.external_id == "x"
+    client.PutArtifactType(artifact_type={"name": "E", "external_id": "y", "description": "later"})
+    found = client.GetArtifactTypesByExternalIds(external_ids=["y", "no"]).artifact_types
+    assert [(t.id, t.external_id, t.description) for t in found] == [(one, "y", "d")]
+    with pytest.raises(AlreadyExistsError):
+        client.PutArtifactType(artifact_type={"name": "F", "external_id": "y"})
+    for wrong, error in (([""], InvalidArgumentError), (["no"], NotFoundError)):
+        with pytest.raises(error):
+            client.GetArtifactTypesByExternalIds(external_ids=wrong)
+    assert not client.GetArtifactTypesByExternalIds().artifact_types
+    reads = pb.ArtifactStructType()
+    reads.dict.properties["a"].union_type.candidates.add().simple.name = "E"
+    reads.dict.properties["b"].any.SetInParent()
+    writes = pb.ArtifactStructType(none={})
+    for given in (reads, pb.ArtifactStructType(simple={"name": "E"})):  # what is stored first stays
+        client.PutExecutionType(execution_type={"name": "X", "input_type": given, "output_type": writes})
+        found = client.GetExecutionType(type_name="X").execution_type
+        assert (found.input_type, found.output_type) == (reads, writes)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +102,8 @@ def test_types_have_versions_bases_and_rules(client: Client) -> None:
         ({"type_id": 11}, NotFoundError, "Cannot find type for type_id: 11"),
         ({"id": 99, "type_id": 10}, InvalidArgumentError, "Cannot find the given id 99"),
         ({"type_id": 10, "properties": {"q": {"int_value": 1}}}, InvalidArgumentError, "Found unknown property"),
-        ({"type_id": 10, "properties": {"i": {"string_value": "1"}}}, InvalidArgumentError, "INT"),
+        ({"type_id": 10, "properties": {"i": {"string_value": "1"}}}, InvalidArgumentError, "Found unmatched property type: i"),
+        ({"type_id": 10, "properties": {"d": {"int_value": 1}}}, InvalidArgumentError, "Found unmatched property type: d"),
         ({"type_id": 10, "properties": {"i": {}}}, InvalidArgumentError, "Found unmatched property type"),
         ({"type_id": 10, "custom_properties": {"i": {}}}, InvalidArgumentError, "Found unmatched property type"),
         ({"type_id": 10, "name": "taken"}, AlreadyExistsError, "taken"),
@@ -111,6 +140,42 @@ def test_an_update_replaces_what_is_stored(client: Client) -> None:
     assert not after.custom_properties
     with pytest.raises(InvalidArgumentError, match="different from the one known before"):
         client.PutArtifacts(artifacts=[{"id": id_, "type_id": run}])
+
+
+def test_an_external_id_is_given_replaced_and_taken_away(client: Client) -> None:
+    data, run, group = client.types()
+    (a,) = client.PutArtifacts(artifacts=[{"type_id": data, "external_id": "x"}]).artifact_ids
+    for given, mask, want in (
+        ("y", [], "y"),
+        ("z", ["uri"], "y"),
+        ("z", ["external_id"], "z"),
+        ("", ["external_id"], ""),
+        ("again", [], "again"),
+        ("", [], ""),
+    ):
+        client.PutArtifacts(artifacts=[{"id": a, "external_id": given}], update_mask={"paths": mask})
+        assert client.artifact(a).external_id == want
+    (x,) = client.PutExecutions(executions=[{"type_id": run, "external_id": "x"}]).execution_ids
+    client.PutExecutions(executions=[{"id": x}])
+    assert not client.GetExecutionsByID(execution_ids=[x]).executions[0].external_id
+    (c,) = client.PutContexts(contexts=[{"type_id": group, "name": "c", "external_id": "x"}]).context_ids
+    client.PutContexts(contexts=[{"id": c, "name": "d"}])
+    assert not client.GetContextsByID(context_ids=[c]).contexts[0].external_id
+
+
+def test_one_call_may_update_a_node_twice(client: Client) -> None:
+    data, _, _ = client.types()
+    (a,) = client.PutArtifacts(artifacts=[{"type_id": data}]).artifact_ids
+    done = client.PutArtifacts(artifacts=[{"id": a, "uri": "1"}, {"id": a, "uri": "2"}])
+    assert list(done.artifact_ids) == [a, a]
+    assert client.artifact(a).uri == "2"
+
+
+def test_an_artifact_without_a_uri_has_the_empty_one(client: Client) -> None:
+    data, _, _ = client.types()
+    ids = client.PutArtifacts(artifacts=[{"type_id": data}, {"type_id": data, "uri": ""}]).artifact_ids
+    found = client.GetArtifactsByURI(uris=[""]).artifacts
+    assert [(a.id, a.HasField("uri")) for a in found] == [(i, True) for i in ids]
 
 
 def test_a_mask_replaces_what_it_names(client: Client) -> None:
@@ -197,7 +262,7 @@ def test_events_are_written_once(client: Client) -> None:
         [{"artifact_id": a, "execution_id": x, "type": pb.Event.INPUT}],
         [{"artifact_id": a, "execution_id": x, "type": 4}] * 2,
     ):
-        with pytest.raises(AlreadyExistsError, match="Given event already exists"):
+        with pytest.raises(AlreadyExistsError, match="event-taken"):
             client.PutEvents(events=again)
     for bad, message in (
         ({"artifact_id": a, "execution_id": x}, "No event type"),
@@ -205,6 +270,10 @@ def test_events_are_written_once(client: Client) -> None:
         ({"artifact_id": a, "type": 3}, "No execution id"),
         ({"artifact_id": 99, "execution_id": x, "type": 3}, "No artifact with the given id 99"),
         ({"artifact_id": a, "execution_id": 99, "type": 3}, "No execution with the given id 99"),
+        (
+            {"artifact_id": a, "execution_id": x, "type": 4, "milliseconds_since_epoch": 2**62},
+            "milliseconds_since_epoch is no date",
+        ),
         (
             {"artifact_id": a, "execution_id": x, "type": 4, "path": {"steps": [{}]}},
             "neither an index nor a key",
@@ -331,6 +400,24 @@ def test_a_piece_of_the_graph_is_put_whole(client: Client) -> None:
     for edge in ({"event": {"type": 3}}, {"execution_index": 0}):
         with pytest.raises(InvalidArgumentError):
             client.PutLineageSubgraph(executions=[{"type_id": run}], event_edges=[edge])
+
+
+def test_text_that_is_no_utf_8_is_refused_wherever_it_stands(client: Client) -> None:
+    data, _, _ = client.types()
+    artifact = pb.Artifact(type_id=data, name="n", custom_properties={"AAAA": pb.Value(string_value="s")})
+    for part in (b"AAAA", b"s"):
+        request = request_class("PutArtifacts")(artifacts=[artifact])
+        wire = request.SerializeToString().replace(part, b"\xff" * len(part))
+        with pytest.raises(InvalidArgumentError, match="is not UTF-8"):
+            client.service.call("PutArtifacts", request_class("PutArtifacts").FromString(wire))
+    asked = (
+        request_class("GetArtifactsByURI")(uris=["AAAA"])
+        .SerializeToString()
+        .replace(b"AAAA", b"\xff\xff\xff\xff")
+    )
+    with pytest.raises(InvalidArgumentError, match="text of uris is not UTF-8"):
+        client.service.call("GetArtifactsByURI", request_class("GetArtifactsByURI").FromString(asked))
+    assert not client.GetArtifacts().artifacts
 
 
 def test_a_method_that_is_not_answered_says_so(client: Client) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final
 import grpc
 
 from whence.errors import BackendError
-from whence.integrations.mlmd.errors import StatusError, make_error
-from whence.integrations.mlmd.messages import METHODS, request_class, response_class
+from whence.integrations.mlmd.errors import StatusError, invalid, make_error
+from whence.integrations.mlmd.messages import METHODS, DecodeError, request_class, response_class
 from whence.integrations.mlmd.wire import PACKAGE, Message
 
 log = logging.getLogger(__name__)
@@ -80,8 +80,12 @@ class GrpcServer:
 
 
 def _rpc(name: str, call: Call) -> Any:  # a handler of gRPC, which ships no types
-    def answer(request: Message, context: Any) -> Message:
+    def answer(data: bytes, context: Any) -> Message:
         try:
+            try:
+                request = request_class(name).FromString(data)
+            except DecodeError as error:
+                raise invalid(f"The request of {name} cannot be read: {error}") from error
             return call(name, request)
         except StatusError as error:
             context.abort(_CODES[error.error_code], error.message)
@@ -90,10 +94,9 @@ def _rpc(name: str, call: Call) -> Any:  # a handler of gRPC, which ships no typ
             context.abort(grpc.StatusCode.INTERNAL, "The server failed; its log says why.")
         raise AssertionError  # abort has raised
 
+    # Bytes come in: gRPC itself would say INTERNAL of a request that is none.
     return grpc.unary_unary_rpc_method_handler(
-        answer,
-        request_deserializer=request_class(name).FromString,
-        response_serializer=response_class(name).SerializeToString,
+        answer, response_serializer=response_class(name).SerializeToString
     )
 
 

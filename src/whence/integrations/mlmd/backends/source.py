@@ -1,23 +1,25 @@
-"""A database that ML Metadata wrote, read as value objects of the graph: SQLite files of schema versions 6 to 10.
+"""A database that ML Metadata wrote, as value objects of the graph: schema versions 6 to 10, in each of its systems.
 
-The file is opened read-only and read in one transaction; nothing is ever written beside it. What older versions lack
-is absent: ``external_id`` before 9, ``byte_value`` before 7, values of kinds PROTO and BOOLEAN before 10.
+What older versions lack is absent: ``external_id`` before 9, ``byte_value`` before 7, values of kinds PROTO and BOOLEAN
+before 10. An event without a time happened at 1970; a state that is not given is UNKNOWN.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import sqlite3
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any, Final, Self, cast, get_args
-from urllib.parse import quote
+from typing import Any, Final, Self, TypeAlias, cast, get_args
 
 from whence._base.ids import derived_uid
-from whence.errors import IntegrityError, NotFoundError, UsageError
-from whence.integrations.mlmd.convert import from_ms, struct_value
+from whence.errors import IntegrityError, UsageError
+from whence.integrations.mlmd.backends.reader import open_reader
+from whence.integrations.mlmd.convert import FIRST_MS, LAST_MS, from_ms, is_time, struct_value
+from whence.metadata.codes import unpack_uid
 from whence.metadata.types import (
     AnyNode,
     Artifact,
@@ -33,8 +35,16 @@ from whence.metadata.types import (
     Value,
 )
 
+Rows: TypeAlias = Sequence[Sequence[Any]]  # Any: what a database holds
+
 VERSIONS: Final = range(6, 11)
-BATCH: Final = 1_000
+BATCH: Final = 5_000
+PAIRS: Final[Mapping[str, tuple[NodeKind, NodeKind, str]]] = {
+    "Attribution": ("context", "artifact", "artifact_id"),
+    "Association": ("context", "execution", "execution_id"),
+    "ParentContext": ("context", "context", "parent_context_id"),
+}
+"""The tables of pairs: the kinds of both ends, and the column of the second."""
 _STRUCT: Final = "mlmd-struct::"
 _KINDS: Final[tuple[NodeKind, ...]] = ("execution", "artifact", "context")  # by ``type_kind``
 _STATES: Final[Mapping[NodeKind, tuple[str, ...]]] = {
@@ -59,36 +69,56 @@ class SourceNode:
 
 @dataclass(frozen=True, slots=True)
 class SourceEvent:
-    """An event; its kind is None when the database says UNKNOWN."""
+    """An event, or the reason why there is none."""
 
     id: int
     event: Event | None
+    reason: str = ""
 
 
-class SqliteSource:
+def _hashed(*parts: str) -> hashlib._Hash:
+    """The digest of `derived_uid` after its first parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest
+
+
+def _fingerprint(types: Rows, first: Sequence[Rows]) -> str:
+    return derived_uid("mlmd-source", repr((types, list(first))))
+
+
+def _earlier(types: Rows, first: Sequence[Rows]) -> list[str]:
+    choices = product(*((rows, []) if rows else (rows,) for rows in first))
+    return [_fingerprint(types, some) for some in choices if any(some)][1:]
+
+
+class Source:
     """An open database of ML Metadata.
 
     Args:
-        path: The file.
+        place: A SQLite file, or a URL ``mysql://…``, ``postgresql://…``.
         name: What it is called in uids; None derives a name from its first rows, which never change.
 
     Raises:
         NotFoundError: There is no such file (``file-not-found``).
         UsageError: It is no database of ML Metadata, or of another version (``mlmd-version``).
+        BackendError: The server cannot be reached.
     """
 
-    def __init__(self, path: Path, *, name: str | None = None) -> None:
-        if not path.is_file():
-            raise NotFoundError("file", path)
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    def __init__(self, place: str | Path, *, name: str | None = None) -> None:
+        self._reader = open_reader(place)
+        self.place = self._reader.place
         try:
-            self._connection.execute("BEGIN")
-            self.version = self._read_version(path)
-            self.name = name or self._fingerprint()
+            self.version = self._read_version()
+            first = self._first_rows()
+            self.name = name or _fingerprint(*first)
+            self.earlier_names: list[str] = [] if name else _earlier(*first)
+            """The names that were derived of it when some of its tables were still empty."""
             self._types: dict[int, Type] = {t.id or 0: t for t in self._read_types()}
         except BaseException:
-            self._connection.close()
+            self._reader.close()
             raise
 
     def __enter__(self) -> Self:
@@ -99,7 +129,12 @@ class SqliteSource:
 
     def close(self) -> None:
         """End the reading."""
-        self._connection.close()
+        self._reader.close()
+
+    @property
+    def told(self) -> list[str]:
+        """Sentences about text of others that was met so far."""
+        return self._reader.told
 
     def types(self) -> list[Type]:
         """Every type, by its id there."""
@@ -107,20 +142,40 @@ class SqliteSource:
 
     def counts(self) -> dict[str, int]:
         """The number of rows of each table that is brought in."""
-        tables = ("Type", *_TABLES.values(), "Event", "Attribution", "Association", "ParentContext")
-        return {t: self._rows(f"SELECT count(*) FROM {t}")[0][0] for t in tables}
+        tables = ("Type", *_TABLES.values(), "Event", *PAIRS)
+        return {t: self._reader.rows(f"SELECT count(*) FROM {t}")[0][0] for t in tables}
+
+    @property
+    def name(self) -> str:
+        """What it is called in uids."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+        self._before = {kind: _hashed("mlmd", name, kind) for kind in _TABLES}
 
     def uid(self, kind: NodeKind, id_: int) -> str:
-        """The uid a node has wherever this source is brought in."""
-        return derived_uid("mlmd", self.name, kind, str(id_))
+        """The uid a node has wherever this source is brought in: ``derived_uid("mlmd", name, kind, id)``."""
+        # Made a few times for every row; what all of a kind begin with is hashed once.
+        digest = self._before[kind].copy()
+        text = str(id_).encode()
+        digest.update(len(text).to_bytes(8, "big") + text)
+        return unpack_uid(digest.digest()[:16])
+
+    def ids(self, kind: NodeKind) -> Iterator[list[int]]:
+        """The ids of a kind, in batches."""
+        last = 0
+        query = f"SELECT id FROM {_TABLES[kind]} WHERE id > ? ORDER BY id LIMIT {BATCH}"
+        while rows := self._reader.rows(query, last):
+            yield [id_ for (id_,) in rows]
+            last = rows[-1][0]
 
     def nodes(self, kind: NodeKind) -> Iterator[list[SourceNode]]:
         """The nodes of a kind by id, in batches."""
         table, last = _TABLES[kind], 0
-        while True:
-            rows = self._dicts(f"SELECT * FROM {table} WHERE id > ? ORDER BY id LIMIT {BATCH}", last)
-            if not rows:
-                return
+        query = f"SELECT * FROM {table} WHERE id > ? ORDER BY id LIMIT {BATCH}"
+        while rows := self._reader.dicts(query, last):
             values = self._properties(kind, rows[0]["id"], rows[-1]["id"])
             yield [self._node(kind, row, values.get(row["id"], ({}, {}))) for row in rows]
             last = rows[-1]["id"]
@@ -128,80 +183,86 @@ class SqliteSource:
     def events(self) -> Iterator[list[SourceEvent]]:
         """The events by id, in batches."""
         last = 0
-        while True:
-            rows = self._dicts(f"SELECT * FROM Event WHERE id > ? ORDER BY id LIMIT {BATCH}", last)
-            if not rows:
-                return
+        rows_of = (
+            "SELECT e.*, CASE WHEN a.id IS NULL OR x.id IS NULL THEN 0 ELSE 1 END AS whole FROM Event e"
+            " LEFT JOIN Artifact a ON a.id = e.artifact_id LEFT JOIN Execution x ON x.id = e.execution_id"
+            f" WHERE e.id > ? ORDER BY e.id LIMIT {BATCH}"
+        )
+        while rows := self._reader.dicts(rows_of, last):
             paths: dict[int, list[str | int]] = {}
-            query = "SELECT * FROM EventPath WHERE event_id BETWEEN ? AND ? ORDER BY rowid"
-            for step in self._dicts(query, rows[0]["id"], rows[-1]["id"]):
+            query = f"SELECT * FROM EventPath WHERE event_id BETWEEN ? AND ? {self._reader.path_order}"
+            for step in self._reader.dicts(query, rows[0]["id"], rows[-1]["id"]):
                 part = step["step_index"] if step["is_index_step"] else step["step_key"]
                 paths.setdefault(step["event_id"], []).append(part)
             yield [self._event(row, tuple(paths.get(row["id"], ()))) for row in rows]
             last = rows[-1]["id"]
 
     def pairs(self, table: str) -> Iterator[list[tuple[str, str]]]:
-        """The pairs of ``Attribution``, ``Association`` or ``ParentContext`` in batches, as (context or child, other)."""
-        ends: dict[str, tuple[NodeKind, str]] = {
-            "Attribution": ("artifact", "artifact_id"),
-            "Association": ("execution", "execution_id"),
-            "ParentContext": ("context", "parent_context_id"),
-        }
-        kind, column = ends[table]
-        last = 0
+        """The pairs of ``Attribution``, ``Association`` or ``ParentContext`` in batches, as (context or child, other).
+
+        A pair with an end that is absent is left out, and told.
+        """
+        one, other, column = PAIRS[table]
+        a = b = 0
+        # Spelt so that each system answers from the index on both columns.
         query = (
-            f"SELECT rowid, context_id, {column} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {BATCH}"
+            f"SELECT p.context_id, p.{column}, CASE WHEN c.id IS NULL OR o.id IS NULL THEN 0 ELSE 1 END"
+            f" FROM {table} p LEFT JOIN Context c ON c.id = p.context_id"
+            f" LEFT JOIN {_TABLES[other]} o ON o.id = p.{column}"
+            f" WHERE p.context_id >= ? AND (p.context_id > ? OR p.{column} > ?)"
+            f" ORDER BY p.context_id, p.{column} LIMIT {BATCH}"
         )
-        while rows := self._rows(query, last):
-            yield [(self.uid("context", a), self.uid(kind, b)) for _, a, b in rows]
-            last = rows[-1][0]
+        while rows := self._reader.rows(query, a, a, b):
+            lost = [f"{x}-{y}" for x, y, whole in rows if not whole]
+            if lost:
+                self.told.append(
+                    f"{table}: {len(lost)} rows have an end that is absent and are left out: {lost[0]}"
+                )
+            yield [(self.uid(one, x), self.uid(other, y)) for x, y, whole in rows if whole]
+            a, b, _ = rows[-1]
 
     # rows
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def _read_version(self) -> int:
         try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"the database cannot be read: {error}", code="mlmd-mismatch") from error
-
-    def _dicts(self, query: str, *values: object) -> list[dict[str, Any]]:
-        try:
-            cursor = self._connection.execute(query, values)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"the database cannot be read: {error}", code="mlmd-mismatch") from error
-
-    def _read_version(self, path: Path) -> int:
-        try:
-            found = self._connection.execute("SELECT schema_version FROM MLMDEnv").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise UsageError(f"{path} is no database of ML Metadata", code="mlmd-version") from error
-        version: int = found[0] if found else 0
+            found = self._reader.rows("SELECT schema_version FROM MLMDEnv")
+        except IntegrityError as error:
+            raise UsageError(f"{self.place} is no database of ML Metadata", code="mlmd-version") from error
+        version: int = found[0][0] if found else 0
         if version not in VERSIONS:
             raise UsageError(
-                f"{path} has schema version {version} of ML Metadata; versions 6 to 10 can be read",
+                f"{self.place} has schema version {version} of ML Metadata; versions 6 to 10 can be read",
                 code="mlmd-version",
                 hint="let ML Metadata 1.x upgrade a copy with enable_upgrade_migration",
             )
         return version
 
-    def _fingerprint(self) -> str:
-        first = [
-            self._rows(f"SELECT id, type_id, create_time_since_epoch FROM {table} ORDER BY id LIMIT 1")
+    def _first_rows(self) -> tuple[Rows, list[Rows]]:
+        """The first type, and the first node of each kind."""
+        first: list[Rows] = [
+            self._reader.rows(f"SELECT id, type_id, create_time_since_epoch FROM {table} ORDER BY id LIMIT 1")
             for table in _TABLES.values()
         ]
-        types = self._rows("SELECT id, name FROM Type WHERE name NOT LIKE 'mlmd.%' ORDER BY id LIMIT 1")
-        return derived_uid("mlmd-source", repr((types, first)))
+        types = self._reader.rows(
+            "SELECT id, name FROM Type WHERE NOT (id <= 9 AND substr(name, 1, 5) = 'mlmd.') ORDER BY id LIMIT 1"
+        )
+        return types, first
 
     def _read_types(self) -> Iterator[Type]:
-        names = dict(self._rows("SELECT id, name FROM Type"))
-        bases = {a: names[b] for a, b in self._rows("SELECT type_id, parent_type_id FROM ParentType")}
+        names = dict(self._reader.rows("SELECT id, name FROM Type"))
+        parents = self._reader.rows("SELECT type_id, parent_type_id FROM ParentType")
+        bases = {a: names[b] for a, b in parents if b in names}
         properties: dict[int, dict[str, PropertyType]] = {}
         kinds = get_args(PropertyType)
-        for id_, name, number in self._rows("SELECT type_id, name, data_type FROM TypeProperty"):
+        for id_, name, number in self._reader.rows(
+            "SELECT type_id, name, data_type FROM TypeProperty ORDER BY type_id, name"
+        ):
+            if number is None or not 0 < number <= len(kinds):
+                raise IntegrityError(f"property {name!r} of type {id_} is of no kind", code="mlmd-mismatch")
             properties.setdefault(id_, {})[name] = kinds[number - 1]
-        for row in self._dicts("SELECT * FROM Type ORDER BY id"):
+        for row in self._reader.dicts("SELECT * FROM Type ORDER BY id"):
+            if row["type_kind"] not in range(len(_KINDS)):
+                raise IntegrityError(f"type {row['id']} is of no kind", code="mlmd-mismatch")
             yield Type(
                 _KINDS[row["type_kind"]],
                 row["name"],
@@ -210,6 +271,9 @@ class SqliteSource:
                 description=row["description"],
                 base=bases.get(row["id"]),
                 id=row["id"],
+                external_id=row.get("external_id") or None,
+                input_type=row.get("input_type") or None,
+                output_type=row.get("output_type") or None,
             )
 
     def _node(
@@ -220,6 +284,9 @@ class SqliteSource:
             raise IntegrityError(
                 f"{kind} {row['id']} has type {row['type_id']}, which is absent", code="mlmd-mismatch"
             )
+        made, changed = row["create_time_since_epoch"], row["last_update_time_since_epoch"]
+        if not (is_time(made) and is_time(changed)):
+            raise IntegrityError(f"{kind} {row['id']} has a time that is none", code="mlmd-mismatch")
         given: dict[str, Any] = {
             "type": type_.name,
             "type_version": type_.version,
@@ -228,11 +295,12 @@ class SqliteSource:
             "properties": values[0],
             "custom": values[1],
             "uid": self.uid(kind, row["id"]),
-            "created_at": from_ms(row["create_time_since_epoch"]),
-            "updated_at": from_ms(row["last_update_time_since_epoch"]),
+            "created_at": from_ms(made),
+            # A row that says it was updated before it was made was never updated.
+            "updated_at": from_ms(max(changed, made)),
         }
         if kind == "artifact":
-            node: AnyNode = Artifact(**given, uri=row["uri"], state=self._state(kind, row["state"]))  # type: ignore[arg-type]  # one of the states
+            node: AnyNode = Artifact(**given, uri=row["uri"] or None, state=self._state(kind, row["state"]))  # type: ignore[arg-type]  # one of the states
         elif kind == "execution":
             node = Execution(**given, state=self._state(kind, row["last_known_state"]))  # type: ignore[arg-type]  # one of the states
         else:
@@ -251,36 +319,47 @@ class SqliteSource:
         key = f"{kind}_id"
         out: dict[int, tuple[dict[str, Value], dict[str, Value]]] = {}
         query = f"SELECT * FROM {_TABLES[kind]}Property WHERE {key} BETWEEN ? AND ?"
-        for row in self._dicts(query, first, last):
+        for row in self._reader.dicts(query, first, last):
             typed, custom = out.setdefault(row[key], ({}, {}))
-            (custom if row["is_custom_property"] else typed)[row["name"]] = _value(row, kind, row[key])
+            (custom if row["is_custom_property"] else typed)[row["name"]] = self._value(row, kind, row[key])
         return out
 
     def _event(self, row: dict[str, Any], path: tuple[str | int, ...]) -> SourceEvent:
         number = row["type"]
         if not 0 < number <= len(_EVENTS):
-            return SourceEvent(row["id"], None)
-        at = row["milliseconds_since_epoch"]
+            return SourceEvent(row["id"], None, "is of kind UNKNOWN")
+        if not row["whole"]:
+            return SourceEvent(row["id"], None, "has an end that is absent")
+        at = row["milliseconds_since_epoch"] or 0
+        if not is_time(at):  # the client's own word, such as one in microseconds
+            if not isinstance(at, int):
+                raise IntegrityError(f"event {row['id']} has a time that is none", code="mlmd-mismatch")
+            kept = LAST_MS if at > 0 else FIRST_MS
+            self.told.append(
+                f"event {row['id']} happened at {at} ms, which is no date, and is kept at {kept} ms"
+            )
+            at = kept
         execution = self.uid("execution", row["execution_id"])
         artifact = self.uid("artifact", row["artifact_id"])
-        return SourceEvent(row["id"], Event(execution, artifact, _EVENTS[number - 1], path, from_ms(at or 0)))
+        return SourceEvent(row["id"], Event(execution, artifact, _EVENTS[number - 1], path, from_ms(at)))
 
-
-def _value(row: dict[str, Any], kind: NodeKind, id_: int) -> Value:
-    place = f"property {row['name']!r} of {kind} {id_}"
-    if row.get("byte_value") is not None:
-        raise IntegrityError(f"{place} has a byte_value, which ML Metadata never wrote", code="mlmd-mismatch")
-    try:
-        if row.get("proto_value") is not None:
-            return base64.b64decode(row["proto_value"], validate=True)
-        text = row["string_value"]
-        if isinstance(text, str) and text.startswith(_STRUCT):
-            return struct_value(base64.b64decode(text.removeprefix(_STRUCT), validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise IntegrityError(f"{place} cannot be decoded: {error}", code="mlmd-mismatch") from error
-    if row.get("bool_value") is not None:
-        return bool(row["bool_value"])
-    for column in ("int_value", "double_value"):
-        if row[column] is not None:
-            return cast("int | float", row[column])
-    return cast("str | None", text)
+    def _value(self, row: dict[str, Any], kind: NodeKind, id_: int) -> Value:
+        place = f"property {row['name']!r} of {kind} {id_}"
+        if row.get("byte_value") is not None:
+            raise IntegrityError(
+                f"{place} has a byte_value, which ML Metadata never wrote", code="mlmd-mismatch"
+            )
+        try:
+            if row.get("proto_value") is not None:
+                return self._reader.proto_bytes(row["proto_value"])
+            text = row["string_value"]
+            if isinstance(text, str) and text.startswith(_STRUCT):
+                return struct_value(base64.b64decode(text.removeprefix(_STRUCT), validate=True))
+        except (binascii.Error, ValueError) as error:
+            raise IntegrityError(f"{place} cannot be decoded: {error}", code="mlmd-mismatch") from error
+        if row.get("bool_value") is not None:
+            return bool(row["bool_value"])
+        for column in ("int_value", "double_value"):
+            if row[column] is not None:
+                return cast("int | float", row[column])
+        return cast("str | None", text)

@@ -1,0 +1,65 @@
+"""A SQLite file of ML Metadata, opened read-only: no file is ever made beside it."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import SplitResult, quote
+
+from whence.errors import IntegrityError, NotFoundError, UsageError
+from whence.integrations.mlmd.backends.reader import Reader
+
+
+class SqliteReader(Reader):
+    """Reads in one transaction."""
+
+    path_order: ClassVar[str] = "ORDER BY rowid"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        if not path.is_file():
+            raise NotFoundError("file", path)
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        # Whoever opens a file in process may call from any thread; one thread at a time reads.
+        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise UsageError(f"{path} is no database of ML Metadata", code="mlmd-version") from error
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(error) from error
+
+    def dicts(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """The rows of a query by column."""
+        try:
+            cursor = self._connection.execute(query, values)
+            names = [column[0].lower() for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(error) from error
+
+    def proto_bytes(self, value: Any) -> bytes:
+        """ML Metadata keeps base64 text here."""
+        return base64.b64decode(value, validate=True)
+
+    def close(self) -> None:
+        """End the reading."""
+        self._connection.close()
+
+
+def _unreadable(error: sqlite3.DatabaseError) -> IntegrityError:
+    return IntegrityError(f"the database cannot be read: {error}", code="mlmd-mismatch")
+
+
+def open_reader(path: Path, url: SplitResult) -> Reader:  # noqa: ARG001 - the URL of a file is its path
+    """Open a file."""
+    return SqliteReader(path)

@@ -1,0 +1,172 @@
+"""The graph as a database of ML Metadata: a SQLite file of schema version 10 that ML Metadata itself opens.
+
+Every node keeps the id that the service gives it. What ML Metadata cannot keep is told:
+
+::
+
+    several events of one kind between two nodes     the first is kept
+    a context without a name                         is called by its uid
+    a node that was removed                          an artifact is DELETED; none has a name
+    NaN, JSON beyond objects, bytes that are no Any  NaN is left out; lists and bytes are wrapped
+
+Executions ``mlmd_import`` are this program's own record and stay here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+from whence._base.progress import progress
+from whence.errors import ConflictError, UsageError
+from whence.integrations.mlmd.backends.file10 import MlmdFile
+from whence.integrations.mlmd.graph import KINDS
+from whence.integrations.mlmd.importer import IMPORT_TYPE
+from whence.metadata import AnyNode, Artifact, Context, Event, MetadataStore, NodeKind, Type
+from whence.metadata.ids import wire_id
+
+_PAGE: Final = 5_000
+_MAX_NAME: Final = 255
+_T = TypeVar("_T")
+_TypeKey = tuple[NodeKind, str, str | None]
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export wrote, by table, and what it could not keep as it was."""
+
+    written: Counter[str] = field(default_factory=Counter)
+    told: list[str] = field(default_factory=list)
+
+
+def export_mlmd(
+    store: MetadataStore, path: Path, *, only: bool = False, strict: bool = False, replace: bool = False
+) -> Exported:
+    """Write a namespace of the graph as a SQLite file of ML Metadata, schema version 10.
+
+    The file appears when it is whole. What others write meanwhile may be in it or not; an edge is only where both of
+    its ends are.
+
+    Args:
+        store: The graph; its namespace is written.
+        path: The file.
+        only: Only this namespace is wanted, though others may hold nodes.
+        strict: Refuse what ML Metadata cannot keep, instead of telling it.
+        replace: A file that is there is replaced.
+
+    Raises:
+        ConflictError: The file is there (``file-exists``), or `strict` and something would be lost (``mlmd-lossy``).
+        UsageError: Other namespaces hold nodes too, and it was not said which are wanted (``namespace-needed``).
+    """
+    if not only:
+        _refuse_others(store)
+    with MlmdFile(path, replace=replace) as file:
+        done = _Export(store, file).run()
+        if strict and done.told:
+            raise ConflictError(
+                f"ML Metadata cannot keep everything: {done.told[0]}",
+                code="mlmd-lossy",
+                details={"told": done.told},
+            )
+        file.finish()
+    return done
+
+
+def _refuse_others(store: MetadataStore) -> None:
+    filled = [
+        space.name
+        for space in store.list_namespaces()
+        if any(store.in_namespace(space.name).find_nodes(kind, limit=1, removed=True).nodes for kind in KINDS)
+    ]
+    if len(filled) > 1:
+        raise UsageError(
+            f"{', '.join(filled)} hold nodes, and a database of ML Metadata has one namespace",
+            code="namespace-needed",
+            hint="name one: --namespace",
+        )
+
+
+class _Export:
+    def __init__(self, store: MetadataStore, file: MlmdFile) -> None:
+        self._store = store
+        self._file = file
+        self._ids: dict[str, int] = {}
+        """The wire ids of what was written, by uid."""
+        self._done = Exported()
+
+    def run(self) -> Exported:
+        types = {
+            (t.kind, t.name, t.version): t for t in self._store.list_types() if t.name != IMPORT_TYPE.name
+        }
+        self._file.add_types(list(types.values()))
+        self._count("Type", len(types))
+        with progress("exporting") as step:
+            for kind in KINDS:
+                for nodes in self._nodes(kind):
+                    rows = [self._row(node, types, kind) for node in nodes]
+                    self._file.add_nodes(kind, rows)
+                    self._count(kind.capitalize(), len(rows))
+                    step(len(rows))
+            self._count("Event", self._file.add_events(self._known(self._store.all_events(), step)))
+            for members in _chunks(self._store.all_members()):
+                self._pairs("Attribution", [(c, n) for c, n, kind in members if kind == "artifact"])
+                self._pairs("Association", [(c, n) for c, n, kind in members if kind == "execution"])
+                step(len(members))
+            for parents in _chunks(self._store.all_parents()):
+                self._pairs("ParentContext", parents)
+        self._done.told = list(dict.fromkeys([*self._done.told, *self._file.told]))
+        return self._done
+
+    def _count(self, table: str, n: int) -> None:
+        self._done.written[table] += n
+
+    def _nodes(self, kind: NodeKind) -> Iterator[list[AnyNode]]:
+        cursor: str | None = None
+        while True:
+            page = self._store.find_nodes(kind, limit=_PAGE, cursor=cursor, removed=True)
+            yield [n for n in page.nodes if n.type != IMPORT_TYPE.name]
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def _row(self, node: AnyNode, types: dict[_TypeKey, Type], kind: NodeKind) -> tuple[int, AnyNode, Type]:
+        assert node.id is not None
+        id_ = wire_id(node.id)
+        self._ids[node.uid] = id_
+        if node.removed_at is not None:
+            node = dataclasses.replace(node, name=None, external_id=None, properties={}, custom={})
+            if isinstance(node, Artifact):
+                node = dataclasses.replace(node, state="DELETED")
+        if isinstance(node, Context) and node.name is None:
+            self._told(f"context {id_} has no name and is called {node.uid}")
+            node = dataclasses.replace(node, name=node.uid)
+        for what, text in (("name", node.name), ("external id", node.external_id)):
+            if text is not None and len(text) > _MAX_NAME:
+                self._told(
+                    f"the {what} of {kind} {id_} is longer than {_MAX_NAME} characters; SQLite keeps it"
+                )
+        return id_, node, types[kind, node.type, node.type_version]
+
+    def _told(self, sentence: str) -> None:
+        self._done.told.append(sentence)
+
+    def _known(self, events: Iterable[Event], step: Callable[..., None]) -> Iterator[tuple[int, int, Event]]:
+        for event in events:
+            if event.execution in self._ids and event.artifact in self._ids:
+                yield self._ids[event.execution], self._ids[event.artifact], event
+                step()
+
+    def _pairs(self, table: str, pairs: Iterable[tuple[str, str]]) -> None:
+        known = [(self._ids[a], self._ids[b]) for a, b in pairs if a in self._ids and b in self._ids]
+        self._file.add_pairs(table, known)
+        self._count(table, len(known))
+
+
+def _chunks(items: Iterator[_T]) -> Iterator[list[_T]]:
+    while chunk := list(islice(items, _PAGE)):
+        yield chunk

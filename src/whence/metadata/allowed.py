@@ -1,0 +1,107 @@
+"""What a node may be called, in which states it may be, and what else every backend can keep."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, get_args
+
+from whence.errors import UsageError
+from whence.metadata.rows import to_us
+from whence.metadata.types import AnyNode, Artifact, ArtifactState, Context, ExecutionState
+
+MAX_NAME: Final = 512  # characters of a name or external id: part of a unique index in every SQL system
+MAX_NAMESPACE: Final = 64
+MAX_URI: Final = 65_536
+ARTIFACT_STATES: Final = frozenset(get_args(ArtifactState))
+EXECUTION_STATES: Final = frozenset(get_args(ExecutionState))
+MASKS: Final = ("name", "external_id", "uri", "state", "properties", "custom")
+_PARTS: Final = ("properties", "custom")
+
+
+def check_texts(node: AnyNode) -> None:
+    """Refuse names, uris and states that not every backend can keep.
+
+    Raises:
+        UsageError: ``too-long``, ``too-large``, ``invalid-text`` or ``bad-state``.
+    """
+    for text in (node.name, node.external_id):
+        if text is not None:
+            if not 0 < len(text) <= MAX_NAME:
+                raise UsageError(
+                    f"a name has 1 to {MAX_NAME} characters, got {len(text)}: {text[:40]!r}…", code="too-long"
+                )
+            check_text(text)
+    if not 0 < len(node.uid) <= 64:
+        raise UsageError(f"a uid has 1 to 64 characters, got {node.uid!r:.80}", code="too-long")
+    check_text(node.uid)
+    if isinstance(node, Context):
+        return
+    if isinstance(node, Artifact):
+        if node.uri is not None:
+            if len(node.uri) > MAX_URI:
+                raise UsageError(
+                    f"a uri has at most {MAX_URI} characters, got {len(node.uri)}", code="too-large"
+                )
+            check_text(node.uri)
+        states = ARTIFACT_STATES
+    else:
+        states = EXECUTION_STATES
+    if node.state not in states:
+        raise UsageError(f"{node.state!r} is not a state", code="bad-state", near=sorted(states))
+
+
+def check_namespace(name: str) -> None:
+    """Refuse what is no name of a namespace.
+
+    Raises:
+        UsageError: ``bad-name``.
+    """
+    if not 0 < len(name) <= MAX_NAMESPACE or not name.isprintable():
+        raise UsageError(
+            f"a namespace's name has 1 to {MAX_NAMESPACE} printable characters, got {name!r:.80}",
+            code="bad-name",
+        )
+
+
+def check_text(text: str) -> None:
+    """Refuse what is not Unicode, or has a NUL.
+
+    Raises:
+        UsageError: ``invalid-text``.
+    """
+    if "\0" in text:
+        raise UsageError(f"{text[:40]!r} has a NUL, which not every store keeps", code="invalid-text")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"text is not valid Unicode: {error}", code="invalid-text") from error
+
+
+def check_mask(mask: frozenset[str]) -> None:
+    """Refuse a mask that names what is no field of a node.
+
+    Raises:
+        UsageError: ``bad-mask``.
+    """
+    for path in mask:
+        part, dot, name = path.partition(".")
+        if part not in MASKS or (dot and (part not in _PARTS or not name)):
+            raise UsageError(
+                f"{path!r} is no field of a node", code="bad-mask", near=[*MASKS, "properties.X"]
+            )
+
+
+def moment_us(moment: datetime) -> int:
+    """A given moment in microseconds since 1970.
+
+    Raises:
+        UsageError: It has no time zone (``naive-time``).
+    """
+    if moment.tzinfo is None:
+        raise UsageError(
+            f"the time {moment.isoformat()} has no zone",
+            code="naive-time",
+            hint="say which moment it is: UTC",
+        )
+    return to_us(moment)

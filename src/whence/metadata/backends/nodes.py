@@ -1,0 +1,113 @@
+"""Nodes made of raw rows, read when they are looked at: the properties without the rest, the rest without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+from whence.metadata.backends.lists import Tuple
+from whence.metadata.codes import STATES, unpack_uid
+from whence.metadata.encode import decode
+from whence.metadata.lazy import Source, set_source
+from whence.metadata.rows import EPOCH, SETTERS, NodeRow, fill_node
+from whence.metadata.types import AnyNode, Artifact, Context, Execution
+from whence.metadata.typetable import TypeTable
+
+_CLASSES: Final[tuple[type[AnyNode], ...]] = (Context, Artifact, Execution, Context)
+_new: Final = object.__new__
+_set: Final = SETTERS[Context]
+_set_properties, _set_custom = _set["properties"], _set["custom"]
+_set_type, _set_type_version, _set_uid, _set_id = (
+    _set["type"],
+    _set["type_version"],
+    _set["uid"],
+    _set["id"],
+)
+_set_name, _set_external_id, _set_revision = _set["name"], _set["external_id"], _set["revision"]
+_set_created_at, _set_updated_at = _set["created_at"], _set["updated_at"]
+_set_namespace, _set_removed_at = _set["namespace"], _set["removed_at"]
+_set_uri: Final = SETTERS[Artifact]["uri"]
+_set_state: Final = (None, SETTERS[Artifact]["state"], SETTERS[Execution]["state"], None)
+
+
+class Reading(Protocol):
+    """Who knows what the numbers of a raw row mean."""
+
+    types: TypeTable
+    namespaces: dict[int, str]
+
+    def row(self, raw: Tuple) -> NodeRow:
+        """A raw node in words."""
+
+
+def node_maker(reader: Reading) -> Callable[[Tuple], AnyNode]:
+    """What makes the node of a raw row."""
+
+    def node(raw: Tuple) -> AnyNode:
+        made: AnyNode = _new(_CLASSES[raw[0] & 3])
+        set_source(made, (_fill, raw, reader))
+        return made
+
+    return node
+
+
+def _fill(node: AnyNode, field: str, source: Source) -> bool:
+    _, raw, reader = source
+    if raw[13] is not None:
+        type_ = reader.types.by_id(raw[1])
+        return fill_node(node, field, (fill_node, reader.row(raw), type_, reader.namespaces[raw[2]]))
+    if field in ("properties", "custom"):
+        _fill_properties(node, field, (None, raw[9]))
+        set_source(node, (_fill_rest, raw, reader))
+    else:
+        _fill_rest(node, field, source)
+        set_source(node, (_fill_properties, raw[9]))
+    return False
+
+
+def _fill_properties(node: AnyNode, field: str, source: tuple[Any, ...]) -> bool:  # noqa: ARG001 - both come together
+    typed, custom = decode(source[1])
+    _set_properties(node, typed)
+    _set_custom(node, custom)
+    return True
+
+
+def _fill_rest(node: AnyNode, field: str, source: Source) -> bool:  # noqa: ARG001 - all of it comes together
+    _, raw, reader = source
+    (
+        id_,
+        type_id,
+        namespace_id,
+        packed,
+        uid,
+        name,
+        external_id,
+        uri,
+        state,
+        _,
+        made_us,
+        updated_us,
+        revision,
+        _,
+    ) = raw
+    type_ = reader.types.by_id(type_id)
+    created = EPOCH + timedelta(0, 0, made_us)
+    _set_type(node, type_.name)
+    _set_type_version(node, type_.version)
+    _set_name(node, name)
+    _set_external_id(node, external_id)
+    _set_uid(node, uid or unpack_uid(packed))
+    _set_id(node, id_)
+    _set_created_at(node, created)
+    _set_updated_at(node, created if updated_us is None else EPOCH + timedelta(0, 0, updated_us))
+    _set_revision(node, revision)
+    _set_namespace(node, reader.namespaces[namespace_id])
+    _set_removed_at(node, None)
+    code = id_ & 3
+    set_state = _set_state[code]
+    if set_state is not None:
+        set_state(node, STATES[code][state])
+        if code == 1:
+            _set_uri(node, uri)
+    return True

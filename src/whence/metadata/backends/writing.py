@@ -1,0 +1,241 @@
+"""Writing the graph's tables: what a plan asks of them, and its carrying out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, update
+
+from whence.database import Database, Session
+from whence.metadata.backends.direct import Additions
+from whence.metadata.backends.lists import Listed, Tuple, placeholder
+from whence.metadata.backends.reading import Reader
+from whence.metadata.backends.tables import EVENT, IMPORTED, MARK, MEMBER, NODE, NODE_PAST, PARENT
+from whence.metadata.codes import EVENT_CODES, EVENT_KINDS, KIND_CODES, STATE_CODES, pack_uid
+from whence.metadata.plan import Plan, Wanted
+from whence.metadata.rows import EventRow, MarkRow, NodeRow
+from whence.metadata.types import Loaded, NodeKind, Type
+
+CHANGED: Final = (
+    "name", "external_id", "uri", "state", "properties", "created_us", "updated_us", "revision", "removed_us",
+)  # fmt: skip
+"""The columns that an update may change."""
+
+
+class Writer:
+    """The statements that change a graph; shared by the handles of a store."""
+
+    def __init__(self, database: Database) -> None:
+        prepare = database.prepare
+        self._insert_nodes = prepare(insert(NODE))
+        changed: dict[str, Any] = {name: bindparam(name) for name in CHANGED}
+        self._update_node = prepare(
+            update(NODE).where(NODE.c.id == bindparam("row_id")).values(changed), columns=[*CHANGED, "row_id"]
+        )
+        self._insert_events = prepare(database.insert_new(EVENT))
+        self._insert_members = prepare(database.insert_new(MEMBER))
+        self._insert_parents = prepare(database.insert_new(PARENT))
+        self._insert_pasts = prepare(insert(NODE_PAST))
+        self._unname = Listed(database, "UPDATE node SET name = NULL, external_id = NULL", "id")
+        self._forget_pasts = Listed(database, "DELETE FROM node_past", "node_id")
+        mark = placeholder(database)
+        self._count = f"UPDATE counter SET last_n = {mark}, last_us = {mark} WHERE id = 1"
+        self._insert_marks = prepare(insert(MARK))
+        self._insert_imported = prepare(database.insert_new(IMPORTED))
+        self._lift = f"UPDATE mark SET lifted_us = {mark}, lifted_by = {mark} WHERE id = {mark}"
+
+    def count(self, session: Session, last_n: int, last_us: int) -> None:
+        """Say which node was the last, and when this write is."""
+        session.run(self._count, (last_n, last_us))
+
+    def carry_out(self, session: Session, plan: Plan, last_n: int) -> None:
+        """Write a plan; one of nothing writes nothing."""
+        if plan.removed:
+            self._forget_pasts.run(session, list(plan.removed))
+            self._update_node.tuples(session, map(_update, plan.removed.values()))
+        if plan.updates:
+            self._update(session, plan)
+        if plan.inserts:
+            self._insert_nodes.tuples(session, map(_node, plan.inserts.values()))
+        if plan.past:
+            self._insert_pasts.tuples(session, plan.past)
+        self._edges(session, plan)
+        if plan.marks or plan.lifted:
+            self._insert_marks.tuples(session, plan.marks)
+            session.many(self._lift, [(row.lifted_us, row.lifted_by, row.id) for row in plan.lifted])
+        if plan.imported:
+            rows = ((source, KIND_CODES[kind], theirs, id_) for source, kind, theirs, id_ in plan.imported)
+            self._insert_imported.tuples(session, rows)
+        newest = plan.inserts[max(plan.inserts)] if plan.inserts else None
+        told = newest is not None and newest.id >> 2 > last_n and newest.created_us == plan.now_us
+        if not told and writes(plan):
+            self.count(session, max(last_n, 0 if newest is None else newest.id >> 2), plan.now_us)
+
+    def add(self, session: Session, added: Additions, last_n: int, now_us: int) -> None:
+        """Write what only adds; see `carry_out`."""
+        if added.nodes:
+            self._insert_nodes.tuples(session, added.nodes.values())
+        if added.events:
+            self._insert_events.tuples(session, added.events)
+        if added.members:
+            self._insert_members.tuples(session, added.members)
+        if not added.nodes and (added.events or added.members):
+            self.count(session, last_n, now_us)
+
+    def _update(self, session: Session, plan: Plan) -> None:
+        if len(plan.updates) > 1 and any(_renames(past.delta) for past in plan.past):
+            # Two nodes may have changed names with each other: each is free before one is taken.
+            self._unname.run(session, list(plan.updates))
+        self._update_node.tuples(session, map(_update, plan.updates.values()))
+
+    def _edges(self, session: Session, plan: Plan) -> None:
+        if plan.events:
+            self._insert_events.tuples(session, map(_event, plan.events))
+        if plan.members:
+            self._insert_members.tuples(session, [(c, n, us) for (c, n), us in plan.members.items()])
+        if plan.parents:
+            self._insert_parents.tuples(session, [(c, p, us) for (c, p), us in plan.parents.items()])
+
+
+class SqlLookup:
+    """What a plan asks of the store, inside its transaction; see `whence.metadata.plan.Lookup`."""
+
+    def __init__(self, reader: Reader, session: Session, namespace_id: int, last_n: int) -> None:
+        self.namespace_id = namespace_id
+        self._reader = reader
+        self._session = session
+        self.last_n = last_n
+
+    def type(self, kind: NodeKind, name: str, version: str | None, properties: Collection[str]) -> Type:
+        """The stored type, read again if it lacks one of `properties`."""
+        types = self._reader.types
+        found = types.find(kind, name, version)
+        if found is None or not found.properties.keys() >= set(properties):
+            # Another process may have put or extended it since.
+            self._reader.load_types(self._session)
+        return types.get(kind, name, version)
+
+    def rows(self, wanted: Wanted) -> Iterable[NodeRow]:
+        """The stored nodes with any of these names."""
+        reader, session = self._reader, self._session
+        raws = reader.raw_by_uids(session, wanted.uids)
+        if wanted.ids:
+            raws += reader.raw_by_ids(session, list(wanted.ids))
+        for type_id, namespace_id in {name[:2] for name in wanted.names}:
+            names = [name for t, n, name in wanted.names if (t, n) == (type_id, namespace_id)]
+            raws += reader.raw_by_names(session, type_id, namespace_id, names)
+        for kind, namespace_id in {name[:2] for name in wanted.external_ids}:
+            texts = [text for k, n, text in wanted.external_ids if (k, n) == (kind, namespace_id)]
+            raws += reader.raw_by_external_ids(session, kind, namespace_id, texts)
+        reader.know(session, raws)
+        return map(reader.row, raws)
+
+    def next_id(self) -> int:
+        """The first number that no node has had."""
+        return self.last_n + 1
+
+    def parents(self, ids: Collection[int]) -> Iterable[tuple[int, int]]:
+        """The (child, parent) pairs of these children."""
+        return self._reader.parents(self._session, list(ids))
+
+    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:
+        """(execution, artifact, kind) of the events of these executions."""
+        keys = self._reader.event_keys(self._session, list(executions))
+        return {(execution, artifact, EVENT_KINDS[kind]) for execution, kind, artifact, _ in keys}
+
+    def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:
+        """The stored marks with these ids."""
+        return self._reader.mark_rows(self._session, list(ids))
+
+    def next_mark(self) -> int:
+        """The first id of a mark that is free."""
+        return int(self._session.rows("SELECT coalesce(max(id), 0) FROM mark")[0][0]) + 1
+
+
+def new_rows(reader: Reader, session: Session, plan: Plan) -> Loaded:
+    """How many rows of a plan are not there yet; asked before it is carried out."""
+    inserts = plan.inserts
+    events = {(e.execution_id, EVENT_CODES[e.kind], e.artifact_id, e.path) for e in plan.events}
+    ran = {key[0] for key in events} - inserts.keys()
+    members = {node for _, node in plan.members} - inserts.keys()
+    children = {child for child, _ in plan.parents} - inserts.keys()
+    return Loaded(
+        n_nodes=len(inserts),
+        n_updated=len(plan.updates),
+        n_events=len(events.difference(reader.event_keys(session, list(ran)))),
+        n_members=len(plan.members.keys() - set(reader.members(session, list(members)))),
+        n_parents=len(plan.parents.keys() - set(reader.parents(session, list(children)))),
+    )
+
+
+def added_rows(reader: Reader, session: Session, added: Additions) -> Loaded:
+    """How many rows of what only adds are not there yet; asked before it is written."""
+    new = {raw[0] for raw in added.nodes.values()}
+    events = {row[:4] for row in added.events}
+    members = {row[:2] for row in added.members}
+    ran = {row[0] for row in events} - new
+    nodes = {row[1] for row in members} - new
+    return Loaded(
+        n_nodes=len(new),
+        n_events=len(events.difference(reader.event_keys(session, list(ran))) if ran else events),
+        n_members=len(members.difference(reader.members(session, list(nodes))) if nodes else members),
+    )
+
+
+def writes(plan: Plan) -> bool:
+    """Whether a plan changes anything that is stored."""
+    return bool(
+        plan.inserts
+        or plan.updates
+        or plan.removed
+        or plan.events
+        or plan.members
+        or plan.parents
+        or plan.marks
+        or plan.lifted
+        or plan.imported
+    )
+
+
+def _renames(delta: str) -> bool:
+    return '"n":' in delta or '"x":' in delta
+
+
+def _node(row: NodeRow) -> Tuple:
+    uid, text = pack_uid(row.uid)
+    created = row.created_us
+    return (
+        row.id,
+        row.type_id,
+        row.namespace_id,
+        uid,
+        text,
+        row.name,
+        row.external_id,
+        row.uri,
+        None if row.state is None else STATE_CODES[row.kind][row.state],
+        row.properties,
+        created,
+        None if row.updated_us == created else row.updated_us,
+        row.revision,
+        row.removed_us,
+    )
+
+
+def _update(row: NodeRow) -> Tuple:
+    return (*_node(row)[5:], row.id)
+
+
+def _event(row: EventRow) -> Tuple:
+    known = row.known_us
+    at = row.at_us
+    return (
+        row.execution_id,
+        EVENT_CODES[row.kind],
+        row.artifact_id,
+        row.path,
+        row.position,
+        at,
+        None if known == at else known,
+    )

@@ -1,0 +1,108 @@
+"""Where an export goes and what an import did: whole files only, sections gathered in one pass."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final, Self, TextIO, TypeAlias
+
+from whence._base.ids import new_uid
+
+Destination: TypeAlias = "Path | str | TextIO"
+
+# A section this long goes to disk: an export of any size takes this much memory and no more.
+SPOOL_CHARACTERS: Final = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How much was written out."""
+
+    nodes: int
+    edges: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How much was found in a document, and how much of it was new.
+
+    Attributes:
+        nodes: The nodes found.
+        edges: The edges found.
+        new: The nodes that were not in the graph before.
+        left_out: What the graph has no place for, and how often it occurs.
+    """
+
+    nodes: int
+    edges: int
+    new: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@contextmanager
+def written(to: Destination) -> Iterator[TextIO]:
+    """A text file to write: there whole after the block, or not there at all after an exception."""
+    if not isinstance(to, str | Path):
+        yield to
+        return
+    path = Path(to)
+    beside = path.with_name(f".{path.name}.{new_uid()}")
+    try:
+        with beside.open("x", encoding="utf-8", newline="\n") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+class Sections:
+    """Parts of a document that are filled in any order and come out one after another.
+
+    Example:
+        >>> import io
+        >>> out = io.StringIO()
+        >>> with Sections(["head", "body"]) as parts:
+        ...     parts.add("body", "b"); parts.add("head", "a"); parts.add("body", "c")
+        ...     parts.write("head", out); parts.write("body", out)
+        >>> out.getvalue()
+        'abc'
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._closing = ExitStack()
+        self.n = dict.fromkeys(names, 0)
+
+    def __enter__(self) -> Self:
+        self._files: dict[str, IO[str]] = {  # closed by __exit__
+            name: self._closing.enter_context(
+                tempfile.SpooledTemporaryFile(  # noqa: SIM115 - the stack is the context manager
+                    SPOOL_CHARACTERS, mode="w+", encoding="utf-8", newline="\n"
+                )
+            )
+            for name in self._names
+        }
+        self._write: dict[str, Callable[[str], int]] = {n: f.write for n, f in self._files.items()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def add(self, name: str, text: str) -> None:
+        """Add one piece to a section."""
+        self.n[name] += 1
+        self._write[name](text)
+
+    def write(self, name: str, out: TextIO) -> None:
+        """Write a whole section out."""
+        file = self._files[name]
+        file.seek(0)
+        shutil.copyfileobj(file, out)

@@ -1,0 +1,134 @@
+"""What a person says of a node, as the store wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, cast
+
+from whence.errors import UsageError
+from whence.metadata.refs import Ref
+from whence.metadata.types import (
+    AnyNode,
+    Artifact,
+    ArtifactState,
+    Context,
+    Execution,
+    ExecutionState,
+    Properties,
+    PropertyType,
+    Type,
+)
+
+PYTHON_TYPES: Final[Mapping[object, PropertyType]] = {
+    bool: "BOOLEAN",
+    bytes: "PROTO",
+    dict: "STRUCT",
+    float: "DOUBLE",
+    int: "INT",
+    list: "STRUCT",
+    str: "STRING",
+}
+"""What a Python type is called as the type of a property."""
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def make_node(
+    type_: Type,
+    name: str | None,
+    *,
+    uri: str | None,
+    state: str | None,
+    external_id: str | None,
+    properties: Properties,
+) -> AnyNode:
+    """A node of a type; properties that the type does not declare are custom ones.
+
+    Raises:
+        UsageError: A uri or a state is given to a kind that has none (``bad-node``).
+    """
+    if uri is not None and type_.kind != "artifact":
+        raise UsageError(f"{type_.name} is no type of artifacts: only those have a uri", code="bad-node")
+    if type_.kind == "context":
+        if state is not None:
+            raise UsageError(f"{type_.name} is a type of contexts, which have no state", code="bad-node")
+        node: AnyNode = Context(type=type_.name, name=name)
+    elif type_.kind == "execution":
+        node = Execution(type=type_.name, name=name, state=cast("ExecutionState", state or "COMPLETE"))
+    else:
+        node = Artifact(type=type_.name, name=name, uri=uri, state=cast("ArtifactState", state or "LIVE"))
+    typed = {k: v for k, v in properties.items() if k in type_.properties}
+    custom = {k: v for k, v in properties.items() if k not in typed}
+    return replace(node, type_version=type_.version, external_id=external_id, properties=typed, custom=custom)
+
+
+def with_roles(refs: Collection[Ref] | Mapping[str, Ref]) -> list[tuple[tuple[str, ...], Ref]]:
+    """What is read or written, each with the path of its event: its role, where there is one.
+
+    Example:
+        >>> with_roles(["raw"]), with_roles({"rows": "raw"})
+        ([((), 'raw')], [(('rows',), 'raw')])
+    """
+    if isinstance(refs, Mapping):
+        return [((role,), ref) for role, ref in refs.items()]
+    if isinstance(refs, str):
+        raise UsageError(f"artifacts are given as a list, got the text {refs!r}", code="bad-reference")
+    return [((), ref) for ref in refs]
+
+
+def property_word(type_: str, name: str, want: PropertyType | type) -> PropertyType:
+    """The word for the type of a property.
+
+    Raises:
+        UsageError: It is none (``bad-type``).
+
+    Example:
+        >>> property_word("Dataset", "rows", int)
+        'INT'
+    """
+    if isinstance(want, str):
+        return want
+    word = PYTHON_TYPES.get(want)
+    if word is None:
+        raise UsageError(
+            f"property {name!r} of {type_!r}: {want!r} is not a type of properties",
+            code="bad-type",
+            hint="int, float, str, bool, dict, list or bytes",
+        )
+    return word
+
+
+def one_of(value: str, words: Collection[str], what: str, *, code: str = "bad-query") -> None:
+    """Refuse a word that is none of these.
+
+    Raises:
+        UsageError: It is none of them (`code`).
+
+    Example:
+        >>> one_of("artifact", ["artifact", "execution"], "kind")
+    """
+    if value not in words:
+        raise UsageError(f"{what} must be one of {', '.join(words)}, got {value!r}", code=code)
+
+
+def read_length(text: str) -> timedelta:
+    """A length of time such as ``90d``.
+
+    Raises:
+        UsageError: It is none (``bad-retention``).
+
+    Example:
+        >>> read_length("36h")
+        datetime.timedelta(days=1, seconds=43200)
+    """
+    number, unit = text[:-1], text[-1:]
+    if not number.isdecimal() or unit not in _UNITS:
+        raise UsageError(
+            f"{text!r} is not a length of time", code="bad-retention", hint="write 90d, 12h, 15m"
+        )
+    return timedelta(**{_UNITS[unit]: int(number)})
+
+
+__all__ = ["make_node", "one_of", "property_word", "read_length", "with_roles"]
