@@ -119,7 +119,9 @@ def struct_value(data: bytes) -> Value:
 
 
 def _struct_from(struct: Message) -> dict[str, Value]:
-    return {key: _item_from(item) for key, item in sorted(struct.fields.items())}  # a map on the wire has no order
+    return {
+        key: _item_from(item) for key, item in sorted(struct.fields.items())
+    }  # a map on the wire has no order
 
 
 def _item_from(item: Message) -> Value:
