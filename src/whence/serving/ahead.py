@@ -6,9 +6,12 @@ import logging
 from collections.abc import Callable
 from contextvars import copy_context
 from threading import Event, Lock, Thread, current_thread
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 log = logging.getLogger(__name__)
+
+LONGEST_REST: Final = 64
+"""Times that `Pace` lets pass at most."""
 
 T = TypeVar("T")
 
@@ -74,3 +77,30 @@ class Ahead(Generic[T]):
             log.info("work ahead is given up", extra={"error": str(error), "type": type(error).__name__})
         finally:
             self._done.set()
+
+
+class Pace:
+    """When work ahead is worth a try: each time while it is used; once it was not, only after 1, 2, 4 … times.
+
+    Example:
+        >>> pace = Pace()
+        >>> pace.tell(used=False)
+        >>> pace.worth(), pace.worth()
+        (False, True)
+    """
+
+    def __init__(self) -> None:
+        self._rest = 0
+        self._next = 1
+
+    def worth(self) -> bool:
+        """Whether to try this time."""
+        if self._rest:
+            self._rest -= 1
+            return False
+        return True
+
+    def tell(self, *, used: bool) -> None:
+        """Whether the last one was used."""
+        self._rest = 0 if used else self._next
+        self._next = 1 if used else min(2 * self._next, LONGEST_REST)

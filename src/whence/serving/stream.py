@@ -19,8 +19,9 @@ were committed already::
     thread 2                                           │ rows, features, predictions n + 2 │ rows, features …
 
 What was made ahead is used if it is what would be made now: the table stands at n + 1, by this follower, spine
-and sources at the versions that were read, the alias at the same model. Else it is forgotten, which costs
-nothing but the work: it was made on copies, and the fold was looked at, not moved.
+and sources at the versions that were read, the alias at the same model. Else it is forgotten: it was made on copies, and the
+fold was looked at, not moved. What is forgotten has been waited for, so after one the next 1, 2, 4 … steps are
+made without.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from whence.lake import Commit, Digested, Lake, Table, TableVersion, pinning
 from whence.metadata import Artifact, Recorder, Recording
 from whence.metadata.types import Properties
 from whence.registry import Models, ModelVersion
-from whence.serving.ahead import Ahead
+from whence.serving.ahead import Ahead, Pace
 from whence.serving.moving import Looked, MakeFold, MovingFeatures, build_fold
 from whence.serving.planned import Found, Made, Plan, Standing, Versions, planned, worth
 from whence.serving.position import Position, instant, micros, read_position
@@ -131,6 +132,7 @@ class Follower:
         self._sink: Table = lake.table(deployment.into)
         self._moving = MovingFeatures(lake, features, deployment.views, make_fold)
         self._ahead = ahead
+        self._pace = Pace()
         self._begun: _Begun | None = None
         self._found: Found | None = None
         self._standing: Standing | None = None
@@ -275,6 +277,8 @@ class Follower:
         versions = self._resolve()
         ahead, self._found = self._found, None
         same = ahead is not None and (ahead.until, ahead.versions) == (until, versions)
+        if ahead is not None:
+            self._pace.tell(used=same)
         found = ahead if ahead is not None and same else self._find(standing, versions, until)
         if found.waiting is None:
             return None
@@ -304,7 +308,9 @@ class Follower:
             position.moment,
         ):
             return known
-        self._found = None
+        if self._found is not None:
+            self._pace.tell(used=False)
+            self._found = None
         self._close_step(position)
         scored = ScoredKeys(self._lake, self.deployment)
         scored.read(position.step)
@@ -344,7 +350,7 @@ class Follower:
         """Compute and commit; None when another follower was faster."""
         deployment = self.deployment
         made = self._made(plan)
-        if not (ahead and plan.more and self._begin(plan, made.looked, until)):
+        if not (ahead and plan.more and self._pace.worth() and self._begin(plan, made.looked, until)):
             self._moving.take(made.looked)
         rows, added = self._fitted(made.rows.rows)
         with self._recorder.execution(

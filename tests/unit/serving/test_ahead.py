@@ -31,7 +31,7 @@ from tests.unit.serving.streaming import (
 from whence._base.clock import ReplayClock
 from whence.errors import BackendError, UsageError
 from whence.serving import Follower, StepResult
-from whence.serving.ahead import Ahead
+from whence.serving.ahead import Ahead, Pace
 from whence.serving.moving import MovingFeatures
 from whence.serving.scorer import Scorer
 from whence.testing.pipelines import HandBuiltRooms
@@ -424,3 +424,16 @@ def test_without_a_thread_to_be_had_it_works_as_ever(
     assert [(n, late) for n, late, _ in moments] == [(10, 0), (10, 0), (4, 0)]
     assert [moved for *_, moved in moments[:2]] == [True, True]
     check_features(rooms)
+
+
+def test_misses_make_tries_rare_and_a_hit_makes_them_usual() -> None:
+    pace = Pace()
+    gaps = []
+    for _ in range(9):
+        pace.tell(used=False)
+        gaps.append(next(n for n in range(1000) if pace.worth()))
+    assert gaps == [1, 2, 4, 8, 16, 32, 64, 64, 64]
+    pace.tell(used=True)
+    assert pace.worth()
+    pace.tell(used=False)
+    assert [pace.worth(), pace.worth()] == [False, True]
