@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 from whence.errors import UsageError
 from whence.metadata.rows import to_us
@@ -24,13 +24,14 @@ def check_texts(node: AnyNode) -> None:
     Raises:
         UsageError: ``too-long``, ``too-large``, ``invalid-text`` or ``bad-state``.
     """
-    for text in (node.name, node.external_id):
+    for what, text in (("name", node.name), ("external id", node.external_id)):
         if text is not None:
+            check_text(text)
             if not 0 < len(text) <= MAX_NAME:
                 raise UsageError(
-                    f"a name has 1 to {MAX_NAME} characters, got {len(text)}: {text[:40]!r}…", code="too-long"
+                    f"the {what} of {node.type} {node.uid} has {len(text)} characters, 1 to {MAX_NAME} fit: {text[:40]!r}",
+                    code="too-long",
                 )
-            check_text(text)
     if not 0 < len(node.uid) <= 64:
         raise UsageError(f"a uid has 1 to 64 characters, got {node.uid!r:.80}", code="too-long")
     check_text(node.uid)
@@ -38,11 +39,12 @@ def check_texts(node: AnyNode) -> None:
         return
     if isinstance(node, Artifact):
         if node.uri is not None:
+            check_text(node.uri)
             if len(node.uri) > MAX_URI:
                 raise UsageError(
-                    f"a uri has at most {MAX_URI} characters, got {len(node.uri)}", code="too-large"
+                    f"the uri of {node.type} {node.uid} has {len(node.uri)} characters, {MAX_URI} fit",
+                    code="too-large",
                 )
-            check_text(node.uri)
         states = ARTIFACT_STATES
     else:
         states = EXECUTION_STATES
@@ -64,11 +66,13 @@ def check_namespace(name: str) -> None:
 
 
 def check_text(text: str) -> None:
-    """Refuse what is not Unicode, or has a NUL.
+    """Refuse what is not text, not Unicode, or has a NUL.
 
     Raises:
         UsageError: ``invalid-text``.
     """
+    if not isinstance(cast("object", text), str):
+        raise UsageError(f"text is wanted, got {type(text).__name__} {text!r:.40}", code="invalid-text")
     if "\0" in text:
         raise UsageError(f"{text[:40]!r} has a NUL, which not every store keeps", code="invalid-text")
     if not text.isascii():

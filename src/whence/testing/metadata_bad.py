@@ -85,6 +85,8 @@ BAD: Final[dict[str, tuple[Bad, type[WhenceError], str]]] = {
         lambda k: Change(events=[Event(k.table.uid, k.load.uid, "INPUT")]), NotFoundError, "execution-not-found"),
     "an unknown kind of event": (_event("READ"), UsageError, "bad-event"),
     "a step that is no name": (_event(path=(1.5,)), UsageError, "bad-event"),
+    "a name of bytes": (_put(name=b"x"), UsageError, "invalid-text"),
+    "a uri of bytes": (_put(uri=b"x"), UsageError, "invalid-text"),
     "a path that is one text": (_event(path="rows"), UsageError, "bad-event"),
     "a long path": (_event(path=("x" * 600,)), UsageError, "too-long"),
     "a path that is no text": (_event(path=("\ud800",)), UsageError, "invalid-text"),

@@ -71,7 +71,13 @@ def additions(
     """
     try:
         return _Adding(reader, session, namespace_id, now_us).add(change, first_n)
-    except (_OddError, UsageError, UnicodeEncodeError):
+    except (
+        _OddError,
+        UsageError,
+        UnicodeEncodeError,
+        TypeError,
+        AttributeError,
+    ):  # the plan says what is wrong
         return None
 
 
