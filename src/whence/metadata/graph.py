@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from os import PathLike
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast, get_args, overload
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict, Unpack, cast, get_args, overload
 
 from whence.errors import UsageError
 from whence.metadata.base import MetadataStore
@@ -22,7 +22,7 @@ from whence.metadata.filter import Filter
 from whence.metadata.found import Found
 from whence.metadata.impact import Impact, impact
 from whence.metadata.lineage import Lineage, Path, shortest_path
-from whence.metadata.making import make_node, one_of, property_word, with_roles
+from whence.metadata.making import Roles, make_node, one_of, property_word, with_roles
 from whence.metadata.namespaces import Seen
 from whence.metadata.query import OrderBy
 from whence.metadata.refs import Ref, Resolver
@@ -59,6 +59,16 @@ if TYPE_CHECKING:
     from whence.metadata.recording import Recording
 
 Format = Literal["prov", "graphml", "dot"]
+
+
+How: TypeAlias = Literal["plain", "declared", "internal", "pending"]
+
+_HOW: Final[dict[How, tuple[EventKind | None, EventKind]]] = {
+    "plain": ("INPUT", "OUTPUT"),
+    "declared": ("DECLARED_INPUT", "DECLARED_OUTPUT"),
+    "internal": ("INTERNAL_INPUT", "INTERNAL_OUTPUT"),
+    "pending": (None, "PENDING_OUTPUT"),
+}
 
 
 class FindOptions(TypedDict, total=False):
@@ -462,23 +472,34 @@ class Graph(Cared):
         self,
         execution: Ref,
         *,
-        reads: Collection[Ref] | Mapping[str, Ref] = (),
-        writes: Collection[Ref] | Mapping[str, Ref] = (),
+        reads: Roles = (),
+        writes: Roles = (),
+        how: How = "plain",
         at: datetime | None = None,
     ) -> None:
         """Say what an execution read and wrote.
 
         Args:
             execution: The execution.
-            reads: Artifacts; as a mapping, by the role in which it read them.
-            writes: Artifacts; as a mapping, by the role in which it wrote them.
+            reads: Artifacts; as a mapping, by the role in which it read them, one or a list of them.
+            writes: Artifacts; as a mapping, by the role in which it wrote them, one or a list of them.
+            how: ``plain``; ``declared`` beforehand; ``internal``, which lineage follows only when asked (code,
+                environment); ``pending``, written once it has ended well.
             at: When; now by default.
+
+        Raises:
+            UsageError: ``bad-event``: there is nothing pending about reading.
         """
         done = self.execution(execution).uid
+        one_of(how, _HOW, "how", code="bad-event")
+        reading, writing = _HOW[how]
+        if reads and reading is None:
+            raise UsageError("what is pending is written, not read", code="bad-event")
         events = [
-            Event(done, self.artifact(ref).uid, cast("EventKind", kind), path, at)
-            for kind, refs in (("INPUT", reads), ("OUTPUT", writes))
+            Event(done, self.artifact(ref).uid, kind, path, at)
+            for kind, refs in ((reading, reads), (writing, writes))
             for path, ref in with_roles(refs)
+            if kind is not None
         ]
         self.write(Change(events=events))
 
@@ -499,7 +520,7 @@ class Graph(Cared):
         type_: str,
         *,
         key: str | None = None,
-        inputs: Collection[Ref] | Mapping[str, Ref] = (),
+        inputs: Roles = (),
         properties: Properties = NONE,
         params: Properties = NONE,
         allow_tainted: str | None = None,
@@ -509,7 +530,7 @@ class Graph(Cared):
         Args:
             type_: What happens: ``train``. A type that is not stored is made.
             key: Repetition under the same key is the same execution.
-            inputs: What it reads; as a mapping, by role.
+            inputs: What it reads; as a mapping, by role, one or a list of them.
             properties: What else is known of it.
             params: What it is called with.
             allow_tainted: Why it may read what is marked bad; recorded with it.

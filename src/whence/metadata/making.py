@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from whence.errors import UsageError
 from whence.metadata.refs import Ref
@@ -20,6 +20,9 @@ from whence.metadata.types import (
     PropertyType,
     Type,
 )
+
+Roles: TypeAlias = "Collection[Ref] | Mapping[str, Ref | Sequence[Ref]]"
+"""Artifacts; as a mapping, by role, one or several of them."""
 
 PYTHON_TYPES: Final[Mapping[object, PropertyType]] = {
     bool: "BOOLEAN",
@@ -64,15 +67,23 @@ def make_node(
     return replace(node, type_version=type_.version, external_id=external_id, properties=typed, custom=custom)
 
 
-def with_roles(refs: Collection[Ref] | Mapping[str, Ref]) -> list[tuple[tuple[str, ...], Ref]]:
-    """What is read or written, each with the path of its event: its role, where there is one.
+def with_roles(refs: Roles) -> list[tuple[tuple[str | int, ...], Ref]]:
+    """What is read or written, each with the path of its event: its role, and its place in a list of that role.
 
     Example:
         >>> with_roles(["raw"]), with_roles({"rows": "raw"})
         ([((), 'raw')], [(('rows',), 'raw')])
+        >>> with_roles({"shards": ["a", "b"]})
+        [(('shards', 0), 'a'), (('shards', 1), 'b')]
     """
     if isinstance(refs, Mapping):
-        return [((role,), ref) for role, ref in refs.items()]
+        found: list[tuple[tuple[str | int, ...], Ref]] = []
+        for role, those in refs.items():
+            if isinstance(those, list | tuple):
+                found += [((role, place), ref) for place, ref in enumerate(those)]
+            else:
+                found.append(((role,), cast("Ref", those)))
+        return found
     if isinstance(refs, str):
         raise UsageError(f"artifacts are given as a list, got the text {refs!r}", code="bad-reference")
     return [((), ref) for ref in refs]
@@ -131,4 +142,4 @@ def read_length(text: str) -> timedelta:
     return timedelta(**{_UNITS[unit]: int(number)})
 
 
-__all__ = ["make_node", "one_of", "property_word", "read_length", "with_roles"]
+__all__ = ["Roles", "make_node", "one_of", "property_word", "read_length", "with_roles"]

@@ -13,7 +13,7 @@ from tests.unit.metadata.lifeworld import STORES, open_kind
 from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError
 from whence.metadata import Artifact, MetadataStore, Recorder, WalkQuery, open_store
 from whence.metadata.delegate import AsOf, Delegate, Looking
-from whence.metadata.graph import Graph
+from whence.metadata.graph import Graph, How
 from whence.metadata.namespaces import Seen
 
 
@@ -222,7 +222,8 @@ def test_a_word_that_is_none_is_refused_and_never_overlooked(graph: Graph) -> No
         lambda: graph.impact("raw", max_hops=1),  # type: ignore[call-arg]
         lambda: graph.node(None),  # type: ignore[arg-type]
         lambda: graph.node(1.5),  # type: ignore[arg-type]
-        lambda: graph.link("train", reads={"rows": ["raw"]}),
+        lambda: graph.link(graph.add("step"), reads=["raw"], how="later"),  # type: ignore[arg-type]
+        lambda: graph.link(graph.add("step"), reads=["raw"], how="pending"),
     ]
     for attempt in wrong:
         with pytest.raises((UsageError, NotFoundError)):
@@ -231,6 +232,31 @@ def test_a_word_that_is_none_is_refused_and_never_overlooked(graph: Graph) -> No
         graph.down("raw", max_hops=1)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="is an artifact, an execution is wanted here"):
         graph.execution(graph.artifact("raw").uid)
+
+
+@pytest.mark.parametrize(
+    ("how", "kinds"),
+    [
+        ("plain", {"INPUT", "OUTPUT"}),
+        ("declared", {"DECLARED_INPUT", "DECLARED_OUTPUT"}),
+        ("internal", {"INTERNAL_INPUT", "INTERNAL_OUTPUT"}),
+    ],
+)
+def test_every_event_can_be_said_with_its_path(graph: Graph, how: How, kinds: set[str]) -> None:
+    step = graph.add("join", "j", kind="execution")
+    out = graph.add("Table", "joined")
+    graph.link(step, reads={"rows": ["raw", "clean"], "model": "late@1"}, writes={"rows": out}, how=how)
+    events = graph.list_events(executions=[step.uid])
+    names = {node.uid: node.name for node in graph.find("artifact")}
+    assert {e.kind for e in events} == kinds
+    assert {(names[e.artifact], e.path) for e in events} == {
+        ("raw", ("rows", 0)),
+        ("clean", ("rows", 1)),
+        ("late@1", ("model",)),
+        ("joined", ("rows",)),
+    }
+    graph.link(step, writes=["clean"], how="pending")
+    assert {e.kind for e in graph.list_events(executions=[step.uid])} == {*kinds, "PENDING_OUTPUT"}
 
 
 def test_two_kinds_may_have_a_type_of_one_name(graph: Graph) -> None:
