@@ -371,11 +371,14 @@ def test_who_is_interrupted_while_a_thread_begins_still_waits_for_it(
 
 
 def test_who_is_interrupted_while_waiting_waits_again(
-    rooms: HandBuiltRooms, monkeypatch: pytest.MonkeyPatch
+    rooms: HandBuiltRooms, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """As Ctrl+C does it in a notebook; what is done ahead must not go on beside what is done next."""
     for day in range(2):
         land(rooms, day)
+    # A process that was started in the background may have been told to ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     end, find, ended, go_on = Ahead.end, Follower._find_ahead, [], threading.Event()
 
     def interrupted(ahead: Ahead[Any]) -> object:
