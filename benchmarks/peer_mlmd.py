@@ -69,6 +69,23 @@ class Peer:
         made, context = self.execution(), pb.Context(type_id=self.run, name="peer")
         return lambda: self.store.put_execution(made, pairs, [context], reuse_context_if_already_exist=True)
 
+    def many(self, what: str, n: int) -> Callable[[], object]:
+        """Calls one after another, their values made before; what fails is counted."""
+        calls = [getattr(self, what)() for _ in range(n)]
+
+        def run() -> dict[str, float]:
+            failed, worst = 0, 0.0
+            for call in calls:
+                at = time.perf_counter()
+                try:
+                    call()
+                except Exception:  # noqa: BLE001 - told to the other side
+                    failed += 1
+                worst = max(worst, time.perf_counter() - at)
+            return {"failed": failed, "worst": worst}
+
+        return run
+
     def load(self, n_executions: int) -> Callable[[], object]:
         """Executions that read 2 of the last 1000 artifacts and write 2, 200 of them a transaction and a context."""
         batches = []
@@ -116,7 +133,8 @@ def main() -> None:
         began = time.perf_counter()
         try:
             found = call()
-            answer: dict[str, object] = {"s": time.perf_counter() - began, "n": size(found)}
+            answer: dict[str, object] = {"s": time.perf_counter() - began}
+            answer.update(found if isinstance(found, dict) else {"n": size(found)})
         except Exception as error:  # noqa: BLE001 - told to the other side, which counts failures
             answer = {"s": time.perf_counter() - began, "failed": type(error).__name__}
         print(json.dumps(answer), flush=True)

@@ -20,8 +20,8 @@ from whence._base.clock import Clock, WallClock
 from whence._base.locks import Life, file_lock
 from whence.blobs import BlobStore, open_blobs
 from whence.config import Config, is_reproducing, load_config, settings_file
-from whence.database import Database
-from whence.errors import UsageError
+from whence.database import Database, sqlite_path
+from whence.errors import IntegrityError, UsageError
 from whence.metadata import MetadataStore, Recorder, Recording, open_store
 from whence.metadata.beats import DatabaseLife
 from whence.metadata.delegate import Looking
@@ -67,7 +67,7 @@ def connect(
             current folder upwards.
         clock: What time it is for ttl, triggers and maturity; wall time by default.
         read_only: To look only: nothing is settled on opening, and whatever would write is refused
-            (``read-only``).
+            (``read-only``). So a workspace can be read that lies where nothing may be written.
         upgrade: Bring a database that an earlier whence wrote to this version's layout; without it, such a
             one is refused. ``whence migrate`` does the same, after a copy.
         settings: Settings by their argument names, such as ``compute_threads=2``.
@@ -76,6 +76,8 @@ def connect(
         UsageError: The folder holds something else (``not-a-workspace``), or a setting is wrong.
         ConflictError: The workspace was written by a newer whence (``workspace-newer``), or by an earlier one
             (``workspace-older``).
+        IntegrityError: Its database has lost all it held (``store-corrupt``).
+        BackendError: It cannot be reached, or nothing may be written there (``store-unavailable``).
 
     Example:
         >>> import tempfile
@@ -124,6 +126,28 @@ def _is_local(config: Config) -> bool:
     return config.text("metadata.url").startswith(("sqlite:", "memory:"))
 
 
+def _refuse_emptied(url: str, root: Path) -> None:
+    """Refuse a database of no bytes beside tables: they are made after it.
+
+    Raises:
+        IntegrityError: ``store-corrupt``.
+    """
+    file, lake = sqlite_path(url), root / "lake"
+    if file is None or not _is_empty(file) or not lake.is_dir() or not any(lake.iterdir()):
+        return
+    if _is_empty(file):  # still: else it has just been made, and then the first table
+        raise IntegrityError(
+            f"the database {str(file)!r} has lost all it held: the file is empty, and there are tables beside it",
+            code="store-corrupt",
+            hint=f"restore a copy; or remove {file.name}, to begin anew without what was known",
+            details={"file": str(file)},
+        )
+
+
+def _is_empty(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size == 0
+
+
 def _is_locks(path: Path) -> bool:
     return (
         path.name == _LOCKS and path.is_dir() and all(p.suffix in {".lock", ".life"} for p in path.iterdir())
@@ -169,6 +193,7 @@ class Workspace:
         self.read_only = read_only
         self._upgrade = upgrade and not read_only
         self._closing = contextlib.ExitStack()
+        self._closed = False
         if not read_only:
             self.settle()
 
@@ -184,7 +209,11 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Give back connections, locks and this process's life in the workspace."""
+        """Give back connections, locks and this process's life in the workspace; nothing is written any more.
+
+        Who still holds one of its rooms may look, and is refused when they write (``closed``).
+        """
+        self._closed = True
         self._closing.close()
 
     # the ground
@@ -198,10 +227,17 @@ class Workspace:
     def database(self) -> Database | None:
         """The SQL database that graph and metrics share; None for a graph in memory."""
         url = self.config.text("metadata.url")
+        if self._closed:
+            raise UsageError("the workspace was closed", code="closed", hint="open it again")
         if url.startswith("memory:"):
             return None
-        database = Database.from_url(url, synchronous=str(self.config.value("metadata.synchronous")).upper())
-        self._closing.callback(database.close)
+        _refuse_emptied(url, self.folder)
+        database = Database.from_url(
+            url,
+            synchronous=str(self.config.value("metadata.synchronous")).upper(),
+            read_only=self.read_only,
+        )
+        self._closing.callback(database.close, for_good=True)
         return database
 
     @cached_property
@@ -325,8 +361,12 @@ class Workspace:
     def runs(self) -> Runs:
         """Executions with params and metrics."""
         from whence.tracking import Runs, open_metrics
+        from whence.tracking.open import TABLES
 
-        return Runs(self.recorder, open_metrics(self.database, upgrade=self._upgrade), self.blobs)
+        database = self.database
+        if self.read_only and database is not None and not database.stored(TABLES):
+            database = None  # nobody has written a metric yet, and to look makes no tables
+        return Runs(self.recorder, open_metrics(database, upgrade=self._upgrade), self.blobs)
 
     @cached_property
     def models(self) -> Models:

@@ -63,6 +63,8 @@ def utc(moment: datetime) -> datetime:
     """
     if moment.tzinfo is None:
         raise UsageError(
-            f"time {moment.isoformat()} has no zone", code="naive-time", hint="add tzinfo=timezone.utc"
+            f"time {moment.isoformat()} has no zone",
+            code="naive-time",
+            hint="say which: UTC, as in 2026-05-03T12:00:00Z",
         )
     return moment.astimezone(UTC)

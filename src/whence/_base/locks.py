@@ -40,9 +40,13 @@ def file_lock(path: Path, *, what: str, timeout_s: float = 0.0) -> Iterator[None
 
     Raises:
         ConflictError: Another process holds it after `timeout_s`.
+        BackendError: The lock file cannot be made (``store-unavailable``, ``store-full``).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unmakable(f"{what}: {str(path)!r} cannot be made", error) from error
     try:
         deadline = time.monotonic() + timeout_s
         while not _try_lock(fd):
@@ -54,6 +58,21 @@ def file_lock(path: Path, *, what: str, timeout_s: float = 0.0) -> Iterator[None
         yield
     finally:
         os.close(fd)
+
+
+def _unmakable(said: str, error: OSError) -> BackendError:
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    closed = error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}
+    return BackendError(
+        f"{said}: {error.strerror}",
+        code="store-full" if full else "store-unavailable" if closed else "store-failed",
+        hint="free some space, then retry"
+        if full
+        else "where nothing may be written it can be opened to look: read_only=True, whence --read-only"
+        if closed
+        else None,
+        retryable=full,
+    )
 
 
 class Life:
@@ -71,13 +90,7 @@ class Life:
             os.write(self._fd, str(os.getpid()).encode())
         except OSError as error:
             self.close()
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-            raise BackendError(
-                f"this process cannot be written down in {str(folder)!r}: {error.strerror}",
-                code="store-full" if full else "store-failed",
-                hint="free some space, then retry" if full else None,
-                retryable=full,
-            ) from error
+            raise _unmakable(f"this process cannot be written down in {str(folder)!r}", error) from error
 
     def is_alive(self, uid: str) -> bool:
         """Whether the process that holds life file `uid` still runs."""

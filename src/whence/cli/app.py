@@ -34,7 +34,7 @@ from whence.cli import (
     validation,
 )
 from whence.cli.output import print_error, print_text
-from whence.cli.session import named_workspace
+from whence.cli.session import named_workspace, to_look
 from whence.config import calm_learners
 from whence.errors import UsageError, WhenceError
 
@@ -84,6 +84,12 @@ def common(
             "--workspace", "-w", metavar="DIR", help="Workspace of the command, unless it names its own."
         ),
     ] = None,
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only", help="Open the workspace to look: it may lie where nothing can be written."
+        ),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option(
@@ -97,6 +103,7 @@ def common(
     """Whence did this come, down to the rows; where did it go, up to the served answers."""
     del version  # its callback has answered
     named_workspace.set(workspace)
+    to_look.set(read_only)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -48,16 +48,24 @@ def import_mlmd(
     ] = None,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read and check everything, and write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Write nothing, and say all that would be refused; the exit code is 1 then."
+        ),
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Bring a database of ML Metadata into the graph, and compare every node afterwards; again, nothing changes."""
     with _extra("import mlmd"):
         from whence.integrations.mlmd.importer import import_mlmd as bring
+        from whence.integrations.mlmd.rehearsal import namespace_to_look
 
     with opened(workspace) as ws:
-        store = ws.store if namespace is None else ws.store.in_namespace(namespace, create=not dry_run)
+        store = ws.store
+        if namespace is not None:
+            store = (
+                namespace_to_look(store, namespace) if dry_run else store.in_namespace(namespace, create=True)
+            )
         done = bring(store, source, name=name, dry_run=dry_run)
     if as_json:
         print_json(
@@ -68,17 +76,22 @@ def import_mlmd(
                 "written": dict(done.written),
                 "moved": done.moved,
                 "told": done.told,
+                "refused": done.refused,
             }
         )
-        return
-    print_rows(
-        [{"table": t, "found": n, "written": done.written.get(t)} for t, n in done.found.items()],
-        as_json=False,
-    )
-    if done.moved:
-        print_text(f"every id is {done.moved} greater than it was: those ids were taken")
-    for sentence in done.told:
-        print_text(sentence)
+    else:
+        print_rows(
+            [{"table": t, "found": n, "written": done.written.get(t)} for t, n in done.found.items()],
+            as_json=False,
+        )
+        if done.moved:
+            print_text(f"every id is {done.moved} greater than it was: those ids were taken")
+        for sentence in done.told:
+            print_text(sentence)
+        for sentence in done.refused:
+            print_text(f"refused: {sentence}")
+    if done.refused:
+        raise typer.Exit(1)
 
 
 @export_app.command("mlmd")

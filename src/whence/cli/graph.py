@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +14,11 @@ from whence.cli import lineage as of_nodes
 from whence.cli import options
 from whence.cli.output import print_json, print_text
 from whence.cli.session import opened
-from whence.errors import UsageError
+from whence.errors import NotFoundError, UsageError, WhenceError
 
 if TYPE_CHECKING:
     from whence.trace import Diff, Impact, Trace
+    from whence.workspace import Workspace
 
 Reference = Annotated[
     str,
@@ -45,7 +49,8 @@ def trace(
 ) -> None:
     """Show whence something came, down to the rows."""
     with opened(workspace) as ws:
-        found = ws.trace(ref)
+        with _or_a_node(ws, [ref], "whence lineage {}"):
+            found = ws.trace(ref)
         _show(found, html, found.text(max_rows=rows), as_json=as_json)
 
 
@@ -73,7 +78,8 @@ def impact(
         )
         return
     with opened(workspace) as ws:
-        found = ws.impact(ref)
+        with _or_a_node(ws, [ref], "whence impact {} --nodes"):
+            found = ws.impact(ref)
         _show(found, html, found.text(), as_json=as_json)
 
 
@@ -106,8 +112,30 @@ def diff(
         )
         return
     with opened(workspace) as ws:
-        found = ws.tracer.diff(first, second)
+        with _or_a_node(ws, [first, second], "whence diff {} --nodes"):
+            found = ws.tracer.diff(first, second)
         _show(found, html, found.text(), as_json=as_json)
+
+
+@contextmanager
+def _or_a_node(ws: Workspace, refs: Sequence[str], command: str) -> Iterator[None]:
+    """Where a name is none of the journey's words but a node's, the error says which command asks node by node."""
+    try:
+        yield
+    except WhenceError as error:
+        if error.code == "bad-reference" or isinstance(error, NotFoundError):
+            named = [_names_a_node(ws, ref) for ref in refs]
+            if all(named):
+                error.hint = f"{command.format(shlex.join(refs))} asks the graph node by node"
+        raise
+
+
+def _names_a_node(ws: Workspace, ref: str) -> bool:
+    try:
+        ws.graph.node(ref)
+    except WhenceError as error:
+        return error.code == "ambiguous-reference"
+    return True
 
 
 def _no_page(html: Path | None) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from whence._base.clock import utc
 from whence.cli import options
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened
@@ -81,7 +80,7 @@ def nodes(
     from whence.metadata.found import node_to_dict
 
     with opened(workspace) as ws:
-        graph = ws.graph if at is None else ws.graph.at(_moment(at))
+        graph = ws.graph if at is None else ws.graph.at(at)
         if by is not None:
             counts = graph.count(kind, _condition(where, type_, state, removed=removed), by=by)
             ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
@@ -232,13 +231,16 @@ def mark_add(
         ),
     ] = "block",
     *,
+    onward: Annotated[
+        bool, typer.Option("--onward", help="Their later versions too, also those still to come.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Mark artifacts or executions as bad, all of them or none."""
     with opened(workspace) as ws:
-        marks = ws.graph.mark_all(refs, reason, policy=policy)
+        marks = ws.graph.mark_all(refs, reason, policy=policy, onward=onward)
         _show_marks(marks, as_json=as_json)
-        if not as_json:
+        if not as_json and not onward:
             for line in _later_versions(ws, marks):
                 print_text(line)
 
@@ -259,9 +261,22 @@ def _later_versions(ws: Workspace, marks: Sequence[Mark]) -> Iterator[str]:
         ]
         if later:
             yield (
-                f"versions {later[0]} to {later[-1]} of {table} came after it and are not marked: mark those that"
-                f" hold the bad rows too (whence impact table:{table}@{min(versions)} tells)"
+                f"versions {later[0]} to {later[-1]} of {table} came after it and are not marked: with --onward they"
+                f" are too; whence impact table:{table}@{min(versions)} tells which hold its rows"
             )
+
+
+@mark_app.command("repaired")
+def mark_repaired(
+    ref: Annotated[str, typer.Argument(metavar="REF", help="The first version that is good again.")],
+    workspace: options.Workspace = None,
+    reason: Annotated[str, typer.Option(help="How, for whoever asks.")] = "",
+    *,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say that a version is good again: the marks that go on with earlier ones end before it."""
+    with opened(workspace) as ws:
+        _show_marks(ws.graph.repaired(ref, reason), as_json=as_json)
 
 
 @mark_app.command("lift")
@@ -294,7 +309,7 @@ def _show_marks(marks: Sequence[Mark], *, as_json: bool) -> None:
 
     rows: list[Mapping[str, object]] = [mark_to_dict(mark) for mark in marks]
     if not as_json:
-        names = ("mark", "policy", "uid", "reason", "principal", "at", "lifted_at")
+        names = ("mark", "verdict", "policy", "uid", "reason", "principal", "at", "lifted_at")
         rows = [{name: row[name] for name in names} for row in rows]
     print_rows(rows, as_json=as_json, empty="no marks")
 
@@ -369,14 +384,3 @@ def _put_namespace(workspace: str | None, name: str, *, closed: bool | None, as_
             ws.graph.in_namespace(name)  # a name that is misspelt makes none
         stored = ws.graph.put_namespace(name, closed=closed)
     print_facts(_namespace(stored.name, stored.created_at, closed=stored.closed), as_json=as_json)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return utc(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is no moment",
-            code="bad-timestamp",
-            hint="write ISO 8601, such as 2026-05-03T12:00:00Z",
-        ) from error

@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # the rooms load heavy clients; a command pays for them when 
 #: What ``whence --workspace DIR command`` named, for commands that name none themselves.
 named_workspace: ContextVar[str | None] = ContextVar("whence_cli_workspace", default=None)
 
+#: Whether ``whence --read-only command`` opens the workspace to look.
+to_look: ContextVar[bool] = ContextVar("whence_cli_to_look", default=False)
+
 
 @contextmanager
 def opened(workspace: str | None) -> Iterator[Workspace]:
@@ -36,7 +39,7 @@ def opened(workspace: str | None) -> Iterator[Workspace]:
     )  # else the rows lie elsewhere, and it may well be empty
     if in_folder and not (config.root.is_dir() and any(config.root.iterdir())):
         raise NotFoundError("workspace", str(config.root), hint="whence init FOLDER makes one")
-    with make_reporter() as reporter, reporting(reporter), connect(config) as ws:
+    with make_reporter() as reporter, reporting(reporter), connect(config, read_only=to_look.get()) as ws:
         yield ws
 
 

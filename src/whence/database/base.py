@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Insert, Table
 
-from whence.errors import BackendError, UnsupportedError, UsageError, WhenceError
+from whence.errors import BackendError, UnsupportedError, UsageError, WhenceError, near_names
 
 Driver: TypeAlias = Any  # Any: a connection as PEP 249 describes it; the drivers share no class
 Cursor: TypeAlias = Any  # Any: the same
+
+
+# Settings of a URL that a hint names; of more, only the near ones.
+_FEW: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,15 @@ class Backend(ABC):
 
     abilities: Abilities
 
+    #: What may stand behind the ``?`` of a URL.
+    words: frozenset[str] = frozenset()
+
     #: Idle connections that sessions keep for themselves: a pool's care costs more than a small transaction
     #: of SQLite. None where a connection can die while nobody looks.
     n_parked: int = 0
+
+    #: Opened to look; said before `connect`. A system that opens files must not make or change any then.
+    read_only: bool = False
 
     @abstractmethod
     def connect(self, url: URL, *, synchronous: str | None, busy_timeout_s: float) -> Engine:
@@ -59,6 +69,12 @@ class Backend(ABC):
     @abstractmethod
     def begin(self, driver: Driver, *, write: bool) -> None:
         """Begin a transaction; a writing one waits for its turn here."""
+
+    def end_write(self) -> None:  # noqa: B027 - most systems have nothing to do
+        """A writing transaction has ended, or could not begin: whoever waits has the turn."""
+
+    def rest(self) -> None:  # noqa: B027 - the same
+        """Close what is kept between transactions besides connections; in a forked child, its copy of it."""
 
     @abstractmethod
     def translate(self, error: BaseException) -> WhenceError | None:
@@ -119,6 +135,32 @@ def transaction_lost() -> BackendError:
     """What to say of a transaction that is gone before its commit."""
     return BackendError(
         "the store took this transaction back; nothing was written", code="transaction-lost", retryable=True
+    )
+
+
+def check_words(scheme: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a word behind the ``?`` of a URL that nobody reads: a setting that is left out without a word.
+
+    Raises:
+        UsageError: ``bad-url``; near words are given.
+
+    Example:
+        >>> check_words("sqlite", ["journal"], {"journal", "synchronous"})
+    """
+    for word in given:
+        if word not in known:
+            raise UsageError(
+                f"a {scheme} URL has no setting {word!r}",
+                code="bad-url",
+                near=near_names(word, known),
+                hint=f"it has {', '.join(sorted(known))}" if 0 < len(known) <= _FEW else None,
+            )
+
+
+def closed() -> UsageError:
+    """What to say to who writes into what was closed."""
+    return UsageError(
+        "it was closed: nothing is written into it any more", code="closed", hint="open it again"
     )
 
 

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Executable, Insert, Table, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,11 +17,11 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from whence.database import migrations as steps
 from whence.database.backends.sqlite import SqliteBackend
-from whence.database.base import Abilities, Backend, Driver
+from whence.database.base import Abilities, Backend, Driver, check_words, closed
 from whence.database.migrations import Component, Migration
 from whence.database.session import Opening
 from whence.database.statements import Prepared
-from whence.errors import BackendError, ConflictError, UnsupportedError, UsageError
+from whence.errors import BackendError, ConflictError, DeniedError, UnsupportedError, UsageError
 
 #: The systems, and the extra that brings what a system's driver needs.
 EXTRAS: Final = {"mariadb": "mysql", "mysql": "mysql", "postgresql": "postgres", "sqlite": None}
@@ -35,6 +35,7 @@ class Database:
         backend: What kind of system it is.
         synchronous: SQLite only: FULL (an acknowledged write survives a power cut), NORMAL, EXTRA, OFF.
         busy_timeout_s: How long a write waits for the writes of others.
+        read_only: Refuse every write; a file may then lie where nothing can be written.
 
     Example:
         >>> import tempfile
@@ -47,9 +48,17 @@ class Database:
     """
 
     def __init__(
-        self, url: URL, backend: Backend, *, synchronous: str | None = None, busy_timeout_s: float = 30.0
+        self,
+        url: URL,
+        backend: Backend,
+        *,
+        synchronous: str | None = None,
+        busy_timeout_s: float = 30.0,
+        read_only: bool = False,
     ) -> None:
         self._backend = backend
+        self.read_only = backend.read_only = read_only
+        self._ended = False
         self._busy_timeout_s = busy_timeout_s
         self.url = _shown(url)
         with self._translated():
@@ -64,11 +73,18 @@ class Database:
         _databases.add(self)
 
     @classmethod
-    def from_url(cls, url: str, *, synchronous: str | None = None, busy_timeout_s: float = 30.0) -> Database:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        synchronous: str | None = None,
+        busy_timeout_s: float = 30.0,
+        read_only: bool = False,
+    ) -> Database:
         """The database at `url`, for example ``sqlite:///whence.db``.
 
         Raises:
-            UsageError: The text is not a URL (``bad-url``).
+            UsageError: The text is not a URL, or has a setting that the system has not (``bad-url``).
             UnsupportedError: No backend has this scheme (``unsupported-scheme``), or the system's driver is
                 not installed (``extra-missing``).
             BackendError: A server cannot be reached, or refuses (``store-unavailable``).
@@ -84,7 +100,15 @@ class Database:
             raise UnsupportedError(
                 f"no database backend for {scheme!r}", code="unsupported-scheme", near=sorted(EXTRAS)
             )
-        return cls(parsed, _find_backend(scheme), synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+        backend = _find_backend(scheme)
+        check_words(scheme, parsed.query, backend.words)
+        return cls(
+            parsed,
+            backend,
+            synchronous=synchronous,
+            busy_timeout_s=busy_timeout_s,
+            read_only=read_only,
+        )
 
     @property
     def abilities(self) -> Abilities:
@@ -101,7 +125,9 @@ class Database:
 
         Raises:
             BackendError: The store failed; a driver's exception is the ``__cause__``.
-            UsageError: This thread already writes (``nested-transaction``).
+            UsageError: This thread already writes (``nested-transaction``), or the database was closed for good
+                (``closed``).
+            DeniedError: It was opened to look (``read-only``).
         """
         self._check_fork()
         with self._translated(), self._turn(), self._writer.begin() as connection:
@@ -124,7 +150,9 @@ class Database:
 
         Raises:
             BackendError: The store failed; a driver's exception is the ``__cause__``.
-            UsageError: This thread already writes (``nested-transaction``).
+            UsageError: This thread already writes (``nested-transaction``), or the database was closed for good
+                (``closed``).
+            DeniedError: It was opened to look (``read-only``).
 
         Example:
             >>> import tempfile
@@ -163,6 +191,12 @@ class Database:
         steps.refuse(component, have, len(migrations), upgrade=upgrade)
         if have == len(migrations):
             return have
+        if self.read_only and have == 0:
+            raise UsageError(
+                f"there are no {component} tables to look at",
+                code="not-a-workspace",
+                hint="open it once for writing",
+            )
         with self.transaction(tables=True) as connection:
             return steps.apply(connection, component, migrations, time.time_ns() // 1_000, upgrade=upgrade)
 
@@ -224,10 +258,20 @@ class Database:
         """A statement compiled once, for a hot path; `columns` are those an insert is given."""
         return Prepared(self.engine.dialect, statement, columns)
 
-    def close(self) -> None:
-        """Close every connection; a later use opens new ones."""
+    def close(self, *, for_good: bool = False) -> None:
+        """Close every connection; a later use opens new ones.
+
+        Args:
+            for_good: Nothing is written any more: who still holds a part of it is refused.
+        """
+        self._ended = self._ended or for_good
         self._unpark()
         self.engine.dispose()
+        if self._turn_lock.acquire(blocking=False):  # else somebody writes, who needs what is kept
+            try:
+                self._backend.rest()
+            finally:
+                self._turn_lock.release()
 
     def _begin(self, connection: Connection) -> None:
         write = bool(connection.get_execution_options().get("whence_write"))
@@ -243,6 +287,8 @@ class Database:
 
     def _take_turn(self) -> None:
         """The writers of one process queue here: SQLite's own waiting sleeps, and is not fair."""
+        if self._ended or self.read_only:
+            self._refuse_writing()
         me = threading.get_ident()
         if self._turn_of == me:
             raise UsageError("this thread already writes in an outer transaction", code="nested-transaction")
@@ -250,9 +296,17 @@ class Database:
             raise BackendError("another thread holds the store", code="store-locked", retryable=True)
         self._turn_of = me
 
+    def _refuse_writing(self) -> NoReturn:
+        if self._ended:
+            raise closed()
+        raise DeniedError("the database was opened to look, nothing is written into it", code="read-only")
+
     def _end_turn(self) -> None:
         self._turn_of = 0
-        self._turn_lock.release()
+        try:
+            self._backend.end_write()
+        finally:
+            self._turn_lock.release()
 
     def _take(self) -> tuple[PoolProxiedConnection, Driver]:
         try:
@@ -306,6 +360,7 @@ class Database:
 
     def _after_fork(self) -> None:
         self._lost_in_fork = self._in_use_at_fork
+        self._backend.rest()
         self._settle()
 
 
@@ -360,3 +415,16 @@ def sqlite_url(path: Path) -> str:
         'sqlite:///whence.db'
     """
     return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL; None where there is none.
+
+    Example:
+        >>> sqlite_path("sqlite:///whence.db?journal=rollback"), sqlite_path("memory://")
+        (PosixPath('whence.db'), None)
+    """
+    if not url.startswith("sqlite:"):
+        return None
+    name = make_url(url).database
+    return Path(name) if name else None

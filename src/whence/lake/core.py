@@ -34,6 +34,7 @@ TABLE_VERSION: Final = Type(
         "digest": "STRING",
         "schema_digest": "STRING",
         "watermark": "STRING",
+        "epoch": "INT",
     },
     description="one version of a table; its name is table@version",
 )
@@ -176,8 +177,8 @@ class Core:
 
     def artifact(self, snapshot: Snapshot) -> Artifact:
         """The node of a version in the graph."""
-        digest = self.digest(snapshot)
-        watermark = self.state(snapshot).watermark
+        digest, state = self.digest(snapshot), self.state(snapshot)
+        watermark = state.watermark
         return Artifact(
             type="TableVersion",
             name=f"{snapshot.table}@{snapshot.version}",
@@ -189,6 +190,7 @@ class Core:
                 "digest": digest.text,
                 "schema_digest": digest.schema,
                 **({} if watermark is None else {"watermark": watermark.isoformat()}),
+                "epoch": state.epoch,
             },
         )
 

@@ -106,7 +106,8 @@ def scan(
 ) -> Iterator[pa.RecordBatch]:
     """One table of the graph in batches of at most `batch_rows` rows, tombstones included.
 
-    The default of `MetadataStore.scan`, for every backend.
+    The default of `MetadataStore.scan`, for every backend. All batches are of one moment; to have several tables of
+    one moment, scan them within one `MetadataStore.snapshot`.
 
     Raises:
         NotFoundError: There is no such table (``table-not-found``).
@@ -121,6 +122,13 @@ def scan(
         raise NotFoundError("table", f"{PREFIX}{table}", near=[PREFIX + name for name in SCHEMAS])
     if as_of is not None and as_of.tzinfo is None:
         raise UsageError(f"the time {as_of.isoformat()} has no zone", code="naive-time")
+    with store.snapshot() as still:
+        yield from _scan(still, table, batch_rows, as_of)
+
+
+def _scan(
+    store: MetadataStore, table: GraphTable, batch_rows: int, as_of: datetime | None
+) -> Iterator[pa.RecordBatch]:
     schema = SCHEMAS[table]
     columns: Columns = {name: [] for name in schema.names}
     appends = [columns[name].append for name in schema.names]
@@ -142,7 +150,8 @@ def _batch(columns: Columns, schema: pa.Schema) -> pa.RecordBatch:
 
 def read_table(store: MetadataStore, table: GraphTable, *, as_of: datetime | None = None) -> pa.Table:
     """One table of the graph, whole; see `scan`."""
-    return pa.Table.from_batches(store.scan(table, as_of=as_of), schema=SCHEMAS[table])
+    batches = list(store.scan(table, as_of=as_of))  # refuses a table that is not there
+    return pa.Table.from_batches(batches, schema=SCHEMAS[table])
 
 
 class GraphTables:

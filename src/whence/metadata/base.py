@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -60,6 +61,9 @@ class MetadataStore(ABC):
     namespace: str = DEFAULT_NAMESPACE
     """Where it writes."""
 
+    read_only: bool = False
+    """Whether it is there to look at: everything that writes is refused."""
+
     # types
 
     @abstractmethod
@@ -104,9 +108,11 @@ class MetadataStore(ABC):
 
     @abstractmethod
     def load(self, batches: Iterable[Change | Rows], *, on_progress: Progress | None = None) -> Loaded:
-        """Write many changes, each batch one transaction.
+        """Write many changes, one after another, each batch whole or not at all.
 
         A `Change` is written as by `write`. A `Rows` keeps the ids and times it gives; the same again changes nothing.
+        Each batch is durable before the next one is asked for, and before `on_progress` tells of it; only of a list
+        without `on_progress` several may be committed at once. All of them are durable when the call returns.
 
         Args:
             batches: A few thousand nodes each.
@@ -180,16 +186,17 @@ class MetadataStore(ABC):
             contexts: Uids of contexts, in at least one of which they are.
             where: Properties, typed or custom, that equal these values.
             matching: A condition in the filter language, see `whence.metadata.filter.bind_filter`.
-            order_by: The column of the order; ties go by id.
+            order_by: The column of the order; ties go by id. Pages in the order of ``updated_at`` are all of the moment
+                of the first one: each node is shown once, as it was then, but for those that were removed since.
             descending: The largest first.
             limit: At most so many nodes on this page.
             cursor: Where the page before ended.
             as_of: As the graph was known at this moment.
-            removed: Tombstones too.
+            removed: Tombstones too; they are found by the names they had.
             everywhere: In all namespaces, not only that of this handle.
 
         Raises:
-            UsageError: ``bad-filter``, ``bad-query``, ``bad-cursor`` or ``naive-time``.
+            UsageError: ``bad-filter``, ``bad-query``, ``bad-cursor``, ``bad-state`` or ``naive-time``.
         """
         return self._find(
             make_query(
@@ -390,6 +397,12 @@ class MetadataStore(ABC):
             kind: Of this kind only.
             after: Only ids there that are greater.
             limit: At most so many.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[MetadataStore]:
+        """The graph as it is now, held still: whatever others write in the block, every read of the handle is of one
+        moment. Nothing can be written through it, and it ends with the block. One thread may use it.
         """
 
     # namespaces

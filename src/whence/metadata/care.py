@@ -88,7 +88,7 @@ class Cared(Delegate):
         Raises:
             UsageError: The rule makes no sense (``bad-retention``), or its filter cannot be read (``bad-filter``).
         """
-        length = read_length(keep_for) if isinstance(keep_for, str) else keep_for
+        length = None if keep_for is None else read_length(keep_for)
         rule = removal.RetentionRule(name, kind, matching, length, keep_newest, per)
         return removal.put_rule(self, rule)
 
@@ -112,7 +112,7 @@ class Cared(Delegate):
 
     # what is bad
 
-    def mark(self, ref: Ref, reason: str, *, policy: Policy = "block") -> Mark:
+    def mark(self, ref: Ref, reason: str, *, policy: Policy = "block", onward: bool = False) -> Mark:
         """Mark an artifact or execution as bad: everything made from it is tainted until the mark is lifted.
 
         Args:
@@ -120,6 +120,8 @@ class Cared(Delegate):
             reason: Why, for whoever is stopped by it.
             policy: ``block`` refuses executions that would read what is tainted; ``retrain`` starts the pipelines that
                 wait for it; ``alert`` opens an alert in the monitors of what it reached.
+            onward: Its later versions are bad too, also those still to come: an append carries the bad rows on. It
+                ends where rows are changed or removed (an overwrite, a merge, a delete), and where `repaired` says.
 
         Example:
             >>> from whence.metadata import open_store
@@ -134,11 +136,36 @@ class Cared(Delegate):
             >>> bool(graph.tainted("m"))
             False
         """
-        return validity.put_marks(self, [self.node(ref)], reason=reason, policy=policy)[0]
+        return self.mark_all([ref], reason, policy=policy, onward=onward)[0]
 
-    def mark_all(self, refs: Sequence[Ref], reason: str, *, policy: Policy = "block") -> list[Mark]:
+    def mark_all(
+        self, refs: Sequence[Ref], reason: str, *, policy: Policy = "block", onward: bool = False
+    ) -> list[Mark]:
         """Mark several nodes, all of them or none; see `mark`."""
-        return validity.put_marks(self, [self.node(ref) for ref in refs], reason=reason, policy=policy)
+        nodes = [self.node(ref) for ref in refs]
+        return validity.put_marks(self, nodes, reason=reason, policy=policy, onward=onward)
+
+    def repaired(self, ref: Ref, reason: str = "") -> list[Mark]:
+        """Say that a version is good again: it and what comes after it are no longer reached by the marks that go on
+        with an earlier version. That one and those up to here stay bad.
+
+        Returns:
+            The marks that end before it.
+
+        Raises:
+            UsageError: There is no such mark (``bad-mark``).
+
+        Example:
+            >>> from whence.metadata import open_store
+            >>> from whence.metadata.graph import Graph
+            >>> graph = Graph(open_store("memory://"))
+            >>> for n in range(4):
+            ...     _ = graph.add("Table", f"orders@{n}", kind="artifact")
+            >>> _ = graph.mark("orders@1", "amounts are in cents", onward=True)
+            >>> [len(graph.repaired("orders@3")), [t.node.name for t in graph.tainted()]]
+            [1, ['orders@1', 'orders@2']]
+        """
+        return validity.put_repair(self, self.node(ref), reason=reason)[1]
 
     def lift(self, mark: int | Mark) -> Mark:
         """Lift a mark: what it tainted is clean at once."""

@@ -33,10 +33,11 @@ EVENT_CODES: Final = {word: i for i, word in enumerate(EVENT_KINDS)}
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # Python reads base 32 with the digits 0-9a-v; whatever is no digit of a ULID becomes a sign it refuses.
-_TO_PYTHON: Final = bytes(
+TO_PYTHON: Final = bytes(
     b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(i))] if chr(i) in _ALPHABET else 0x7E
     for i in range(256)
 )
+"""Translates the digits of a ULID to those of ``int(…, 32)``."""
 _PAIRS: Final[tuple[str, ...]] = tuple(a + b for a, b in product(_ALPHABET, repeat=2))
 _HALVES: Final = Struct(">QQ").unpack
 
@@ -52,7 +53,7 @@ def pack_uid(uid: str) -> tuple[bytes, str | None]:
     """
     if len(uid) == 26 and uid.isascii():
         try:
-            return int(uid.encode().translate(_TO_PYTHON), 32).to_bytes(16, "big"), None
+            return int(uid.encode().translate(TO_PYTHON), 32).to_bytes(16, "big"), None
         except (ValueError, OverflowError):
             pass
     try:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -51,6 +53,7 @@ class Delegate(MetadataStore):
     def __init__(self, store: MetadataStore) -> None:
         self.store = store
         self.namespace = store.namespace
+        self.read_only = store.read_only
 
     def put_type(self, type_: Type, *, extend: bool = False, omit: bool = True) -> Type:
         return self.store.put_type(type_, extend=extend, omit=omit)
@@ -237,6 +240,14 @@ class Delegate(MetadataStore):
     def now(self) -> datetime:
         return self.store.now()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[MetadataStore]:
+        """Held still like the store behind; it stands before that as this one does."""
+        with self.store.snapshot() as store:
+            still = copy(self)
+            still.store = store
+            yield still
+
     def schema_version(self) -> int:
         return self.store.schema_version()
 
@@ -249,6 +260,7 @@ class Looking(Delegate):
 
     def __init__(self, store: MetadataStore, why: str = "it was opened to look") -> None:
         super().__init__(store)
+        self.read_only = True
         self._why = why
 
     def put_type(self, type_: Type, *, extend: bool = False, omit: bool = True) -> Type:

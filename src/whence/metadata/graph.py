@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypedDict, Unpack, cast, get_args, overload
 
@@ -22,9 +22,17 @@ from whence.metadata.filter import Filter
 from whence.metadata.found import Found
 from whence.metadata.impact import Impact, impact
 from whence.metadata.lineage import Lineage, Path, shortest_path
-from whence.metadata.making import Roles, make_node, one_of, property_word, with_roles
+from whence.metadata.making import (
+    Roles,
+    make_node,
+    merged,
+    one_of,
+    property_word,
+    read_moment,
+    with_roles,
+)
 from whence.metadata.namespaces import Seen
-from whence.metadata.query import OrderBy
+from whence.metadata.query import OrderBy, make_query
 from whence.metadata.refs import Ref, Resolver
 from whence.metadata.removal import Holder
 from whence.metadata.rows import KINDS
@@ -75,6 +83,10 @@ class FindOptions(TypedDict, total=False):
     """The options of `Graph.find`."""
 
     type_: str | Collection[str] | None
+    name: str | Collection[str] | None
+    uri: str | None
+    external_id: str | None
+    context: Ref | None
     state: str | Collection[str] | None
     order_by: OrderBy
     descending: bool
@@ -187,6 +199,10 @@ class Graph(Cared):
         matching: str | Filter | None = None,
         *,
         type_: str | Collection[str] | None = None,
+        name: str | Collection[str] | None = None,
+        uri: str | None = None,
+        external_id: str | None = None,
+        context: Ref | None = None,
         state: str | Collection[str] | None = None,
         order_by: OrderBy = "id",
         descending: bool = False,
@@ -199,29 +215,42 @@ class Graph(Cared):
             kind: ``artifact``, ``execution`` or ``context``.
             matching: A condition in the filter language, such as ``type = 'Model' AND auc > 0.8``.
             type_: Only of these types.
+            name: Only with these names.
+            uri: Only with this uri.
+            external_id: Only with this external id.
+            context: Only in this context.
             state: Only in these states.
             order_by: ``id``, ``created_at`` or ``updated_at``.
             descending: The largest first.
             limit: At most so many.
-            removed: Tombstones too.
+            removed: Tombstones too; they are found by the names they had.
 
         Raises:
-            UsageError: The condition cannot be read (``bad-filter``); the message shows the place.
+            UsageError: The condition cannot be read (``bad-filter``); the message shows the place. Or an option makes
+                no sense (``bad-query``, ``bad-state``).
+
+        Example:
+            >>> from whence.metadata import open_store
+            >>> from whence.metadata.graph import Graph
+            >>> graph = Graph(open_store("memory://"))
+            >>> _ = graph.add("Report", "april", kind="artifact", uri="s3://b/april.html")
+            >>> [node.name for node in graph.find("artifact", uri="s3://b/april.html")]
+            ['april']
         """
         one_of(kind, KINDS, "kind")
-        if limit is not None and limit < 1:
-            raise UsageError(f"limit must be >= 1, got {limit}", code="bad-query")
+        around = None if context is None else self.context(context).uid
+        ask = partial(
+            self.find_nodes, kind, type_=type_, name=name, uri=uri, external_id=external_id, context=around,
+            state=state, matching=matching, order_by=order_by, descending=descending, removed=removed,
+        )  # fmt: skip
+        make_query(kind, type_=type_, name=name, state=state, order_by=order_by, limit=limit)
         page = 500 if limit is None else min(limit, 500)
 
         def read(most: int | None) -> Iterator[AnyNode]:
             left = min((n for n in (limit, most) if n is not None), default=None)
             cursor: str | None = None
             while left is None or left > 0:
-                found = self.find_nodes(
-                    kind, type_=type_, state=state, matching=matching, order_by=order_by,
-                    descending=descending, limit=page if left is None else min(page, left), cursor=cursor,
-                    removed=removed,
-                )  # fmt: skip
+                found = ask(limit=page if left is None else min(page, left), cursor=cursor)
                 yield from found.nodes
                 cursor = found.cursor
                 if cursor is None:
@@ -229,7 +258,7 @@ class Graph(Cared):
                 left = None if left is None else left - len(found.nodes)
 
         if matching is not None:
-            self.find_nodes(kind, matching=matching, limit=1)  # a mistake shows now, not when somebody looks
+            ask(limit=1)  # a mistake shows now, not when somebody looks
         said = f"{kind}s" + (f" with {matching}" if isinstance(matching, str) else "")
         return Found[AnyNode](read, said)
 
@@ -283,7 +312,7 @@ class Graph(Cared):
     def _lineage(self, refs: Sequence[Ref], direction: Direction, options: WalkOptions) -> Lineage:
         return Lineage(
             self.lineage(
-                [self.node(ref).uid for ref in refs],
+                self._starts(refs),
                 direction=direction,
                 max_hops=options.get("hops"),
                 internal=options.get("internal", False),
@@ -291,6 +320,18 @@ class Graph(Cared):
                 only=options.get("only"),
             )
         )
+
+    def _starts(self, refs: Sequence[Ref]) -> list[str]:
+        nodes = [(ref, self.node(ref)) for ref in refs]
+        for ref, node in nodes:
+            if isinstance(node, Context):
+                said = repr(ref) if isinstance(ref, str | int) else f"{node.type} {node.name}"
+                raise UsageError(
+                    f"{said} is a context, and lineage is of artifacts and executions",
+                    code="bad-reference",
+                    hint="name one that is in it",
+                )
+        return [node.uid for _, node in nodes]
 
     @overload
     def walk(self, query: WalkQuery) -> Iterator[Level]: ...
@@ -303,7 +344,7 @@ class Graph(Cared):
         _known(options)
         if not isinstance(query, WalkQuery):
             query = WalkQuery(
-                [self.node(query).uid],
+                self._starts([query]),
                 direction,
                 max_hops=options.get("hops"),
                 internal=options.get("internal", False),
@@ -321,9 +362,8 @@ class Graph(Cared):
             direction: ``up``: b is among what a came from; ``down``: among where it went; ``both``.
             hops: At most this many events.
         """
-        return shortest_path(
-            self.store, self.node(a).uid, self.node(b).uid, direction=direction, max_hops=hops
-        )
+        one, other = self._starts([a, b])
+        return shortest_path(self.store, one, other, direction=direction, max_hops=hops)
 
     def diff(self, a: Ref, b: Ref, *, ignore: Collection[str] = ()) -> Diff:
         """In what two executions or two artifacts differ, and in which ancestor first.
@@ -333,27 +373,31 @@ class Graph(Cared):
             b: The other.
             ignore: Names of properties that do not count.
         """
-        return first_difference(self.store, self.node(a).uid, self.node(b).uid, ignore=ignore)
+        one, other = self._starts([a, b])
+        return first_difference(self.store, one, other, ignore=ignore)
 
     def impact(self, *refs: Ref, **options: Unpack[WalkOptions]) -> Impact:
         """Everything made from these, by type, with the distance; options as for `up`."""
         _known(options)
         return impact(
             self.store,
-            [self.node(ref).uid for ref in refs],
+            self._starts(refs),
             max_hops=options.get("hops"),
             internal=options.get("internal", False),
             stop=options.get("stop"),
             only=options.get("only"),
         )
 
-    def at(self, moment: datetime) -> Graph:
+    def at(self, moment: datetime | str) -> Graph:
         """The graph as it was known at a moment; nothing can be written there.
 
         Args:
-            moment: An aware time.
+            moment: An aware time, or its text: ``2026-05-03T12:00:00Z``.
+
+        Raises:
+            UsageError: It is no time (``bad-timestamp``), or has no zone (``naive-time``).
         """
-        return Graph(AsOf(self.store, moment), resolver=None)
+        return Graph(AsOf(self.store, read_moment(moment)), resolver=None)
 
     # writing
 
@@ -398,7 +442,8 @@ class Graph(Cared):
         state: ArtifactState | ExecutionState | None = None,
         external_id: str | None = None,
         if_exists: IfExists = "error",
-        **properties: Value,
+        properties: Properties = NONE,
+        **more: Value,
     ) -> AnyNode:
         """Write one node; returns it as stored.
 
@@ -413,6 +458,7 @@ class Graph(Cared):
             external_id: Its name elsewhere.
             if_exists: ``error`` refuses a name that is taken, ``reuse`` gives the stored node, ``update`` merges.
             properties: Its properties; one that the type does not declare is a custom property.
+            more: The same, said as arguments; one called as an argument of this method goes into `properties`.
 
         Raises:
             NotFoundError: There is no such type, and no `kind` was given.
@@ -422,8 +468,8 @@ class Graph(Cared):
         one_of(if_exists, get_args(IfExists), "if_exists", code="bad-node")
         if kind is not None:
             one_of(kind, KINDS, "kind", code="bad-type")
-        stored = self._type(type_, kind)
-        node = make_node(stored, name, uri=uri, state=state, external_id=external_id, properties=properties)
+        stored, known = self._type(type_, kind), merged(properties, more)
+        node = make_node(stored, name, uri=uri, state=state, external_id=external_id, properties=known)
         return self.write(Change([Put(node, if_exists)])).nodes[node.uid]
 
     def new(
@@ -434,7 +480,8 @@ class Graph(Cared):
         uri: str | None = None,
         state: ArtifactState | None = None,
         external_id: str | None = None,
-        **properties: Value,
+        properties: Properties = NONE,
+        **more: Value,
     ) -> Artifact:
         """An artifact that is not written yet: for `output` and `expect` of a recording. Options as for `add`.
 
@@ -446,8 +493,8 @@ class Graph(Cared):
             >>> made.id, made.get("pages"), graph.count("artifact")
             (None, 3, 0)
         """
-        stored = self._type(type_, "artifact")
-        node = make_node(stored, name, uri=uri, state=state, external_id=external_id, properties=properties)
+        stored, known = self._type(type_, "artifact"), merged(properties, more)
+        node = make_node(stored, name, uri=uri, state=state, external_id=external_id, properties=known)
         return cast("Artifact", node)
 
     def _type(self, type_: str | Type, kind: NodeKind | None) -> Type:
@@ -455,7 +502,7 @@ class Graph(Cared):
             return self.put_type(type_, extend=True)
         found = [t for t in self.list_types(kind) if t.name == type_]
         if len({t.kind for t in found}) > 1:
-            raise UsageError(f"several kinds have a type {type_!r}", code="bad-type", hint="say kind=…")
+            raise UsageError(f"several kinds have a type {type_!r}", code="bad-type", hint="say the kind too")
         if found:
             return found[-1]
         if kind is None:
@@ -464,7 +511,7 @@ class Graph(Cared):
                 f"there is no type {type_!r} yet",
                 code="bad-type",
                 near=near,
-                hint="say kind=…, then it is made",
+                hint="say its kind, then it is made",
             )
         return self.put_type(Type(kind, type_))
 
@@ -604,7 +651,7 @@ class Graph(Cared):
         writers = {"prov": exchange.write_prov, "graphml": exchange.write_graphml, "dot": exchange.write_dot}
         if format_ not in writers:
             raise UsageError(f"{format_!r} is not a format", code="bad-format", near=list(writers))
-        starts = [self.node(ref).uid for ref in refs] or None
+        starts = self._starts(refs) or None
         piece = exchange.Piece.of(
             self.store, starts, direction=direction, max_hops=hops, internal=internal, as_of=as_of
         )

@@ -81,6 +81,7 @@ class Ledger:
         self._read_environment = read_environment
         self._environment: Artifact | None = None
         self._contexts: dict[tuple[str, str], Context] = {}
+        self._types: dict[str, Type] = {}
         declare_types(store, STANDARD_TYPES)
 
     def put_context(self, context: Context) -> Context:
@@ -96,7 +97,10 @@ class Ledger:
 
     def split(self, type_: str, properties: Properties) -> tuple[dict[str, Value], dict[str, Value]]:
         """Properties of an execution: those its type declares, and the rest. The type is made when absent."""
-        declared = self.store.put_type(Type("execution", type_, EXECUTION_PROPERTIES), extend=True).properties
+        wanted = self._types.get(type_)
+        if wanted is None:
+            wanted = self._types[type_] = Type("execution", type_, EXECUTION_PROPERTIES)
+        declared = self.store.put_type(wanted, extend=True).properties
         typed = {name: value for name, value in properties.items() if name in declared}
         return typed, {name: value for name, value in properties.items() if name not in declared}
 

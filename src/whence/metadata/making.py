@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias, cast
 
-from whence.errors import UsageError
+from whence._base.clock import utc
+from whence.errors import UsageError, near_names
 from whence.metadata.refs import Ref
 from whence.metadata.types import (
     AnyNode,
@@ -67,6 +68,24 @@ def make_node(
     return replace(node, type_version=type_.version, external_id=external_id, properties=typed, custom=custom)
 
 
+def merged(properties: Properties, more: Properties) -> Properties:
+    """Properties that were given as a mapping and as arguments.
+
+    Raises:
+        UsageError: One is given twice, or they are no mapping (``bad-node``).
+
+    Example:
+        >>> merged({"name": "n"}, {"rows": 3})
+        {'name': 'n', 'rows': 3}
+    """
+    if not isinstance(cast("object", properties), Mapping):
+        raise UsageError(f"properties are a mapping, got {properties!r:.40}", code="bad-node")
+    twice = sorted(properties.keys() & more.keys())
+    if twice:
+        raise UsageError(f"property {twice[0]!r} is given twice", code="bad-node")
+    return {**properties, **more}
+
+
 def with_roles(refs: Roles) -> list[tuple[tuple[str | int, ...], Ref]]:
     """What is read or written, each with the path of its event: its role, and its place in a list of that role.
 
@@ -112,7 +131,7 @@ def property_word(type_: str, name: str, want: PropertyType | type) -> PropertyT
 
 
 def one_of(value: str, words: Collection[str], what: str, *, code: str = "bad-query") -> None:
-    """Refuse a word that is none of these.
+    """Refuse a word that is none of these; near ones are given.
 
     Raises:
         UsageError: It is none of them (`code`).
@@ -121,10 +140,34 @@ def one_of(value: str, words: Collection[str], what: str, *, code: str = "bad-qu
         >>> one_of("artifact", ["artifact", "execution"], "kind")
     """
     if value not in words:
-        raise UsageError(f"{what} must be one of {', '.join(words)}, got {value!r}", code=code)
+        near = near_names(value, words) if isinstance(cast("object", value), str) else ()
+        raise UsageError(f"{what} must be one of {', '.join(words)}, got {value!r}", code=code, near=near)
 
 
-def read_length(text: str) -> timedelta:
+def read_moment(moment: datetime | str) -> datetime:
+    """A moment; text is ISO 8601.
+
+    Raises:
+        UsageError: It is none (``bad-timestamp``), or has no zone (``naive-time``).
+
+    Example:
+        >>> read_moment("2026-05-03T12:00:00Z").isoformat()
+        '2026-05-03T12:00:00+00:00'
+    """
+    try:
+        found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    except ValueError:
+        found = cast("datetime", None)
+    if not isinstance(cast("object", found), datetime):
+        raise UsageError(
+            f"{moment!r:.80} is no moment",
+            code="bad-timestamp",
+            hint="an aware time, or ISO 8601 such as 2026-05-03T12:00:00Z",
+        )
+    return utc(found)
+
+
+def read_length(text: str | timedelta) -> timedelta:
     """A length of time such as ``90d``.
 
     Raises:
@@ -134,7 +177,9 @@ def read_length(text: str) -> timedelta:
         >>> read_length("36h")
         datetime.timedelta(days=1, seconds=43200)
     """
-    number, unit = text[:-1], text[-1:]
+    if isinstance(text, timedelta):
+        return text
+    number, unit = (text[:-1], text[-1:]) if isinstance(cast("object", text), str) else ("", "")
     if not number.isdecimal() or unit not in _UNITS:
         raise UsageError(
             f"{text!r} is not a length of time", code="bad-retention", hint="write 90d, 12h, 15m"
@@ -142,4 +187,13 @@ def read_length(text: str) -> timedelta:
     return timedelta(**{_UNITS[unit]: int(number)})
 
 
-__all__ = ["Roles", "make_node", "one_of", "property_word", "read_length", "with_roles"]
+__all__ = [
+    "Roles",
+    "make_node",
+    "merged",
+    "one_of",
+    "property_word",
+    "read_length",
+    "read_moment",
+    "with_roles",
+]

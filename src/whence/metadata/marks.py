@@ -3,18 +3,40 @@
 A mark stands on one artifact or execution. Taint is never stored, it is computed: a node is tainted by a mark
 that is not lifted and stands on the node itself or on anything it came from, its code and environment included.
 So lifting a mark clears at once what it had tainted, and what is recorded later is tainted from the start.
+
+A mark may go on with the later versions of what it stands on, see `whence.metadata.series`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, get_args
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Final, cast, get_args
 
 from whence._base.principal import current_principal
 from whence.errors import DataRejectedError, NotFoundError, UsageError
 from whence.metadata.base import MetadataStore
-from whence.metadata.types import AnyNode, Artifact, Change, Direction, Execution, Lift, Mark, Policy, Value
+from whence.metadata.series import (
+    ONWARD,
+    REPAIRED,
+    check_versions,
+    ended_by,
+    later_versions,
+    onward_marks,
+)
+from whence.metadata.types import (
+    AnyNode,
+    Artifact,
+    Change,
+    Direction,
+    Execution,
+    Lift,
+    Mark,
+    Policy,
+    Value,
+    Verdict,
+)
 from whence.metadata.walk import WalkQuery
 
 POLICIES: Final[tuple[Policy, ...]] = get_args(Policy)
@@ -50,7 +72,12 @@ class Taint:
 
 
 def put_marks(
-    store: MetadataStore, nodes: Sequence[AnyNode], *, reason: str, policy: Policy = "block"
+    store: MetadataStore,
+    nodes: Sequence[AnyNode],
+    *,
+    reason: str,
+    policy: Policy = "block",
+    onward: bool = False,
 ) -> list[Mark]:
     """Mark nodes as bad, all of them or none; returns the marks as stored.
 
@@ -61,11 +88,13 @@ def put_marks(
         policy: What is to happen with what is made from them: ``block`` refuses to read it, ``retrain`` starts the
             pipelines that wait for it, ``alert`` opens an alert in the monitors of what it reached. Each policy
             includes that `tainted` shows it.
+        onward: Their later versions are bad too.
 
     Raises:
-        UsageError: No reason, another policy, or a context is to be marked (``bad-mark``).
+        UsageError: No reason, another policy, a context is to be marked, or `onward` what has no versions
+            (``bad-mark``).
     """
-    if not reason.strip() or len(reason) > MAX_REASON:
+    if not isinstance(cast("object", reason), str) or not reason.strip() or len(reason) > MAX_REASON:
         raise UsageError(f"a mark needs a reason of 1 to {MAX_REASON} characters", code="bad-mark")
     if policy not in POLICIES:
         raise UsageError(f"{policy!r} is not a policy", code="bad-mark", hint="one of " + ", ".join(POLICIES))
@@ -78,9 +107,28 @@ def put_marks(
                 code="bad-mark",
                 hint="mark the artifacts or executions in it",
             )
+    if onward:
+        check_versions(nodes)
     who = current_principal()
-    marks = [Mark(node.uid, reason, policy, principal=who) for node in nodes]
+    verdict: Verdict = ONWARD if onward else "bad"
+    marks = [Mark(node.uid, reason, policy, verdict, who) for node in nodes]
     return list(store.write(Change(marks=marks)).marks)
+
+
+def put_repair(store: MetadataStore, node: AnyNode, *, reason: str = "") -> tuple[Mark, list[Mark]]:
+    """Say that a version is good again: the marks that go on with earlier ones end before it.
+
+    Those versions stay tainted. To take it back, mark the version.
+
+    Returns:
+        What was said, as stored, and the marks that end.
+
+    Raises:
+        UsageError: No mark goes on with it (``bad-mark``).
+    """
+    ends = ended_by(store, node)
+    said = Mark(node.uid, reason, verdict=REPAIRED, principal=current_principal())
+    return store.write(Change(marks=[said])).marks[0], ends
 
 
 def lift_mark(store: MetadataStore, mark: int | Mark) -> Mark:
@@ -118,18 +166,28 @@ def marks_on(
         uids: Artifacts and executions; one that is not stored has no past, and is clean.
         policies: Only marks with one of these policies.
     """
-    live: dict[str, list[Mark]] = {}
-    for mark in store.list_marks(live=True):
-        if mark.policy in policies:
-            live.setdefault(mark.uid, []).append(mark)
+    return _marks_above(store, list(uids), (), policies)
+
+
+def _marks_above(
+    store: MetadataStore, uids: Sequence[str], beside: Sequence[Artifact], policies: Collection[str]
+) -> list[Mark]:
+    """The marks in force that reach these nodes, or hold of artifacts that are not stored yet."""
+    live = [mark for mark in store.list_marks(live=True) if mark.policy in policies]
     if not live:
         return []
-    found: list[Mark] = []
-    for uid in _reached(store, uids, "up"):
-        found += live.pop(uid, ())
-        if not live:
+    onward = onward_marks(store, live)
+    left = {mark.id for mark in live}
+    standing: dict[str, list[Mark]] = {}
+    for mark in live:
+        standing.setdefault(mark.uid, []).append(mark)
+    found: dict[int, Mark] = {}
+    for node in chain(beside, _reached(store, uids, "up")):
+        here = [*standing.get(node.uid, ()), *(one.mark for one in onward if one.holds(node))]
+        found |= {_number(mark): mark for mark in here}
+        if here and found.keys() >= left:
             break
-    return sorted(found, key=_number)
+    return [found[number] for number in sorted(found)]
 
 
 def marks_on_artifacts(
@@ -139,11 +197,14 @@ def marks_on_artifacts(
     uids = [a.uid for a in artifacts]
     if not uids:
         return []
+    beside: list[Artifact] = []
     for artifact in artifacts:
         if artifact.id is None and artifact.name is not None:
             found = store.find_nodes("artifact", type_=artifact.type, name=artifact.name).nodes
             uids += [n.uid for n in found]
-    return marks_on(store, uids, policies=policies)
+            if not found:
+                beside.append(replace(artifact, namespace=store.namespace))
+    return _marks_above(store, uids, beside, policies)
 
 
 def taint_of(store: MetadataStore, node: AnyNode, *, policies: Collection[str] = POLICIES) -> Taint:
@@ -161,10 +222,13 @@ def taint_of(store: MetadataStore, node: AnyNode, *, policies: Collection[str] =
 def list_tainted(store: MetadataStore, *, policies: Collection[str] = POLICIES) -> Iterator[Taint]:
     """Everything that is tainted now, each once, by id: one walk down for each marked node."""
     reached: dict[str, list[Mark]] = {}
-    for mark in store.list_marks(live=True):
-        if mark.policy in policies:
-            for uid in _reached(store, [mark.uid], "down"):
-                reached.setdefault(uid, []).append(mark)
+    live = [mark for mark in store.list_marks(live=True) if mark.policy in policies]
+    onward = {going.mark.id: going for going in onward_marks(store, live)}
+    for mark in live:
+        going = onward.get(mark.id)
+        later = [] if going is None else [node.uid for node in later_versions(store, going)]
+        for one in _reached(store, {mark.uid, *later}, "down"):
+            reached.setdefault(one.uid, []).append(mark)
     nodes: list[AnyNode] = []
     for kind in ("artifact", "execution"):
         nodes += store.get_nodes(kind, uids=list(reached))
@@ -207,7 +271,8 @@ class TaintGuard:
         marked = {n.uid: n for k in ("artifact", "execution") for n in self._store.get_nodes(k, uids=[m.uid for m in marks])}  # fmt: skip
         read = ", ".join(_label(a) for a in artifacts[:_NAMED])
         told = "; ".join(
-            f"{_label(marked[m.uid]) if m.uid in marked else m.uid} is marked bad by {m.principal or 'unknown'}:"
+            f"{_label(marked[m.uid]) if m.uid in marked else m.uid} is marked bad"
+            f"{' from there on' if m.verdict == ONWARD else ''} by {m.principal or 'unknown'}:"
             f" {m.reason} (mark {m.id})"
             for m in marks[:_NAMED]
         )
@@ -215,7 +280,7 @@ class TaintGuard:
         return DataRejectedError(
             f"{self._what} would read {read}, which is tainted: {told}{more}",
             code="tainted-input",
-            hint="use something else, lift the mark, or say allow_tainted=…",
+            hint="use something else, lift the mark, or allow it for a reason (allow_tainted)",
             details={
                 "marks": [mark_to_dict(m) for m in marks],
                 "inputs": [a.name or a.uid for a in artifacts],
@@ -238,14 +303,15 @@ def mark_to_dict(mark: Mark) -> dict[str, Value]:
     }
 
 
-def _reached(store: MetadataStore, uids: Collection[str], direction: Direction) -> Iterator[str]:
-    """The uids reached from these, themselves included, nearest first; absent ones are left out."""
+def _reached(
+    store: MetadataStore, uids: Collection[str], direction: Direction
+) -> Iterator[Artifact | Execution]:
+    """What is reached from these, themselves included, nearest first; absent ones are left out."""
     known = {n.uid: n for k in ("artifact", "execution") for n in store.get_nodes(k, uids=list(uids))}
     if not known:
         return
     for level in store.walk(WalkQuery(tuple(known), direction, internal=True)):
-        for node in level.nodes:
-            yield node.uid
+        yield from level.nodes
 
 
 def _number(mark: Mark) -> int:
@@ -268,5 +334,6 @@ __all__ = [
     "marks_on",
     "marks_on_artifacts",
     "put_marks",
+    "put_repair",
     "taint_of",
 ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from whence.errors import DeniedError
 from whence.metadata.base import MetadataStore, Progress
 from whence.metadata.delegate import Delegate
-from whence.metadata.filter import Filter, parse_filter
+from whence.metadata.filter import Filter, read_filter
 from whence.metadata.filter.types import (
     AliasField,
     And,
@@ -293,14 +293,14 @@ class Seen(Delegate):
         own = In(Column("namespace"), tuple(Constant(name) for name in sorted(self.readable)))
         if matching is None:
             return Filter("", own)
-        given = parse_filter(matching) if isinstance(matching, str) else matching
+        given = read_filter(matching)
         return Filter(given.text, And((given.tree, own)))
 
     def _refuse_looking(self, matching: str | Filter | None) -> None:
         """A condition on neighbours could tell what stands in closed nodes."""
         if matching is None:
             return
-        tree = (parse_filter(matching) if isinstance(matching, str) else matching).tree
+        tree = read_filter(matching).tree
         if _any(tree, lambda part: isinstance(part, NEIGHBOURS)):
             raise DeniedError(
                 "a condition on neighbours could look into namespaces that you may not read",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from whence.database import Component, Database
+from whence.database.base import check_words
 from whence.errors import UnsupportedError
 from whence.metadata.backends.memory import MemoryStore
 from whence.metadata.backends.migrations import COMPONENT, MIGRATIONS
@@ -36,6 +37,7 @@ def open_store(url: str, *, database: Database | None = None, upgrade: bool = Fa
     """
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme == "memory":
+        check_words(scheme, url.partition("?")[2].split("&") if "?" in url else (), ())
         return MemoryStore()
     if database is not None:
         return SqlStore(database, upgrade=upgrade)
@@ -54,8 +56,12 @@ def open_store(url: str, *, database: Database | None = None, upgrade: bool = Fa
 def declare_types(store: MetadataStore, types: Iterable[Type]) -> None:
     """Put a room's types: new ones are made, stored ones gain the properties they lack.
 
+    A graph that is there to look at is left as it is: of a type that it lacks it has no nodes.
+
     Raises:
         ConflictError: A stored property has another type (``type-conflict``).
     """
+    if store.read_only:
+        return
     for type_ in types:
         store.put_type(type_, extend=True)

@@ -26,7 +26,8 @@ from whence.metadata.rows import (
     Tombstone,
     kind_of,
     path_text,
-    tombstone_text,
+    to_tombstone,
+    tombstone_of,
 )
 from whence.metadata.types import (
     AnyNode,
@@ -165,6 +166,7 @@ class _Planner:
         self._now_us = now_us
         self._trusting = trusting
         self._namespace_id = look.namespace_id
+        self._spaces: Mapping[str, int] = {}
         self._plan = Plan(now_us)
         self._by_uid: dict[str, NodeRow] = {}
         self._by_id: dict[int, NodeRow] = {}
@@ -209,6 +211,7 @@ class _Planner:
         return self._plan
 
     def load(self, rows: Rows) -> Plan:
+        self._spaces = rows.namespaces
         typed = [(node, self._typed(node)) for node in rows.nodes]
         wanted = Wanted()
         for node, type_ in typed:
@@ -253,9 +256,13 @@ class _Planner:
             wanted.ids.add(node.id)
         if node.name is not None:
             assert type_.id is not None
-            wanted.names.add((type_.id, self._namespace_id, node.name))
+            wanted.names.add((type_.id, self._space(node), node.name))
         if node.external_id is not None:
-            wanted.external_ids.add((type_.kind, self._namespace_id, node.external_id))
+            wanted.external_ids.add((type_.kind, self._space(node), node.external_id))
+
+    def _space(self, node: AnyNode) -> int:
+        """The namespace that a node comes into."""
+        return self._spaces.get(node.namespace, self._namespace_id) if self._spaces else self._namespace_id
 
     def _know_all(self, wanted: Wanted) -> None:
         if wanted:
@@ -287,15 +294,8 @@ class _Planner:
         for text in (removal.reason, removal.principal):
             check_text(text)
         was = Tombstone(n=row.name, x=row.external_id, r=removal.reason, b=removal.principal)
-        tombstone = row._replace(
-            name=None,
-            external_id=None,
-            uri=None,
-            state="DELETED" if row.kind == "artifact" else row.state,
-            properties=tombstone_text(was),
-            updated_us=max(self._now_us, row.updated_us),
-            removed_us=self._now_us,
-            revision=row.revision + 1,
+        tombstone = to_tombstone(row, was, self._now_us)._replace(
+            updated_us=max(self._now_us, row.updated_us), revision=row.revision + 1
         )
         self._plan.removed[row.id] = tombstone
         self._know(tombstone)
@@ -355,9 +355,9 @@ class _Planner:
         others: list[NodeRow | None] = []
         if node.name is not None and (mask is None or stored is None or "name" in mask):
             assert type_.id is not None
-            others.append(self._by_name.get((type_.id, self._namespace_id, node.name)))
+            others.append(self._by_name.get((type_.id, self._space(node), node.name)))
         if node.external_id is not None and (mask is None or stored is None or "external_id" in mask):
-            others.append(self._by_external.get((type_.kind, self._namespace_id, node.external_id)))
+            others.append(self._by_external.get((type_.kind, self._space(node), node.external_id)))
         for other in others:
             if other is not None and (stored is None or other.id != stored.id):
                 raise _taken(type_.kind, other, node)
@@ -424,15 +424,18 @@ class _Planner:
             raise _other_type(type_, stored, node)
         if stored is not None and stored.removed_us is not None:
             return stored
-        self._check_free(node, type_, stored)
+        if node.removed_at is None:
+            self._check_free(node, type_, stored)
         created_us = self._now_us if stored is None else stored.created_us
         if node.created_at is not None:
             created_us = moment_us(node.created_at)
         updated_us = created_us if node.updated_at is None else moment_us(node.updated_at)
         if stored is None:
-            row = node_row(node, type_, self._given_id(node, type_.kind), self._namespace_id, created_us)
+            row = node_row(node, type_, self._given_id(node, type_.kind), self._space(node), created_us)
+            if node.removed_at is not None:
+                row = to_tombstone(row, tombstone_of(node), moment_us(node.removed_at))
             return self._insert(row._replace(updated_us=updated_us) if updated_us != created_us else row)
-        row = node_row(node, type_, stored.id, self._namespace_id, created_us)._replace(
+        row = node_row(node, type_, stored.id, stored.namespace_id, created_us)._replace(
             updated_us=updated_us, revision=stored.revision
         )
         new, old = parts(row.properties), parts(stored.properties)
@@ -529,7 +532,7 @@ class _Planner:
         row = self._plan.given.get(uid) or self._by_uid.get(uid)
         if row is None or row.kind != kind:
             raise NotFoundError(kind, uid)
-        if row.removed_us is not None:
+        if row.removed_us is not None and row.id not in self._plan.inserts:
             raise _removed(row)
         return row.id
 
@@ -575,6 +578,8 @@ class _Planner:
                     mark.reason,
                     mark.principal[:255],
                     self._now_us,
+                    # What says that something is good again is never in force.
+                    *((self._now_us, mark.principal[:255]) if mark.verdict == "repaired" else ()),
                 )
             )
 

@@ -7,13 +7,14 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import msgspec
 
-from whence.errors import UsageError
-from whence.metadata.filter import Filter, Scope, bind_filter, format_filter, parse_filter
-from whence.metadata.rows import NodeRow, to_us
+from whence.errors import UsageError, near_names
+from whence.metadata.codes import STATE_CODES
+from whence.metadata.filter import Filter, Scope, bind_filter, format_filter, read_filter
+from whence.metadata.rows import NodeRow, read_tombstone, to_us
 from whence.metadata.types import NodeKind, Value
 
 OrderBy: TypeAlias = Literal["id", "created_at", "updated_at"]
@@ -47,6 +48,8 @@ class Query:
     as_of_us: int | None = None
     removed: bool = False
     everywhere: bool = False
+    pinned_us: int | None = None
+    """the moment of the first page, for an order that updates change"""
 
 
 def make_query(
@@ -73,14 +76,20 @@ def make_query(
     """Check the arguments of `find_nodes`.
 
     Raises:
-        UsageError: ``bad-query``, ``bad-cursor``, ``bad-filter`` or ``naive-time``.
+        UsageError: ``bad-query``, ``bad-cursor``, ``bad-filter``, ``bad-state`` or ``naive-time``.
     """
     if order_by not in COLUMNS:
         raise UsageError(f"order_by must be one of {', '.join(COLUMNS)}, got {order_by!r}", code="bad-query")
+    if limit is not None and not isinstance(cast("object", limit), int):
+        raise UsageError(f"limit is a whole number, got {limit!r:.40}", code="bad-query")
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be >= 1, got {limit}", code="bad-query")
-    filter_ = parse_filter(matching) if isinstance(matching, str) else matching
-    names = _several(name)
+    filter_ = None if matching is None else read_filter(matching)
+    names, states = _several(name), _several(state)
+    _check_states(kind, states or ())
+    after, pinned_us = (
+        (None, None) if cursor is None else _read_cursor(cursor, order_by, descending=descending)
+    )
     if not all(text is None or is_storable(text) for text in (name_prefix, external_id, uri, context)):
         names = frozenset()  # no node has what no store keeps
     return Query(
@@ -90,7 +99,7 @@ def make_query(
         name_prefix=_storable(name_prefix),
         external_id=_storable(external_id),
         uri=_storable(uri),
-        states=_several(state),
+        states=states,
         context=_storable(context),
         where={key: _scalar(key, value) for key, value in (where or {}).items()},
         matching=None if filter_ is None else bind_filter(filter_, kind),
@@ -98,11 +107,12 @@ def make_query(
         order_by=order_by,
         descending=descending,
         limit=limit,
-        after=None if cursor is None else _read_cursor(cursor, order_by, descending=descending),
+        after=after,
         contexts=_several(contexts),
         as_of_us=moment_us(as_of),
         removed=removed,
         everywhere=everywhere,
+        pinned_us=pinned_us,
     )
 
 
@@ -121,13 +131,32 @@ def moment_us(as_of: datetime | None) -> int | None:
     return to_us(as_of)
 
 
-def next_cursor(query: Query, last: NodeRow) -> str:
+def next_cursor(query: Query, last: NodeRow, now_us: int) -> str:
     """The cursor behind `last`: it stays right whatever is written meanwhile.
 
-    It holds a place in the order, not a count, so nodes put in front of it shift nothing.
+    It holds a place in the order, not a count, so nodes put in front of it shift nothing. In an order that an
+    update changes, it also holds the moment of the first page: the pages behind it show the nodes as they were
+    then, each once, but for those that were removed since.
+
+    Args:
+        query: What was asked.
+        last: The last node of the page.
+        now_us: The moment of the last write that the page saw.
     """
-    place = [query.order_by, query.descending, order_value(query, last), last.id]
+    place: list[object] = [query.order_by, query.descending, order_value(query, last), last.id]
+    if moves(query):
+        place.append(now_us if query.pinned_us is None else query.pinned_us)
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def moves(query: Query) -> bool:
+    """Whether an update gives a node another place in the order."""
+    return query.order_by == "updated_at"
+
+
+def is_gone(row: NodeRow, query: Query) -> bool:
+    """Whether a node was removed since the first page: then its place of that time is not known."""
+    return query.pinned_us is not None and row.removed_us is not None and row.removed_us > query.pinned_us
 
 
 def order_value(query: Query, row: NodeRow) -> int:
@@ -137,17 +166,23 @@ def order_value(query: Query, row: NodeRow) -> int:
     return value
 
 
-def _read_cursor(cursor: str, order_by: OrderBy, *, descending: bool) -> tuple[int, int]:
+class _Cursor(msgspec.Struct, array_like=True):
+    order: str
+    down: bool
+    value: int
+    id: int
+    pinned_us: int | None = None
+
+
+def _read_cursor(cursor: str, order_by: OrderBy, *, descending: bool) -> tuple[tuple[int, int], int | None]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        order, down, value, id_ = msgspec.json.decode(
-            base64.urlsafe_b64decode(padded), type=tuple[str, bool, int, int]
-        )
+        found = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Cursor)
     except (ValueError, msgspec.MsgspecError) as error:
         raise UsageError(f"{cursor!r:.80} is not a cursor of this store", code="bad-cursor") from error
-    if (order, down) != (order_by, descending):
+    if (found.order, found.down) != (order_by, descending):
         raise UsageError("the cursor belongs to a query with another order", code="bad-cursor")
-    return value, id_
+    return (found.value, found.id), found.pinned_us
 
 
 def is_storable(text: str) -> bool:
@@ -165,10 +200,23 @@ def _storable(text: str | None) -> str | None:
     return text if text is not None and is_storable(text) else None
 
 
+def _check_states(kind: NodeKind, states: Collection[str]) -> None:
+    known = STATE_CODES[kind]
+    for state in states:
+        if state not in known:
+            raise UsageError(
+                f"{state!r} is no state of {kind}s" + ("" if known else ", which have none"),
+                code="bad-state",
+                near=near_names(state.upper(), known) or sorted(known),
+            )
+
+
 def _several(given: str | Collection[str] | None) -> frozenset[str] | None:
     """The texts of which one is wanted; what no store keeps is no node's."""
     if given is None:
         return None
+    if not isinstance(cast("object", given), str | Collection):
+        raise UsageError(f"text is wanted, or several texts, got {given!r:.40}", code="bad-query")
     return frozenset(filter(is_storable, [given] if isinstance(given, str) else given))
 
 
@@ -183,14 +231,19 @@ def _scalar(name: str, value: Value) -> Scalar:
 
 
 def matches(row: NodeRow, query: Query, get: Mapping[str, Value] | None) -> bool:
-    """Whether a row fulfils the conditions on its own columns, and on its properties as `get` shows them."""
-    if query.names is not None and row.name not in query.names:
+    """Whether a row fulfils the conditions on its own columns, and on its properties as `get` shows them.
+
+    A tombstone is found by the names it had.
+    """
+    name, external_id = row.name, row.external_id
+    if row.removed_us is not None:
+        was = read_tombstone(row.properties)
+        name, external_id = was.n, was.x
+    if query.names is not None and name not in query.names:
         return False
-    if query.name_prefix is not None and not (
-        row.name is not None and row.name.startswith(query.name_prefix)
-    ):
+    if query.name_prefix is not None and not (name is not None and name.startswith(query.name_prefix)):
         return False
-    if query.external_id is not None and row.external_id != query.external_id:
+    if query.external_id is not None and external_id != query.external_id:
         return False
     if query.uri is not None and row.uri != query.uri:
         return False

@@ -276,7 +276,7 @@ class Recorder:
             raise DeniedError(
                 "the workspace was opened to look, nothing may be written into it",
                 code="read-only",
-                hint="open it without read_only=True",
+                hint="open it for writing",
             )
 
     def add_probe(self, artifact_type: str, probe: Probe) -> None:

@@ -232,10 +232,14 @@ class Recording:
         self, state: ExecutionState, told: Mapping[str, Value]
     ) -> tuple[Change, list[str], dict[str, Artifact]]:
         properties = {**self._new_properties, **told}
-        typed, custom = self._ledger.split(self.execution.type, properties)
-        puts = [
-            Put(dataclasses.replace(self.execution, state=state, properties=typed, custom=custom), "update")
-        ]
+        stored = self.execution
+        typed, custom = self._ledger.split(stored.type, properties)
+        # Its name and external id stay as they are stored: what is not said is not changed.
+        says = Execution(
+            type=stored.type, type_version=stored.type_version, uid=stored.uid, id=stored.id,
+            state=state, properties=typed, custom=custom,
+        )  # fmt: skip
+        puts = [Put(says, "update")]
         events: list[Event] = []
         for artifact, path in self._new_inputs:
             if artifact.id is None:

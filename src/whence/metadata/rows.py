@@ -137,6 +137,29 @@ def tombstone_text(tombstone: Tombstone) -> str:
     return msgspec.json.encode(_Removed(tombstone)).decode()
 
 
+def tombstone_of(node: AnyNode) -> Tombstone:
+    """What a removed node says of itself; what it would not say is left out."""
+    reason, principal = node.custom.get("removed_reason"), node.custom.get("removed_by")
+    return Tombstone(
+        node.name,
+        node.external_id,
+        reason if isinstance(reason, str) else "",
+        principal if isinstance(principal, str) else "",
+    )
+
+
+def to_tombstone(row: NodeRow, was: Tombstone, removed_us: int) -> NodeRow:
+    """What stays of a node: its uid, its type and its times; its name and external id are free."""
+    return row._replace(
+        name=None,
+        external_id=None,
+        uri=None,
+        state="DELETED" if row.kind == "artifact" else row.state,
+        properties=tombstone_text(was),
+        removed_us=removed_us,
+    )
+
+
 def read_tombstone(text: str) -> Tombstone:
     """What stays of a removed node."""
     return _removed_decoder.decode(text).t

@@ -37,7 +37,7 @@ EventKind: TypeAlias = Literal[
 ]
 Direction: TypeAlias = Literal["up", "down", "both"]
 IfExists: TypeAlias = Literal["error", "reuse", "update", "replace"]
-Verdict: TypeAlias = Literal["bad"]
+Verdict: TypeAlias = Literal["bad", "bad-onward", "repaired"]
 Policy: TypeAlias = Literal["block", "retrain", "alert"]
 GraphTable: TypeAlias = Literal[
     "artifacts",
@@ -224,7 +224,8 @@ class Mark:
         reason: Why, for people.
         policy: ``block`` refuses new executions on what descends from it; ``retrain`` and ``alert`` are
             told to those who listen.
-        verdict: What is said.
+        verdict: ``bad``: the node is. ``bad-onward``: it is, and so are the later versions of it (see
+            `whence.metadata.series`). ``repaired``: it is not, although versions before it are; never in force itself.
         principal: Who says it.
         id: The store's to give; ids grow with time.
         at: When, the store's to give.
@@ -289,13 +290,16 @@ class Rows:
 
     Attributes:
         nodes: `created_at` and `updated_at` are stored as given (None: now), and so is an `id` (None: the store
-            gives one). A node whose uid is stored replaces it whole, times too, if they differ.
+            gives one). A node whose uid is stored replaces it whole, times too, if they differ. One with `removed_at`
+            is a new tombstone, with the edges given here; its `custom` says ``removed_reason`` and ``removed_by``.
         events: Edges name nodes by uid, stored ones or those of this batch; one that is there is left.
         attributions: (context uid, artifact uid).
         associations: (context uid, execution uid).
         parents: (child context uid, parent context uid).
         imported: (kind, id there, uid): kept as the map of foreign ids, see `MetadataStore.list_imported`.
         source: Where they come from: the name under which that map is kept.
+        namespaces: The ids of the namespaces that nodes may name, for a batch that fills several; a node that
+            names another one, and without this every node, comes into the handle's own.
     """
 
     nodes: Sequence[AnyNode] = ()
@@ -305,6 +309,7 @@ class Rows:
     parents: Sequence[tuple[str, str]] = ()
     imported: Sequence[tuple[NodeKind, int, str]] = ()
     source: str = ""
+    namespaces: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

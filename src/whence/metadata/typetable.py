@@ -95,6 +95,18 @@ def merge_type(table: TypeTable, given: Type, *, extend: bool, omit: bool = True
     )
 
 
+def adds_nothing(given: Type, stored: Type) -> bool:
+    """Whether `merge_type` would give a stored type back as it is, and find nothing wrong: the usual case, at once."""
+    return (
+        given.properties.items() <= stored.properties.items()
+        and given.base in (None, stored.base)
+        and given.external_id is None
+        and given.description in (None, stored.description)
+        and given.input_type in (None, stored.input_type)
+        and given.output_type in (None, stored.output_type)
+    )
+
+
 def _check_properties(given: Type, stored: Type, *, extend: bool, omit: bool) -> None:
     for name, want in given.properties.items():
         have = stored.properties.get(name)

@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Final, TypeVar, cast, overload
 
 import msgspec
 
 from whence.errors import UsageError
-from whence.metadata.filter import Filter, Scope, bind_filter, format_filter, parse_filter
+from whence.metadata.filter import Filter, Scope, bind_filter, format_filter, read_filter
 from whence.metadata.found import node_to_dict
 from whence.metadata.query import moment_us
 from whence.metadata.types import Artifact, Direction, Event, Execution
@@ -145,6 +145,9 @@ def check_walk(query: WalkQuery) -> Walk:
         raise UsageError(
             f"direction must be one of {', '.join(DIRECTIONS)}, got {query.direction!r}", code="bad-query"
         )
+    for name, number in (("max_hops", query.max_hops), ("page_nodes", query.page_nodes)):
+        if number is not None and not isinstance(cast("object", number), int):
+            raise UsageError(f"{name} is a whole number, got {number!r}", code="bad-query")
     if query.max_hops is not None and query.max_hops < 0:
         raise UsageError(f"max_hops must be >= 0, got {query.max_hops}", code="bad-query")
     if query.page_nodes < 1:
@@ -152,6 +155,8 @@ def check_walk(query: WalkQuery) -> Walk:
     if isinstance(query.starts, str):
         raise UsageError("starts must be several uids, got one text", code="bad-query", hint="[uid]")
     only = query.only
+    if only is not None and not isinstance(cast("object", only), str | Collection):
+        raise UsageError(f"only is the names of types, got {only!r:.40}", code="bad-query")
     return Walk(
         query=query,
         stop=None if query.stop is None else bind_filter(query.stop, "lineage"),
@@ -227,7 +232,7 @@ def _fingerprint(query: WalkQuery) -> str:
         query.direction,
         query.max_hops,
         query.internal,
-        None if stop is None else format_filter(stop if isinstance(stop, Filter) else parse_filter(stop)),
+        None if stop is None else format_filter(read_filter(stop)),
         query.include_stops,
         None if query.only is None else sorted(query.only),
         None if query.as_of is None else query.as_of.timestamp(),

@@ -21,6 +21,7 @@ from whence._base.refs import Ref
 from whence._base.rows import rows_digest
 from whence.errors import IntegrityError, NotFoundError, UsageError, WhenceError
 from whence.lake import TableVersion
+from whence.metadata.open import declare_types
 from whence.metadata.types import Artifact, Execution, Type, Value
 from whence.pipelines.ancestry import Again, Ancestry, as_step, inputs_of, producers_of
 from whence.pipelines.base import Rooms
@@ -78,7 +79,7 @@ class Reproducer:
         self._rooms = rooms
         self._store = rooms.recorder.store
         self._remaker = remaker
-        self._store.put_type(REPRODUCE_TYPE, extend=True)
+        declare_types(self._store, [REPRODUCE_TYPE])
 
     def reproduce(
         self, ref: str, *, inputs: Mapping[str, Substitute] | None = None, code: CodeChoice = "stored"

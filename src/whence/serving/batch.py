@@ -20,6 +20,7 @@ from whence._base.rows import rows_digest
 from whence.errors import ConflictError, IntegrityError, NotFoundError, UsageError, WhenceError
 from whence.features import AnyView, Features, provenance_of
 from whence.lake import Commit, Lake, Table, TableVersion
+from whence.metadata.open import declare_types
 from whence.metadata.recorder import Recorder
 from whence.metadata.types import Artifact, Execution, Properties, Type, Value
 from whence.registry import Models, ModelVersion
@@ -102,7 +103,7 @@ class Scoring:
         self._models = models
         self._clock = clock or WallClock()
         self._deployments = Deployments(recorder, lake, features, models)
-        recorder.store.put_type(SCORE_TYPE, extend=True)
+        declare_types(recorder.store, [SCORE_TYPE])
 
     def score(
         self,

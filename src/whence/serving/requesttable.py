@@ -19,7 +19,7 @@ from whence._base.crash import crash_point, register
 from whence._base.ids import derived_uid
 from whence.errors import ConflictError, IntegrityError
 from whence.lake import Commit, Lake, Table
-from whence.metadata import Artifact, Properties, Recorder, Type
+from whence.metadata import Artifact, Properties, Recorder, Type, declare_types
 from whence.serving.answers import REQUEST_KEY, Facts, Record, decode_facts, decode_record, rows_of
 from whence.serving.predictions import FEATURES_AT, fitting, told_of
 from whence.serving.requestlog import Shard, list_shards
@@ -74,7 +74,7 @@ class RequestTable:
     def __init__(self, recorder: Recorder, lake: Lake) -> None:
         self._recorder = recorder
         self._lake = lake
-        recorder.store.put_type(ANSWER_TYPE, extend=True)
+        declare_types(recorder.store, [ANSWER_TYPE])
 
     def next_segment(self, deployment: str, into: str, shard: Shard) -> int:
         """The first number that neither the log nor the table has used for this shard."""

@@ -28,6 +28,7 @@ from whence.testing.metadata_lifecycle import BeatRules, MarkRules, NamespaceRul
 from whence.testing.metadata_load import LoadRules
 from whence.testing.metadata_past import PastRules
 from whence.testing.metadata_queries import FindRules, LineageRules
+from whence.testing.metadata_snapshot import SnapshotRules
 from whence.testing.metadata_updates import StrictRules, UpdateRules
 from whence.testing.metadata_walk import PathRules, WalkRules
 from whence.testing.metadata_world import (
@@ -510,6 +511,7 @@ class MetadataSuite(
     WalkRules,
     PathRules,
     PastRules,
+    SnapshotRules,
     RemovalRules,
     MarkRules,
     NamespaceRules,

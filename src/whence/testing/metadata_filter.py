@@ -243,7 +243,7 @@ class MetadataFilterSuite:
         assert names(filled, "uid = 'u-a'") == ""
         for text, found in (
             ("removed_at IS NOT NULL", ["u-a"]),
-            ("uid = 'u-a' AND name IS NULL AND uri IS NULL", ["u-a"]),
+            ("uid = 'u-a' AND name = 'a' AND uri IS NULL", ["u-a"]),
             ("SEARCH('late')", ["u-A"]),
             ("properties.n IS NOT NULL", ["u-A", "u-ab"]),
         ):

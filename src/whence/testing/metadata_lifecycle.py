@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -83,8 +84,39 @@ class RemovalRules(Furnished):
         assert typed.find_nodes("artifact", context=g).nodes == []
         assert [n.uid for n in typed.find_nodes("artifact", context=g, removed=True).nodes] == [b]
         assert typed.count_nodes("artifact") == {"artifact": 2}
-        for ask in ({"name": "b"}, {"external_id": "b-1"}, {"uri": "u"}, {"where": {"k": 1}}):
+        for ask in ({"uri": "u"}, {"where": {"k": 1}}):
             assert typed.find_nodes("artifact", removed=True, **ask).nodes == []
+
+    def test_a_tombstone_is_found_by_the_names_it_had(self, typed: MetadataStore, line: list[str]) -> None:
+        _, b, _, e, *_ = line
+        before = typed.get_nodes("artifact", uids=[b])[0]
+        moment = typed.write(Change([Put(artifact("z"))])).nodes
+        then = max(n.updated_at for n in moment.values() if n.updated_at is not None)
+        new = artifact("b", external_id="b-1")
+        typed.write(Change([Put(new)], removals=[Removal(b), Removal(e)]))
+        asks: list[dict[str, Any]] = [
+            {"name": "b"},
+            {"name": ["b", "no"]},
+            {"name_prefix": "b"},
+            {"external_id": "b-1"},
+            {"matching": "name = 'b'"},
+            {"matching": "name IN ('b', 'no')"},
+            {"matching": "name LIKE 'b%' AND external_id = 'b-1'"},
+        ]
+        for ask in asks:
+            assert [n.uid for n in typed.find_nodes("artifact", **ask).nodes] == [new.uid], ask
+            found = typed.find_nodes("artifact", removed=True, **ask).nodes
+            assert {n.uid for n in found} == {b, new.uid}, ask
+            everywhere = typed.find_nodes("artifact", removed=True, everywhere=True, **ask).nodes
+            assert {n.uid for n in everywhere} == {b, new.uid}, ask
+            (was,) = typed.find_nodes("artifact", as_of=then, **ask).nodes
+            assert (was.uid, was.name, was.created_at) == (b, "b", before.created_at), ask
+        around = typed.find_nodes("artifact", matching="ancestor(name = 'e')")
+        assert [n.name for n in around.nodes] == ["c"]
+        assert [n.name for n in typed.find_nodes("artifact", matching="ancestor(name = 'b')").nodes] == ["c"]
+        assert typed.find_nodes("execution", matching="name = 'e'").nodes == []
+        (gone,) = typed.find_nodes("execution", matching="name = 'e'", removed=True).nodes
+        assert gone.uid == e
 
     def test_a_name_is_free_at_once(self, typed: MetadataStore, line: list[str]) -> None:
         b = line[1]
@@ -203,6 +235,25 @@ class MarkRules(Furnished):
         a = artifact("a")
         (mark,) = typed.write(Change([Put(a)], marks=[Mark(a.uid, "é")])).marks
         assert typed.list_marks(uids=[a.uid]) == [mark]
+
+    def test_what_says_that_something_is_good_again_is_never_in_force(self, typed: MetadataStore) -> None:
+        one, two = put(typed, artifact("t@1"), artifact("t@2"))
+        bad, good = typed.write(
+            Change(
+                marks=[
+                    Mark(one.uid, "cents", verdict="bad-onward"),
+                    Mark(two.uid, "ok", verdict="repaired", principal="ada"),
+                ]
+            )
+        ).marks
+        assert (bad.verdict, bad.lifted_at, good.verdict, good.lifted_at, good.lifted_by) == (
+            "bad-onward", None, "repaired", good.at, "ada",
+        )  # fmt: skip
+        assert typed.list_marks() == [bad, good]
+        assert typed.list_marks(live=True) == [bad]
+        assert bad.id is not None
+        typed.write(Change(lifts=[Lift(bad.id)]))
+        assert not typed.has_marks()
 
     def test_bad_marks_are_refused(self, typed: MetadataStore) -> None:
         a, c = put(typed, artifact("a"), Context(type="Group", name="c"))

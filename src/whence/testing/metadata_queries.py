@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
 from whence.errors import NotFoundError, UsageError
@@ -15,6 +19,8 @@ from whence.metadata import (
     Execution,
     MetadataStore,
     Put,
+    Removal,
+    Rows,
     Value,
 )
 from whence.metadata.base import PAGE_NODES
@@ -127,6 +133,83 @@ class FindRules(Furnished):
         old = [name for name in seen if name in first]
         assert old == (first[::-1] if descending else first)
         assert len(set(seen)) == len(seen)
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            {},
+            {"name_prefix": "t"},
+            {"matching": "custom_properties.n < 9"},
+            {"where": {"flag": True}},
+            {"matching": "contexts_g.name = 'all'"},
+            {"context": "all"},
+            {"removed": True},
+        ],
+        ids=str,
+    )
+    def test_pages_in_the_order_of_updates_show_each_node_once(
+        self, typed: MetadataStore, descending: bool, ask: dict[str, Any]
+    ) -> None:
+        group = Context(type="Group", name="all", uid="all")
+        nodes = put(
+            typed,
+            *(artifact(f"t{i:02}", custom={"n": i % 3, "flag": True}) for i in range(12)),
+        )
+        typed.write(Change([Put(group)], attributions=[("all", n.uid) for n in nodes]))
+        for i in (3, 1):
+            typed.write(Change([Put(replace(nodes[i], custom={"n": i}), "update")]))
+        whole = typed.find_nodes("artifact", order_by="updated_at", descending=descending, **ask).nodes
+        seen: list[AnyNode] = []
+        cursor = None
+        turn = 0
+        while True:
+            page = typed.find_nodes(
+                "artifact", order_by="updated_at", descending=descending, limit=3, cursor=cursor, **ask
+            )
+            seen += page.nodes
+            cursor = page.cursor
+            if cursor is None:
+                break
+            # Between pages: one that was shown and one that was not change, one is new, one goes.
+            shown = next(n for n in seen if n.removed_at is None)
+            rest = [n for n in whole if n.uid not in {s.uid for s in seen}]
+            for changed in (shown, *rest[:1], *rest[-1:]):
+                typed.write(Change([Put(replace(changed, custom={"n": 99, "flag": False}), "update")]))
+            put(typed, artifact(f"t-new-{turn}", custom={"n": 0, "flag": True}))
+            turn += 1
+        assert [n.uid for n in seen] == [n.uid for n in whole]
+        assert [n.updated_at for n in seen] == [n.updated_at for n in whole]
+        assert [dict(n.custom) for n in seen] == [dict(n.custom) for n in whole]
+
+    @pytest.mark.parametrize("removed", [False, True])
+    def test_what_goes_between_pages_is_not_shown_behind(self, typed: MetadataStore, removed: bool) -> None:
+        nodes = put(typed, *(artifact(f"t{i}") for i in range(6)))
+        first = typed.find_nodes("artifact", order_by="updated_at", limit=2, removed=removed)
+        typed.write(Change(removals=[Removal(nodes[0].uid), Removal(nodes[3].uid)]))
+        put(typed, artifact("t9"))
+        rest = typed.find_nodes("artifact", order_by="updated_at", cursor=first.cursor, removed=removed)
+        assert [n.name for n in (*first.nodes, *rest.nodes)] == ["t0", "t1", "t2", "t4", "t5"]
+        then = typed.find_nodes("artifact", order_by="updated_at", removed=removed).nodes
+        shown = [n.name for n in then]
+        assert shown == (
+            ["t1", "t2", "t4", "t5", "t0", "t3", "t9"] if removed else ["t1", "t2", "t4", "t5", "t9"]
+        )
+
+    def test_a_node_brought_in_again_between_pages_shows_once(self, typed: MetadataStore) -> None:
+        long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+        nodes = [
+            replace(artifact(f"t{i}"), created_at=long_ago + timedelta(i), updated_at=long_ago + timedelta(i))
+            for i in range(6)
+        ]
+        typed.load([Rows(nodes)])
+        first = typed.find_nodes("artifact", order_by="updated_at", limit=2)
+        again = replace(nodes[0], updated_at=long_ago + timedelta(4.5), custom={"n": 1})
+        typed.load([Rows([again])])
+        second = typed.find_nodes("artifact", order_by="updated_at", limit=2, cursor=first.cursor)
+        third = typed.find_nodes("artifact", order_by="updated_at", limit=2, cursor=second.cursor)
+        shown = [n.name for n in (*first.nodes, *second.nodes, *third.nodes)]
+        assert (shown, third.cursor) == ([f"t{i}" for i in range(6)], None)
 
     def test_a_page_that_ends_with_the_nodes_has_no_cursor(self, typed: MetadataStore) -> None:
         put(typed, *(artifact(f"t{i}") for i in range(4)))

@@ -58,6 +58,24 @@ def test_what_came_in_goes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no-such" in run(capsys, "export", "mlmd", out, "-w", folder, "--namespace", "no-such", code=2)
 
 
+def test_a_dry_run_says_all_that_would_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = restored(
+        tmp_path,
+        10,
+        "UPDATE Artifact SET state = 77 WHERE id = 2",
+        "DELETE FROM TypeProperty WHERE name = 'share'",
+    )
+    folder = str(tmp_path / "a.whence")
+    run(capsys, "init", folder)
+    words = ["import", "mlmd", str(path), "-w", folder, "--dry-run", "--namespace", "not-made"]
+    said = run(capsys, *words, code=1)
+    assert "refused: 77 is no state of an artifact" in said
+    assert "refused: artifact 1: property 'share' is not declared" in said
+    assert len(json.loads(run(capsys, *words, "--json", code=1))["refused"]) == 2
+    with whence.connect(folder) as ws:
+        assert [n.name for n in ws.store.list_namespaces()] == ["default"]
+
+
 def test_ids_that_move_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "a.whence")
     run(capsys, "init", folder)

@@ -209,3 +209,22 @@ def test_namespaces_are_made_closed_and_opened(folder: str, capsys: pytest.Captu
         assert recording.execution.namespace == "team"
         assert ws.graph.count("execution") == 1
     assert told(capsys, "nodes", "execution", "--type", "train", "-w", folder) == []
+
+
+def test_what_is_no_word_of_the_journey_may_be_a_node(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, hint in (
+        (("trace", "clean"), "whence lineage clean asks the graph node by node"),
+        (("impact", "Thing/clean"), "whence impact Thing/clean --nodes asks"),
+        (("diff", "raw", "clean"), "whence diff raw clean --nodes asks"),
+    ):
+        assert hint in run(capsys, *words, "-w", folder, code=2)
+    for words in (("trace", "nothing"), ("diff", "raw", "nothing")):
+        assert "write kind:name" in run(capsys, *words, "-w", folder, code=2)
+
+
+def test_a_misspelt_state_has_near_names(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Near: 'LIVE'" in run(capsys, "nodes", "--state", "LIV", "-w", folder, code=2)
+    assert "Near: 'RUNNING'" in run(capsys, "nodes", "execution", "--state", "runing", "-w", folder, code=2)
+    assert "no moment" in run(capsys, "nodes", "--at", "yesterday", "-w", folder, code=2)

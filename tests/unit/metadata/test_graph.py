@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.metadata.lifeworld import STORES, open_kind
-from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError
+from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError, WhenceError
 from whence.metadata import Artifact, MetadataStore, Recorder, WalkQuery, open_store
 from whence.metadata.delegate import AsOf, Delegate, Looking
 from whence.metadata.graph import Graph, How
@@ -71,7 +72,7 @@ def test_whoever_only_looks_writes_nothing_at_all() -> None:
         - writing
         - {"in_namespace", "close", "schema_version", "list_types", "all_nodes", "list_nodes"}
     )
-    timeless = {"settle_indexes", "list_imported", "list_namespaces", "list_beats", "now"}
+    timeless = {"settle_indexes", "list_imported", "list_namespaces", "list_beats", "now", "snapshot"}
     assert reading - timeless - own(AsOf) == set()
     open_to_all = {
         "list_events",
@@ -83,6 +84,7 @@ def test_whoever_only_looks_writes_nothing_at_all() -> None:
         "list_beats",
         "now",
         "settle_indexes",
+        "snapshot",  # it stands before what is held still as this one does
     }
     assert reading - own(Seen) == open_to_all
 
@@ -262,7 +264,7 @@ def test_every_event_can_be_said_with_its_path(graph: Graph, how: How, kinds: se
 def test_two_kinds_may_have_a_type_of_one_name(graph: Graph) -> None:
     graph.type("Review", "artifact")
     graph.type("Review", "execution")
-    with pytest.raises(UsageError, match="say kind="):
+    with pytest.raises(UsageError, match="say the kind"):
         graph.add("Review", "r")
     assert graph.add("Review", "r", kind="execution").type == "Review"
 
@@ -279,3 +281,84 @@ def test_what_is_exported_comes_back(graph: Graph, tmp_path: Path) -> None:
     graph.export("dot", tmp_path / "all.dot")
     assert "late@2" in (tmp_path / "all.dot").read_text()
     assert graph.arrow("executions").num_rows == 3
+
+
+def test_nodes_are_found_by_what_they_are_called(graph: Graph) -> None:
+    group = graph.add("Group", "all", kind="context")
+    report = graph.add("Report", "april", kind="artifact", uri="s3://b/april", external_id="r-4")
+    graph.group(group, report)
+    asks: list[dict[str, Any]] = [
+        {"name": "april"},
+        {"name": ["april", "may"]},
+        {"uri": "s3://b/april"},
+        {"external_id": "r-4"},
+        {"context": "all"},
+        {"context": group},
+        {"context": group, "type_": "Report", "limit": 3},
+    ]
+    for ask in asks:
+        assert [node.uid for node in graph.find("artifact", **ask)] == [report.uid], ask
+        assert list(graph.find("execution", **ask)) == []
+        assert list(graph.find("artifact", "type = 'Table'", **ask)) == []
+    with pytest.raises(NotFoundError, match="context 'al'"):
+        graph.find("artifact", context="al")
+
+
+def test_a_property_may_have_any_name(graph: Graph) -> None:
+    given: dict[str, Any] = {
+        "name": "n",
+        "kind": "k",
+        "uri": "u",
+        "state": "s",
+        "type_": "t",
+        "properties": [1],
+        "if_exists": 2,
+    }
+    stored = graph.add("Report", "april", kind="artifact", properties=given, pages=3)
+    assert (stored.name, dict(stored.custom)) == ("april", {**given, "pages": 3})
+    assert graph.find("artifact", "custom_properties.uri = 'u'").first() == stored
+    made = graph.new("Report", "may", properties={"name": "x"})
+    assert (made.name, dict(made.custom)) == ("may", {"name": "x"})
+    for wrong in ({"pages": 1}, [("a", 1)]):
+        with pytest.raises(UsageError) as caught:
+            graph.add("Report", "june", properties=wrong, pages=3)  # type: ignore[arg-type]  # that is the test
+        assert caught.value.code == "bad-node"
+
+
+def test_mistakes_are_said_in_our_words(graph: Graph, tmp_path: Path) -> None:
+    graph.add("Group", "all", kind="context")
+    odd: Any = graph  # what nobody who checks types would write
+    calls: list[tuple[Callable[..., object], str, str]] = [
+        (lambda: odd.arrow("nodes"), "table-not-found", "graph.nodes"),
+        (lambda: odd.at("2020-99"), "bad-timestamp", "'2020-99' is no moment"),
+        (lambda: odd.at("2020-01-01"), "naive-time", "has no zone"),
+        (lambda: odd.at(5), "bad-timestamp", "5 is no moment"),
+        (lambda: odd.find("artifact", 5), "bad-filter", "a filter is text, got int 5"),
+        (lambda: odd.count("artifact", {"a": 1}), "bad-filter", "got dict"),
+        (lambda: odd.find_nodes("artifact", matching=5), "bad-filter", "got int"),
+        (lambda: odd.find("artifact", limit="x"), "bad-query", "limit is a whole number"),
+        (lambda: odd.find("artifact", type_=5), "bad-query", "text is wanted"),
+        (lambda: odd.find("artifact", state="LIV"), "bad-state", "Near: 'LIVE'"),
+        (lambda: odd.find("context", state="LIVE"), "bad-state", "which have none"),
+        (lambda: odd.find("artifct"), "bad-query", "Near: 'artifact'"),
+        (lambda: odd.up("raw", stop=5), "bad-filter", "got int 5"),
+        (lambda: odd.up("raw", hops="x"), "bad-query", "max_hops is a whole number"),
+        (lambda: odd.up("raw", only=5), "bad-query", "names of types"),
+        (lambda: odd.up("all"), "bad-reference", "'all' is a context, and lineage is of"),
+        (lambda: odd.down(odd.context("all")), "bad-reference", "Group all is a context"),
+        (lambda: list(odd.walk("all")), "bad-reference", "is a context"),
+        (lambda: odd.path("raw", "all"), "bad-reference", "is a context"),
+        (lambda: odd.diff("all", "raw"), "bad-reference", "is a context"),
+        (lambda: odd.impact("all"), "bad-reference", "is a context"),
+        (lambda: odd.export("prov", tmp_path / "no" / "x.json"), "bad-file", "there is no folder"),
+        (lambda: odd.export("dot", tmp_path), "bad-file", "is a folder"),
+        (lambda: odd.mark("raw", 5), "bad-mark", "needs a reason"),
+        (lambda: odd.retain("r", keep_for=5), "bad-retention", "is not a length of time"),
+    ]
+    for call, code, said in calls:
+        with pytest.raises(WhenceError) as caught:
+            call()
+        assert caught.value.code == code, said
+        assert said in str(caught.value)
+    assert graph.at("2020-01-01T00:00:00Z").count("artifact") == 0
+    assert list(tmp_path.glob("*.json")) == []

@@ -134,3 +134,10 @@ def test_values_have_a_largest_size(properties: dict[str, Value], fits: bool) ->
         with pytest.raises(UsageError) as caught:
             encode(typed, custom)
         assert caught.value.code == "too-large"
+
+
+def test_a_setting_that_a_url_has_not_is_refused() -> None:
+    for url in ("memory://?foo=1", "sqlite:///x.db?foo=1"):
+        with pytest.raises(UsageError, match="has no setting 'foo") as caught:
+            open_store(url)
+        assert caught.value.code == "bad-url"

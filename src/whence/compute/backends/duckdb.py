@@ -235,6 +235,8 @@ def _translated(error: duckdb.Error) -> WhenceError:
     about_files = "parquet" in lowered or ".parquet" in lowered
     if about_files and any(sign in lowered for sign in _CORRUPT_SIGNS):
         return IntegrityError(f"a file cannot be read: {text}", code="file-corrupted")
+    if isinstance(error, duckdb.ConnectionException) and "already closed" in lowered:
+        return UsageError("the engine was closed with its workspace", code="closed", hint="open it again")
     if isinstance(error, duckdb.InterruptException | duckdb.FatalException | duckdb.InternalException):
         return BackendError(f"DuckDB failed: {text}", code="engine-failed")
     if isinstance(error, duckdb.IOException | duckdb.HTTPException | duckdb.ConnectionException):

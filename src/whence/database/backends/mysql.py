@@ -63,6 +63,16 @@ NO_TABLE: Final = 1146
 class MysqlBackend(Backend):
     """MySQL and MariaDB through pymysql; which of them it is, the server says."""
 
+    #: What pymysql reads, and SQLAlchemy for it; what would change how we work is not among them.
+    words = frozenset(
+        {
+            "bind_address", "charset", "compress", "connect_timeout", "max_allowed_packet", "program_name",
+            "read_default_file", "read_default_group", "read_timeout", "server_public_key", "ssl_ca", "ssl_capath",
+            "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_disabled", "ssl_key", "ssl_key_password",
+            "ssl_verify_cert", "ssl_verify_identity", "unix_socket", "write_timeout",
+        }
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self._collation = ""
         self._busy_timeout_s = 0.0

@@ -67,6 +67,9 @@ class PostgresBackend(Backend):
         concurrent_indexes=True,
     )
 
+    #: What libpq reads, and ours.
+    words = frozenset({"schema", *(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())})
+
     def __init__(self) -> None:
         self._cursors = itertools.count(1)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -28,9 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import QueuePool
 
-from whence._base.locks import file_lock
+from whence.database.backends.sqlite_file import lock_of, make_file, open_to_look, use_log
 from whence.database.base import Abilities, Backend, Driver, invalid_text
 from whence.database.mounts import find_mount
+from whence.database.turn import Turn
 from whence.errors import (
     BackendError,
     ConflictError,
@@ -47,6 +50,9 @@ JOURNALS: Final = ("wal", "rollback")
 # Connections kept open, and how many more may be opened in a rush (a server's threads).
 POOL_SIZE: Final = 8
 POOL_OVERFLOW: Final = 56
+
+# How long a writer waits for its turn before it looks whether anybody writes at all, and between two such looks.
+PATIENCE_S: Final = 0.5
 
 # A log longer than this is cut back after a checkpoint; a burst of writes must not keep its size for ever.
 LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -69,10 +75,13 @@ class SqliteBackend(Backend):
         expression_indexes=True,
         concurrent_indexes=False,
     )
+    words = frozenset({"journal", "synchronous"})
     n_parked = 4
 
     def __init__(self) -> None:
         self._alone = False
+        self._turn: Turn | None = None
+        self._busy_timeout_s = 0.0
 
     def connect(self, url: URL, *, synchronous: str | None, busy_timeout_s: float) -> Engine:
         path = _path(url)
@@ -83,21 +92,35 @@ class SqliteBackend(Backend):
             level = "EXTRA" if level == "FULL" else level  # the removal of a journal must last too
         else:
             _refuse_network(path)
+            self._turn = None if self.read_only else Turn(lock_of(Path(os.path.realpath(path))))
+        self._busy_timeout_s = busy_timeout_s
+
+        def _connected() -> sqlite3.Connection:
+            if self.read_only:
+                return open_to_look(path, busy_timeout_s)
+            make_file(path, rollback=self._alone, timeout_s=busy_timeout_s)
+            return sqlite3.connect(
+                path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+            )
+
+        alone = self._alone and not self.read_only
         engine = create_engine(
             URL.create("sqlite", database=str(path)),
             poolclass=QueuePool,
-            pool_size=1 if self._alone else POOL_SIZE,
-            max_overflow=0 if self._alone else POOL_OVERFLOW,
+            pool_size=1 if alone else POOL_SIZE,
+            max_overflow=0 if alone else POOL_OVERFLOW,
             pool_timeout=busy_timeout_s,
-            connect_args={"timeout": busy_timeout_s, "isolation_level": None, "check_same_thread": False},
+            creator=_connected,
         )
 
         @event.listens_for(engine, "connect")
         def _furnish(connection: sqlite3.Connection, _record: object) -> None:
+            if self.read_only:
+                return
             if self._alone:
                 _use_rollback(connection)
             else:
-                _use_log(connection, path, busy_timeout_s)
+                use_log(connection, path, busy_timeout_s)
             connection.execute(f"PRAGMA synchronous={level}")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA journal_size_limit={LOG_LIMIT_BYTES}")
@@ -107,7 +130,40 @@ class SqliteBackend(Backend):
     def begin(self, driver: Driver, *, write: bool) -> None:
         # IMMEDIATE takes the write lock at once: a transaction that reads first and writes later
         # could not be upgraded while another writes, and would fail without waiting.
-        driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        if not write:
+            driver.execute("BEGIN")
+        elif self._turn is None or self._turn.take(min(PATIENCE_S, self._busy_timeout_s)):
+            driver.execute("BEGIN IMMEDIATE")
+        else:
+            self._begin_unturned(driver, self._turn)
+
+    def _begin_unturned(self, driver: Driver, turn: Turn) -> None:
+        """Begin to write when the turn is long in coming: its holder may be busy, or stopped and not writing at all."""
+        deadline = time.monotonic() + self._busy_timeout_s - PATIENCE_S
+        _wait_busy(driver, 0.0)
+        try:
+            while True:
+                try:
+                    driver.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    left_s = deadline - time.monotonic()
+                    if left_s <= 0 or not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                        raise
+                else:
+                    return
+                if turn.take(min(PATIENCE_S, left_s)):
+                    break
+        finally:
+            _wait_busy(driver, self._busy_timeout_s)
+        driver.execute("BEGIN IMMEDIATE")
+
+    def end_write(self) -> None:
+        if self._turn is not None:
+            self._turn.give()
+
+    def rest(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
 
     def is_whole(self, driver: Driver) -> bool:
         return bool(driver.in_transaction)
@@ -213,29 +269,16 @@ def _held() -> BackendError:
     )
 
 
+def _wait_busy(connection: sqlite3.Connection, timeout_s: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout={round(timeout_s * 1000)}").close()
+
+
 def _use_rollback(connection: sqlite3.Connection) -> None:
     """No shared memory and no log: the locks are taken once, and kept until the connection is closed."""
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("PRAGMA journal_mode=DELETE")
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("COMMIT")
-
-
-def _use_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:
-    """Write-ahead mode is kept in the file, so only the first opener sets it, alone."""
-    if _mode(connection, "PRAGMA journal_mode") == "wal":
-        return
-    with file_lock(path.with_name(path.name + ".lock"), what=f"opening {path.name}", timeout_s=timeout_s):
-        if _mode(connection, "PRAGMA journal_mode=WAL") != "wal":
-            raise BackendError(
-                f"the file system of {path.name} cannot hold a write-ahead log",
-                code="store-unavailable",
-                hint="put the workspace on a local disk",
-            )
-
-
-def _mode(connection: sqlite3.Connection, pragma: str) -> str:
-    return str(connection.execute(pragma).fetchone()[0]).lower()
 
 
 def _meaning(error: sqlite3.Error) -> WhenceError:

@@ -27,6 +27,7 @@ from whence.errors import ConflictError, IntegrityError, WhenceError
 from whence.integrations.mlmd.backends.grpc import GrpcChannel
 from whence.integrations.mlmd.backends.reader import create_database, open_reader
 from whence.integrations.mlmd.backends.source import Source
+from whence.integrations.mlmd.batches import Brought
 from whence.integrations.mlmd.errors import (
     FailedPreconditionError,
     PermissionDeniedError,
@@ -34,7 +35,7 @@ from whence.integrations.mlmd.errors import (
     from_whence,
 )
 from whence.integrations.mlmd.graph import KINDS
-from whence.integrations.mlmd.importer import Brought, load_source
+from whence.integrations.mlmd.importer import load_source
 from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.service import MlmdService
 from whence.integrations.mlmd.wire import Message

@@ -16,6 +16,7 @@ from whence.integrations.mlmd.convert import (
 from whence.integrations.mlmd.errors import FailedPreconditionError, absent, invalid
 from whence.integrations.mlmd.graph import Graph
 from whence.integrations.mlmd.masks import mask_of, masked
+from whence.integrations.mlmd.peer import PRINCIPAL, certified
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import (
     AnyNode,
@@ -92,7 +93,7 @@ class Draft:
         type_ = self._type(kind, message, stored)
         if kind == "context" and not message.name and not (stored is not None and self._mask):
             raise invalid("Context name should not be empty")
-        node = self._made(kind, message, type_)
+        node = _with_maker(self._made(kind, message, type_), stored)
         if stored is None:
             self._puts.append(Put(node))
             return node.uid
@@ -250,3 +251,12 @@ class Draft:
     def id(self, uid: str) -> int:
         """The wire id of a node of this draft, after `commit`."""
         return self._ids[uid]
+
+
+def _with_maker(node: AnyNode, stored: AnyNode | None) -> AnyNode:
+    """An execution with who made it, as a certificate said; no client takes that away, or says it of another."""
+    maker = certified() if stored is None else stored.custom.get(PRINCIPAL)
+    if not isinstance(node, Execution) or (maker is None and certified() is None):
+        return node
+    custom = {name: value for name, value in node.custom.items() if name != PRINCIPAL}
+    return dataclasses.replace(node, custom=custom if maker is None else {**custom, PRINCIPAL: maker})

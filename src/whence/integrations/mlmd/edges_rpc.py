@@ -37,10 +37,14 @@ def put_events(graph: Graph, request: Message, response: Message) -> None:  # no
 
 
 def event_messages(graph: Graph, events: Sequence[Event]) -> list[Message]:
-    """The messages of stored events."""
+    """The messages of stored events; one with an end that is not seen is left out."""
     ids = {n.uid: graph.wire_id(n) for n in graph.by_uid("artifact", {e.artifact for e in events})}
     ids |= {n.uid: graph.wire_id(n) for n in graph.by_uid("execution", {e.execution for e in events})}
-    return [event_to(e, execution_id=ids[e.execution], artifact_id=ids[e.artifact]) for e in events]
+    return [
+        event_to(e, execution_id=ids[e.execution], artifact_id=ids[e.artifact])
+        for e in events
+        if e.execution in ids and e.artifact in ids
+    ]
 
 
 def get_events_by_execution_ids(graph: Graph, request: Message, response: Message) -> None:

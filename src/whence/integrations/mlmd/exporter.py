@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from whence.errors import ConflictError, UsageError
 from whence.integrations.mlmd.backends.file10 import MlmdFile
 from whence.integrations.mlmd.graph import KINDS
 from whence.integrations.mlmd.importer import IMPORT_TYPE
-from whence.metadata import AnyNode, Artifact, Context, Event, MetadataStore, NodeKind, Type
+from whence.metadata import AnyNode, Artifact, Context, MetadataStore, NodeKind, Type
 from whence.metadata.ids import wire_id
 
 _PAGE: Final = 5_000
@@ -49,8 +49,8 @@ def export_mlmd(
 ) -> Exported:
     """Write a namespace of the graph as a SQLite file of ML Metadata, schema version 10.
 
-    The file appears when it is whole. What others write meanwhile may be in it or not; an edge is only where both of
-    its ends are.
+    The file appears when it is whole, and is of one moment: nothing of what others write meanwhile is in it. An edge is
+    only where both of its ends are. Memory does not grow with the graph.
 
     Args:
         store: The graph; its namespace is written.
@@ -63,10 +63,10 @@ def export_mlmd(
         ConflictError: The file is there (``file-exists``), or `strict` and something would be lost (``mlmd-lossy``).
         UsageError: Other namespaces hold nodes too, and it was not said which are wanted (``namespace-needed``).
     """
-    if not only:
-        _refuse_others(store)
-    with MlmdFile(path, replace=replace) as file:
-        done = _Export(store, file).run()
+    with store.snapshot() as still, MlmdFile(path, replace=replace) as file:
+        if not only:
+            _refuse_others(still)
+        done = _Export(still, file).run()
         if strict and done.told:
             raise ConflictError(
                 f"ML Metadata cannot keep everything: {done.told[0]}",
@@ -95,8 +95,6 @@ class _Export:
     def __init__(self, store: MetadataStore, file: MlmdFile) -> None:
         self._store = store
         self._file = file
-        self._ids: dict[str, int] = {}
-        """The wire ids of what was written, by uid."""
         self._done = Exported()
 
     def run(self) -> Exported:
@@ -105,22 +103,30 @@ class _Export:
         }
         self._file.add_types(list(types.values()))
         self._count("Type", len(types))
-        with progress("exporting") as step:
+        with progress("exporting", total=self._total()) as step:
             for kind in KINDS:
                 for nodes in self._nodes(kind):
                     rows = [self._row(node, types, kind) for node in nodes]
                     self._file.add_nodes(kind, rows)
                     self._count(kind.capitalize(), len(rows))
                     step(len(rows))
-            self._count("Event", self._file.add_events(self._known(self._store.all_events(), step)))
+            self._file.know_all()
+            for events in _chunks(self._store.all_events()):
+                self._count("Event", self._file.add_events(events))
+                step(len(events))
             for members in _chunks(self._store.all_members()):
                 self._pairs("Attribution", [(c, n) for c, n, kind in members if kind == "artifact"])
                 self._pairs("Association", [(c, n) for c, n, kind in members if kind == "execution"])
                 step(len(members))
             for parents in _chunks(self._store.all_parents()):
                 self._pairs("ParentContext", parents)
+                step(len(parents))
         self._done.told = list(dict.fromkeys([*self._done.told, *self._file.told]))
         return self._done
+
+    def _total(self) -> int:
+        """How many nodes there are to write; the edges come on top."""
+        return sum(self._store.count_nodes(kind)[kind] for kind in KINDS)
 
     def _count(self, table: str, n: int) -> None:
         self._done.written[table] += n
@@ -137,7 +143,6 @@ class _Export:
     def _row(self, node: AnyNode, types: dict[_TypeKey, Type], kind: NodeKind) -> tuple[int, AnyNode, Type]:
         assert node.id is not None
         id_ = wire_id(node.id)
-        self._ids[node.uid] = id_
         if node.removed_at is not None:
             node = dataclasses.replace(node, name=None, external_id=None, properties={}, custom={})
             if isinstance(node, Artifact):
@@ -155,16 +160,8 @@ class _Export:
     def _told(self, sentence: str) -> None:
         self._done.told.append(sentence)
 
-    def _known(self, events: Iterable[Event], step: Callable[..., None]) -> Iterator[tuple[int, int, Event]]:
-        for event in events:
-            if event.execution in self._ids and event.artifact in self._ids:
-                yield self._ids[event.execution], self._ids[event.artifact], event
-                step()
-
-    def _pairs(self, table: str, pairs: Iterable[tuple[str, str]]) -> None:
-        known = [(self._ids[a], self._ids[b]) for a, b in pairs if a in self._ids and b in self._ids]
-        self._file.add_pairs(table, known)
-        self._count(table, len(known))
+    def _pairs(self, table: str, pairs: Sequence[tuple[str, str]]) -> None:
+        self._count(table, self._file.add_pairs(table, pairs))
 
 
 def _chunks(items: Iterator[_T]) -> Iterator[list[_T]]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias, cast
 
 from whence.errors import UsageError
-from whence.integrations.mlmd.errors import invalid
+from whence.integrations.mlmd.errors import PermissionDeniedError, invalid
 from whence.metadata import NodeKind
 from whence.metadata.filter import Evaluator, Filter, Graph, bind_filter, format_filter, parse_filter
 from whence.metadata.filter.types import (
@@ -32,13 +32,17 @@ from whence.metadata.filter.types import (
     Column,
     Compare,
     Constant,
+    Count,
     Expr,
+    Fold,
     In,
     IsNull,
     Like,
     Minus,
     Not,
     Or,
+    StatsField,
+    Walk,
     Word,
 )
 
@@ -83,6 +87,54 @@ def among(filter_: str, ids: list[int]) -> str:
         "id IN (3, 5) AND (name = 'a' OR name = 'b')"
     """
     return f"id IN ({', '.join(map(str, ids))}) AND ({filter_})"
+
+
+def within(filter_: str, kind: NodeKind, namespace: str) -> str:
+    """A filter that looks at neighbours in one namespace only.
+
+    Raises:
+        StatusError: PERMISSION_DENIED: it asks for statistics, which may be in another.
+
+    Example:
+        >>> within("contexts_a.name = 'x' OR COUNT(artifacts) > 1", "execution", "team")
+        "contexts_a.namespace = 'team' AND (contexts_a.name = 'x' OR COUNT(artifacts WHERE namespace = 'team') > 1)"
+    """
+    tree = _enclosed(parse_filter(filter_).tree, Constant(namespace))
+    text = format_filter(tree)
+    bind_filter(text, kind)
+    return text
+
+
+def _enclosed(tree: Expr, own: Constant) -> Expr:
+    """A scope of which every alias is a node of the namespace, and so in the scopes within."""
+    aliases: dict[AliasField, None] = {}
+
+    def look(part: Expr) -> Expr:
+        here: Expr = Compare("=", Column("namespace"), own)
+        match part:
+            case AliasField(relation, word) if relation != "events":
+                aliases[AliasField(relation, word, Column("namespace"))] = None
+                if isinstance(part.field, StatsField):
+                    raise _denied()
+            case StatsField():
+                raise _denied()
+            case Walk(inside=inside):
+                return dataclasses.replace(part, inside=And((here, _enclosed(inside, own))))
+            case Count(relation, where) | Fold(relation=relation, where=where):
+                if isinstance(part, Fold) and isinstance(part.field, StatsField):
+                    raise _denied()
+                inner = None if where is None else _enclosed(where, own)
+                if relation != "events":
+                    inner = here if inner is None else And((here, inner))
+                return dataclasses.replace(part, where=inner)
+        return _with(part, look)
+
+    looked = look(tree)
+    return And((*(Compare("=", alias, own) for alias in aliases), looked)) if aliases else looked
+
+
+def _denied() -> PermissionDeniedError:
+    return PermissionDeniedError("Statistics may be in a namespace that this service does not serve.")
 
 
 def _worded(tree: Expr) -> Expr:

@@ -2,21 +2,26 @@
 
 Everything above asks in wire ids and gets value objects; everything the port says in other words, or cannot say yet,
 is said here. Writes of one server take turns, so what was read for a write still holds when it is written.
+
+Of the graph only one namespace is seen, that of the store: a node of another is as if it were not there, whatever way
+leads to it. Types are those of the whole graph.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
-from whence.integrations.mlmd.filters import among
+from whence.integrations.mlmd.filters import among, within
 from whence.metadata import (
     AnyNode,
     Artifact,
     Change,
     Context,
+    Direction,
     Event,
     Execution,
     MetadataStore,
@@ -25,9 +30,13 @@ from whence.metadata import (
     Type,
     Written,
 )
+from whence.metadata.filter import Filter
+from whence.metadata.filter.types import Column, Compare, Constant
 from whence.metadata.ids import node_id, wire_id
 from whence.metadata.simple import SIMPLE_TYPES
+from whence.metadata.walk import Level, WalkQuery
 
+N = TypeVar("N", bound=AnyNode)
 Order: TypeAlias = Literal["id", "created_at", "updated_at"]
 KINDS: Final[tuple[NodeKind, ...]] = ("artifact", "execution", "context")
 _SIMPLE: Final = frozenset(t.name for t in SIMPLE_TYPES)
@@ -122,12 +131,23 @@ class Graph:
     def nodes(self, kind: NodeKind, ids: Iterable[int]) -> list[AnyNode]:
         """The nodes with these wire ids, each once, by id; absent ones are left out."""
         wanted = sorted({i for i in ids if 0 < i < _MAX_ID})
-        return self.store.get_nodes(kind, ids=[node_id(i, kind) for i in wanted]) if wanted else []
+        if not wanted:
+            return []
+        return self._own(self.store.get_nodes(kind, ids=[node_id(i, kind) for i in wanted]))
 
     def by_uid(self, kind: NodeKind, uids: Iterable[str]) -> list[AnyNode]:
         """The nodes with these uids, by id."""
-        found = self.store.get_nodes(kind, uids=sorted(set(uids)))
+        found = self._own(self.store.get_nodes(kind, uids=sorted(set(uids))))
         return sorted(found, key=self.wire_id)
+
+    def _own(self, nodes: Iterable[N]) -> list[N]:
+        """Those of these nodes that are seen."""
+        namespace = self.store.namespace
+        return [node for node in nodes if node.namespace == namespace]
+
+    def is_alone(self) -> bool:
+        """Whether the graph has no other namespace than the one that is seen."""
+        return len(self.store.list_namespaces()) == 1
 
     def artifact(self, id_: int) -> Artifact | None:
         """The artifact with a wire id."""
@@ -153,6 +173,9 @@ class Graph:
     ) -> tuple[list[AnyNode], str | None]:
         """At most `limit` nodes, and the cursor of the next."""
         out: list[AnyNode] = []
+        matching = wanted.matching
+        if matching is not None and not self.is_alone():
+            matching = within(matching, kind, self.store.namespace)
         while True:
             page = self.store.find_nodes(
                 kind,
@@ -161,7 +184,7 @@ class Graph:
                 uri=wanted.uri,
                 external_id=wanted.external_id,
                 context=wanted.context,
-                matching=wanted.matching,
+                matching=matching,
                 order_by=order,
                 descending=descending,
                 limit=limit - len(out),
@@ -195,7 +218,7 @@ class Graph:
     def events(
         self, *, artifacts: Collection[str] | None = None, executions: Collection[str] | None = None
     ) -> list[Event]:
-        """The events of artifacts or executions (uids), oldest first."""
+        """The events of artifacts or executions (uids), oldest first; the other end may be a node that is not seen."""
         if not artifacts and not executions:
             return []
         return self.store.list_events(artifacts=artifacts, executions=executions)
@@ -203,20 +226,38 @@ class Graph:
     def contexts_of(self, node: Artifact | Execution) -> list[Context]:
         """The contexts a node is in."""
         if isinstance(node, Artifact):
-            return self.store.list_contexts(artifact=node.uid)
-        return self.store.list_contexts(execution=node.uid)
+            return self._own(self.store.list_contexts(artifact=node.uid))
+        return self._own(self.store.list_contexts(execution=node.uid))
 
     def parents(self, context: Context) -> list[Context]:
         """The parents of a context."""
-        return self.store.list_contexts(child=context.uid)
+        return self._own(self.store.list_contexts(child=context.uid))
 
     def children(self, context: Context) -> list[Context]:
         """The children of a context."""
-        return self.store.list_contexts(parent=context.uid)
+        return self._own(self.store.list_contexts(parent=context.uid))
 
     def around(self, uids: Sequence[str]) -> Subgraph:
         """Artifacts and executions with the contexts they are in."""
-        return self.store.lineage(uids, max_hops=0)
+        found = self.store.lineage(uids, max_hops=0)
+        contexts = self._own(found.contexts)
+        seen = {context.uid for context in contexts}
+        return dataclasses.replace(
+            found,
+            contexts=contexts,
+            attributions=[pair for pair in found.attributions if pair[0] in seen],
+            associations=[pair for pair in found.associations if pair[0] in seen],
+        )
+
+    def walk(self, uids: Sequence[str], direction: Direction, max_hops: int | None) -> Iterator[Level]:
+        """What these nodes came from or went into, level by level, over nodes that are seen."""
+        stop = None
+        if not self.is_alone():
+            stop = Filter("", Compare("!=", Column("namespace"), Constant(self.store.namespace)))
+        query = WalkQuery(
+            uids, direction, max_hops=max_hops, internal=True, stop=stop, include_stops=stop is None
+        )
+        return self.store.walk(query)
 
     def write(self, change: Change) -> Written:
         """Write one change."""

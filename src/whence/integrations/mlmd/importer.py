@@ -12,20 +12,28 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from whence._base.crash import crash_point, register
 from whence._base.progress import progress
 from whence.errors import ConflictError, IntegrityError
-from whence.integrations.mlmd.backends.source import PAIRS, Source, SourceNode
+from whence.integrations.mlmd.backends.source import PAIRS, Source
+from whence.integrations.mlmd.batches import (
+    Brought,
+    event_key,
+    event_rows,
+    find_gone,
+    find_moved,
+    node_rows,
+    pair_rows,
+)
 from whence.integrations.mlmd.graph import KINDS
-from whence.metadata import AnyNode, Change, Event, Execution, MetadataStore, NodeKind, Put, Type, Value
-from whence.metadata.ids import node_id, wire_id
+from whence.integrations.mlmd.rehearsal import Refused, rehearse
+from whence.metadata import AnyNode, Change, Execution, MetadataStore, Put, Type, Value
 from whence.metadata.simple import SIMPLE_TYPES
-from whence.metadata.types import DEFAULT_NAMESPACE, Rows
+from whence.metadata.types import DEFAULT_NAMESPACE
 
 log = logging.getLogger(__name__)
 
@@ -40,27 +48,6 @@ _FIELDS: Final = ("type", "type_version", "name", "external_id", "created_at", "
 _SIMPLE: Final = frozenset(t.name for t in SIMPLE_TYPES)
 
 
-@dataclass(slots=True)
-class Brought:
-    """What an import found and did.
-
-    Attributes:
-        source: The source's name; give it again to bring a grown copy into the same nodes.
-        version: The schema version of ML Metadata.
-        found: Rows of each table there.
-        written: Nodes and edges that were new or had changed, by table.
-        moved: What was added to every id; 0 when ids are kept.
-        told: Sentences about what could not be kept as it was.
-    """
-
-    source: str
-    version: int
-    found: Mapping[str, int]
-    written: Counter[str] = field(default_factory=Counter)
-    moved: int = 0
-    told: list[str] = field(default_factory=list)
-
-
 def import_mlmd(
     store: MetadataStore, place: str | Path, *, name: str | None = None, dry_run: bool = False
 ) -> Brought:
@@ -70,7 +57,8 @@ def import_mlmd(
         store: The graph; nodes come into its namespace.
         place: A SQLite file, ``mysql://…`` or ``postgresql://…``; it is only read, in one snapshot.
         name: What the source is called; None derives a name from its first rows.
-        dry_run: Read and decode everything, compare the types, and write nothing.
+        dry_run: Read everything, put it through the plan of a write, and write nothing: `Brought.refused` has all
+            that would be refused, not the first of it alone.
 
     Raises:
         NotFoundError: There is no such file.
@@ -83,11 +71,13 @@ def import_mlmd(
     Records:
         One execution ``mlmd_import`` when anything was written.
     """
-    with Source(place, name=name) as source:
+    refused = Refused()
+    with Source(place, name=name, wrong=refused.add if dry_run else None) as source:
         source.name = _known_as(store, source)
         done = Brought(source.name, source.version, source.counts())
         if dry_run:
-            _read_all(store, source, done)
+            rehearse(store, source, done, refused)
+            done.refused = refused.sentences()
         else:
             load_source(store, source, done)
             _check(store, source, done)
@@ -105,9 +95,16 @@ def _known_as(store: MetadataStore, source: Source) -> str:
 
 
 def load_source(store: MetadataStore, source: Source, done: Brought) -> None:
-    """Write everything a source has; nothing is compared."""
+    """Write everything a source has; nothing is compared.
+
+    Raises:
+        IntegrityError: It has rows without ids (``mlmd-mismatch``).
+    """
+    for sentence in source.unnumbered():
+        raise IntegrityError(f"{sentence}, in {source.name}", code="mlmd-mismatch")
     _put_types(store, source)
-    done.moved, highest = _moved(store, source)
+    done.moved, highest = find_moved(store, source)
+    done.gone = find_gone(store)
     with progress("bringing in", total=sum(done.found.values())) as step:
 
         def written(n: int) -> None:
@@ -115,11 +112,11 @@ def load_source(store: MetadataStore, source: Source, done: Brought) -> None:
             step(n)
 
         for kind in KINDS:
-            loaded = store.load(_node_rows(store, source, done, kind, highest), on_progress=written)
+            loaded = store.load(node_rows(store, source, done, kind, highest), on_progress=written)
             done.written[kind.capitalize()] += loaded.n_nodes + loaded.n_updated
-        done.written["Event"] += store.load(_event_rows(source, done), on_progress=written).n_events
+        done.written["Event"] += store.load(event_rows(source, done), on_progress=written).n_events
         for table in PAIRS:
-            loaded = store.load(_pair_rows(source, table), on_progress=written)
+            loaded = store.load(pair_rows(source, done, table), on_progress=written)
             done.written[table] += loaded.n_parents if table == "ParentContext" else loaded.n_members
 
 
@@ -141,98 +138,6 @@ def _types_differ(type_: Type, why: str) -> ConflictError:
     )
 
 
-def _moved(store: MetadataStore, source: Source) -> tuple[int, int]:
-    """What is added to every id, and the highest number in the graph."""
-    highest = _highest(store)
-    for kind in KINDS:
-        for known in store.list_imported(source.name, kind, limit=1):
-            return wire_id(known.id) - known.their_id, highest
-    for kind in KINDS:
-        for ids in source.ids(kind):
-            if ids[0] <= highest and store.get_nodes(kind, ids=[node_id(i, kind) for i in ids]):
-                return highest, highest
-    return 0, highest
-
-
-def _highest(store: MetadataStore) -> int:
-    newest = [
-        node
-        for kind in KINDS
-        for node in store.find_nodes(kind, descending=True, limit=1, removed=True, everywhere=True).nodes
-    ]
-    return max((wire_id(node.id) for node in newest if node.id is not None), default=0)
-
-
-def _node_rows(
-    store: MetadataStore, source: Source, done: Brought, kind: NodeKind, highest: int
-) -> Iterator[Rows]:
-    for batch in source.nodes(kind):
-        taken = _taken(store, kind, batch, done.moved, highest)
-        nodes = [
-            dataclasses.replace(b.node, id=None if b.id in taken else node_id(b.id + done.moved, kind))
-            for b in batch
-        ]
-        yield Rows(nodes, imported=[(kind, b.id, b.node.uid) for b in batch], source=source.name)
-
-
-def _taken(
-    store: MetadataStore, kind: NodeKind, batch: Sequence[SourceNode], moved: int, highest: int
-) -> set[int]:
-    """The ids there whose own id here is another node's: the source grew, and so did the graph."""
-    wanted = {node_id(b.id + moved, kind): b for b in batch if b.id + moved <= highest}
-    if not wanted:
-        return set()
-    there = store.get_nodes(kind, ids=list(wanted))
-    return {wanted[n.id].id for n in there if n.id is not None and wanted[n.id].node.uid != n.uid}
-
-
-def _event_rows(source: Source, done: Brought) -> Iterator[Rows]:
-    for batch in source.events():
-        done.told += [f"event {e.id} {e.reason} and is left out" for e in batch if e.event is None]
-        events = {_key(e.event): e.event for e in batch if e.event is not None}
-        doubles = sum(e.event is not None for e in batch) - len(events)
-        if doubles:
-            done.told.append(f"{doubles} events were there twice and are kept once")
-        yield Rows(events=list(events.values()))
-
-
-def _pair_rows(source: Source, table: str) -> Iterator[Rows]:
-    names = {"Attribution": "attributions", "Association": "associations", "ParentContext": "parents"}
-    for pairs in source.pairs(table):
-        yield Rows(**{names[table]: pairs})  # type: ignore[arg-type]  # each takes pairs
-
-
-def _key(event: Event) -> tuple[str, str, str, tuple[str | int, ...]]:
-    return event.execution, event.artifact, event.kind, event.path
-
-
-# a dry run
-
-
-def _read_all(store: MetadataStore, source: Source, done: Brought) -> None:
-    stored = {(t.kind, t.name, t.version): t for t in store.list_types()}
-    for type_ in source.types():
-        known = stored.get((type_.kind, type_.name, type_.version))
-        for name, want in type_.properties.items() if known else ():
-            assert known is not None
-            if known.properties.get(name, want) != want:
-                raise _types_differ(type_, f"{name} is {known.properties[name]} here and {want} there")
-        if known and type_.base and known.base and type_.base != known.base:
-            raise _types_differ(type_, f"its base is {known.base} here and {type_.base} there")
-    read: Counter[str] = Counter()
-    with progress("reading", total=sum(done.found.values())) as step:
-        for kind in KINDS:
-            for nodes in source.nodes(kind):
-                read[kind.capitalize()] += len(nodes)
-                step(len(nodes))
-        for rows in _event_rows(source, done):
-            step(len(rows.events))
-        for table in PAIRS:
-            for pairs in source.pairs(table):
-                step(len(pairs))
-    _compare_counts(done, read)
-
-
 # afterwards
 
 
@@ -241,7 +146,7 @@ def _check(store: MetadataStore, source: Source, done: Brought) -> None:
     anything = any(done.written.values())
     try:
         with progress("comparing", total=sum(done.found.values())) as step:
-            _compare_counts(done, _verify(store, source, step))
+            _compare_counts(done, _verify(store, source, done, step))
     except IntegrityError:
         _record(store, source, done, "FAILED")
         raise
@@ -262,7 +167,7 @@ def _record(store: MetadataStore, source: Source, done: Brought, state: str) -> 
     store.write(Change([Put(execution)]))
 
 
-def _verify(store: MetadataStore, source: Source, step: Callable[[int], None]) -> Counter[str]:
+def _verify(store: MetadataStore, source: Source, done: Brought, step: Callable[[int], None]) -> Counter[str]:
     """Compare everything that was read with what is stored now; how many nodes of each table that was."""
     read: Counter[str] = Counter()
     for kind in KINDS:
@@ -271,18 +176,22 @@ def _verify(store: MetadataStore, source: Source, step: Callable[[int], None]) -
             stored = {n.uid: n for n in store.get_nodes(kind, uids=[b.node.uid for b in batch])}
             for item in batch:
                 found = stored.get(item.node.uid)
+                if found is not None and found.removed_at is not None and found.uid in done.gone:
+                    continue
                 if found is None or not _equal(found, item.node):
                     raise _differs(f"{kind} {item.id} of {source.name}")
             step(len(batch))
     for events in source.events():
-        wanted = {_key(e.event) for e in events if e.event is not None}
-        there = {_key(e) for e in store.list_events(executions={execution for execution, *_ in wanted})}
+        given = [e.event for e in events if e.event is not None]
+        wanted = {event_key(e) for e in given if done.gone.isdisjoint((e.execution, e.artifact))}
+        there = {event_key(e) for e in store.list_events(executions={execution for execution, *_ in wanted})}
         if not wanted <= there:
             raise _differs(f"an event between {events[0].id} and {events[-1].id}")
         step(len(events))
     for table in PAIRS:
         for pairs in source.pairs(table):
-            if not set(pairs) <= _stored_pairs(store, table, pairs):
+            kept = [pair for pair in pairs if done.gone.isdisjoint(pair)]
+            if not set(kept) <= _stored_pairs(store, table, kept):
                 raise _differs(f"a row of {table}")
             step(len(pairs))
     return read

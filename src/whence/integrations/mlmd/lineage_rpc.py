@@ -18,7 +18,6 @@ from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.types_rpc import Method
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import AnyNode, Direction, Event, NodeKind
-from whence.metadata.walk import WalkQuery
 
 _Options: Final = metadata_store_pb2.LineageSubgraphQueryOptions
 _DIRECTIONS: Final[Mapping[int, Direction]] = {
@@ -74,15 +73,14 @@ class _Walk:
                 self.nodes[kind][node.uid] = node
             for event in followed:
                 other = event.execution if kind == "execution" else event.artifact
-                if other not in left:
+                if other in self.nodes[kind]:  # else the walk ended before it, or it is not seen
                     self.events.setdefault((event.execution, event.artifact, event.kind, event.path), event)
             hops += 1
 
     def run_whole(self, starts: list[AnyNode], direction: Direction, max_hops: int | None) -> None:
         """Walk without ending nodes, in one question to the store."""
-        query = WalkQuery([n.uid for n in starts], direction, max_hops=max_hops, internal=True)
         hops: dict[str, int] = {}
-        for level in self.graph.store.walk(query):
+        for level in self.graph.walk([n.uid for n in starts], direction, max_hops):
             for node in level.nodes:
                 hops[node.uid] = level.hops
                 self.nodes[kind_of_node(node)][node.uid] = node

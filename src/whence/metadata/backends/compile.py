@@ -39,7 +39,7 @@ from sqlalchemy.types import TypeEngine
 
 from whence.database import Database
 from whence.errors import UsageError, WhenceError
-from whence.metadata.backends.spelling import Place, Spelling, number, spelled, spelling_of
+from whence.metadata.backends.spelling import Place, Spelling, number, shown, spelled, spelling_of
 from whence.metadata.backends.tables import EVENT, MEMBER, NAMESPACE, NODE, PARENT, TYPE, code_of, is_open
 from whence.metadata.codes import EVENT_CODES, KIND_CODES, STATE_CODES, pack_uid
 from whence.metadata.filter import bound as b
@@ -115,10 +115,19 @@ def compile_filter(scope: Scope, database: Database, *, node: FromClause = NODE)
     return compile_scope(scope, database, node=node).condition
 
 
-def compile_scope(scope: Scope, database: Database, *, node: FromClause = NODE) -> Compiled:
-    """A filter, or its shape (`whence.metadata.filter.shape`), as a condition with what is to be bound."""
+def compile_scope(
+    scope: Scope, database: Database, *, node: FromClause = NODE, living: bool = False
+) -> Compiled:
+    """A filter, or its shape (`whence.metadata.filter.shape`), as a condition with what is to be bound.
+
+    Args:
+        scope: The filter.
+        database: Where it will be asked.
+        node: The node table, or an alias of it.
+        living: The query asks that no row is a tombstone: then an index of names serves.
+    """
     abilities = database.abilities
-    compiler = _Compiler(spelling_of(abilities.json, abilities.dialect), database)
+    compiler = _Compiler(spelling_of(abilities.json, abilities.dialect), database, node if living else None)
     condition = compiler.scope(scope, node)
     return Compiled(condition, compiler.slots, compiler.searched)
 
@@ -147,6 +156,7 @@ class _Compiler:
 
     spelling: Spelling
     database: Database
+    living: FromClause | None
     slots: dict[str, tuple[int, Made]] = field(default_factory=dict)
     searched: dict[str, Searched] = field(default_factory=dict)
     _names: int = 0
@@ -548,6 +558,8 @@ class _Compiler:
                 return self.spelling.thousandth(row.c.created_us)
             case "last_known_state":
                 return case((code_of(row) == number(KIND_CODES["execution"]), row.c.state))
+            case "name" | "external_id" if row is not self.living:
+                return shown(self.spelling, row, name)
             case _:
                 return row.c[_TIMES.get(name, name)]
 

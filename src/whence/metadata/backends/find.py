@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import (
@@ -27,11 +28,13 @@ from sqlalchemy import (
 from whence.database import Database, Prepared, Session
 from whence.metadata.backends.compile import Compiled, compile_scope
 from whence.metadata.backends.indexes import Indexer, Wanted, wanted_by
-from whence.metadata.backends.search import found
-from whence.metadata.backends.spelling import Place, number, spelling_of
+from whence.metadata.backends.reading import EXTERNAL_ID, NAME, PROPERTIES, URI
+from whence.metadata.backends.search import found, has_words, may_have
+from whence.metadata.backends.spelling import Place, number, shown, spelling_of
 from whence.metadata.backends.tables import MEMBER, NODE, TYPE, code_of, is_open
 from whence.metadata.codes import KIND_CODES, STATE_CODES, STATES, pack_uid
 from whence.metadata.filter import Scope
+from whence.metadata.filter.bound import without_words
 from whence.metadata.filter.shape import Constant, flavour_of, shape_of
 from whence.metadata.query import Query
 from whence.metadata.types import NodeKind
@@ -80,13 +83,16 @@ class Finder:
             types: The ids of its types; None when it names none.
             namespace: The id of the namespace that is asked; None is all.
         """
-        scope, constants = _abstract(query.matching)
-        shape = (_shape(query, types, namespace), scope)
+        matching, words = (None, ()) if query.matching is None else without_words(query.matching)
+        scope, constants = _abstract(matching)
+        shape = (_shape(query, types, namespace), scope, words)
         kept = self.kept.get(shape)
         if kept is None:
-            composed = self._composed(query, types, namespace, scope)
+            composed = self._composed(query, types, namespace, scope, words)
             kept = self._keep(shape, *composed, wanted_by(scope, query.order_by))
         values = {**self._values(query, types, namespace), **self._filter_values(session, kept, constants)}
+        if words:
+            return _having(words, kept.statement.stream(session, values), query.limit)
         return self._rows(session, kept, values)
 
     def count(
@@ -157,6 +163,8 @@ class Finder:
             values |= {"prefix": query.name_prefix, "prefix_length": len(query.name_prefix)}
         if query.after is not None:
             values |= {"after_value": query.after[0], "after_id": query.after[1]}
+        if query.pinned_us is not None:
+            values["pinned"] = query.pinned_us
         if query.limit is not None:
             values["at_most"] = query.limit + 1
         for i, value in enumerate(query.where.values()):
@@ -172,28 +180,40 @@ class Finder:
         return self._spelling.constant(value, flavour)
 
     def _composed(
-        self, query: Query, types: Sequence[int] | None, namespace: int | None, scope: Scope | None
+        self,
+        query: Query,
+        types: Sequence[int] | None,
+        namespace: int | None,
+        scope: Scope | None,
+        words: Sequence[str],
     ) -> tuple[Select[Any], Compiled | None]:
         conditions = _living(query.kind, namespace, removed=query.removed)
+        if words:
+            conditions += may_have(words, self._spelling)
+            query = replace(query, limit=None)  # of what may have them, the first ones may not
         among = self._database.among
         if types is not None:
             conditions.append(among(NODE.c.type_id, "types"))
+        name = shown(self._spelling, NODE, "name") if query.removed else NODE.c.name
+        external_id = shown(self._spelling, NODE, "external_id") if query.removed else NODE.c.external_id
         if query.names is not None:
-            conditions.append(among(NODE.c.name, "names"))
+            conditions.append(among(name, "names"))
         if query.states is not None:
             conditions.append(_in_states(query.kind, query.states))
         if query.name_prefix is not None:
-            conditions.append(NODE.c.name >= bindparam("prefix"))
-            conditions.append(func.substr(NODE.c.name, 1, bindparam("prefix_length")) == bindparam("prefix"))
+            conditions.append(name >= bindparam("prefix"))
+            conditions.append(func.substr(name, 1, bindparam("prefix_length")) == bindparam("prefix"))
         if query.external_id is not None:
-            conditions.append(NODE.c.external_id == bindparam("external_id"))
+            conditions.append(external_id == bindparam("external_id"))
         if query.uri is not None:
             conditions.append(NODE.c.uri == bindparam("node_uri"))
+        if query.pinned_us is not None:
+            conditions.append(_updated() <= bindparam("pinned"))
         conditions += self._in_contexts(query)
         conditions += [self._has(i, name, value) for i, (name, value) in enumerate(query.where.items())]
         compiled = None
         if scope is not None:
-            compiled = compile_scope(scope, self._database)
+            compiled = compile_scope(scope, self._database, living=not query.removed)
             conditions.append(compiled.condition)
         return _ordered(query, select(*NODE.c).where(and_(*conditions))), compiled
 
@@ -202,7 +222,7 @@ class Finder:
     ) -> tuple[Select[Any], Compiled | None]:
         conditions, compiled = _living(kind, namespace, removed=False), None
         if scope is not None:
-            compiled = compile_scope(scope, self._database)
+            compiled = compile_scope(scope, self._database, living=True)
             conditions.append(compiled.condition)
         if by is None:
             return select(func.count()).select_from(NODE).where(*conditions), compiled
@@ -261,6 +281,16 @@ class Finder:
         return self._spelling.type_of(flavour)
 
 
+def _having(words: Sequence[str], rows: Iterator[Tuple], limit: int | None) -> list[Tuple]:
+    """The rows that have these words, one more than the limit when there are more: no more of them is read."""
+    wanted = frozenset(words)
+    with closing(rows):  # type: ignore[type-var]  # a generator
+        found = (
+            raw for raw in rows if has_words(wanted, raw[NAME], raw[EXTERNAL_ID], raw[URI], raw[PROPERTIES])
+        )
+        return list(islice(found, None if limit is None else limit + 1))
+
+
 def _abstract(matching: Scope | None) -> tuple[Scope | None, list[Constant]]:
     return (None, []) if matching is None else shape_of(matching)
 
@@ -292,6 +322,7 @@ def _shape(query: Query, types: Sequence[int] | None, namespace: int | None) -> 
         query.limit is None,
         query.after is None,
         query.removed,
+        query.pinned_us is None,
     )
     return (*(value is None for value in given), where, query.states, *asked)
 
@@ -314,10 +345,14 @@ def _in_states(kind: NodeKind, states: frozenset[str]) -> ColumnElement[bool]:
     return and_(is_open(NODE), found) if states and states <= _OPEN[kind] else found
 
 
+def _updated() -> ColumnElement[int]:
+    return func.coalesce(NODE.c.updated_us, NODE.c.created_us)
+
+
 def _ordered(query: Query, statement: Select[Any]) -> Select[Any]:
     columns: dict[str, ColumnElement[Any]] = {
         "created_at": NODE.c.created_us,
-        "updated_at": func.coalesce(NODE.c.updated_us, NODE.c.created_us),
+        "updated_at": _updated(),
     }
     place = [columns[query.order_by], NODE.c.id] if query.order_by in columns else [NODE.c.id]
     if query.after is not None:

@@ -16,9 +16,10 @@ from whence.metadata.backends import memory_walk
 from whence.metadata.backends.memory_world import EventKey, View, World, clock_us, event_order
 from whence.metadata.base import MetadataStore, Progress
 from whence.metadata.codes import EVENT_CODES
+from whence.metadata.delegate import Looking
 from whence.metadata.filter import Filter
 from whence.metadata.plan import Plan, Wanted, make_load, make_plan
-from whence.metadata.query import Query, make_query, matches, moment_us, next_cursor, order_value
+from whence.metadata.query import Query, is_gone, make_query, matches, moment_us, next_cursor, order_value
 from whence.metadata.rows import KINDS, MarkRow, NodeRow, to_mark, to_moment
 from whence.metadata.types import (
     DEFAULT_NAMESPACE,
@@ -63,7 +64,7 @@ class MemoryStore(MetadataStore):
     # types
 
     def put_type(self, type_: Type, *, extend: bool = False, omit: bool = True) -> Type:
-        with self._world.lock:
+        with self._world.writing():
             types = self._world.types
             stored = merge_type(types, type_, extend=extend, omit=omit)
             if stored.id is None:
@@ -78,7 +79,7 @@ class MemoryStore(MetadataStore):
     # writing
 
     def write(self, change: Change) -> Written:
-        with self._world.lock:
+        with self._world.writing():
             plan = self._plan(change)
             self._world.carry_out(plan)
             view = View(self._world)
@@ -88,7 +89,7 @@ class MemoryStore(MetadataStore):
     def load(self, batches: Iterable[Change | Rows], *, on_progress: Progress | None = None) -> Loaded:
         total = Counter[str]()
         for batch in batches:
-            with self._world.lock:
+            with self._world.writing():
                 done = self._world.carry_out(self._plan(batch))
             total.update(dataclasses.asdict(done))
             if on_progress is not None:
@@ -109,7 +110,7 @@ class MemoryStore(MetadataStore):
         return make_plan(change, look, now_us)
 
     def purge(self, uids: Collection[str]) -> Purged:
-        with self._world.lock:
+        with self._world.writing():
             world = self._world
             ids = [world.by_uid[uid] for uid in dict.fromkeys(uids) if uid in world.by_uid]
             for id_ in ids:
@@ -138,7 +139,7 @@ class MemoryStore(MetadataStore):
 
     def _find(self, query: Query) -> Page:
         with self._world.lock:
-            view = View(self._world, query.as_of_us)
+            view = View(self._world, query.pinned_us if query.as_of_us is None else query.as_of_us)
             found = sorted(
                 (row for row in self._candidates(query, view) if self._fits(row, query, view)),
                 key=lambda row: (order_value(query, row), row.id),
@@ -146,13 +147,17 @@ class MemoryStore(MetadataStore):
             )
             rest = found if query.limit is None else found[: query.limit]
             more = len(rest) < len(found)
-            return Page([view.node(row) for row in rest], next_cursor(query, rest[-1]) if more else None)
+            return Page(
+                [view.node(row) for row in rest],
+                next_cursor(query, rest[-1], self._world.last_us) if more else None,
+            )
 
     def _candidates(self, query: Query, view: View) -> Iterable[NodeRow]:
         """Nodes of the kind, among them all that fit."""
         world = self._world
         ids: set[int | None] | None = None
-        if query.as_of_us is None and not query.everywhere:
+        now = query.as_of_us is None and query.pinned_us is None
+        if now and not (query.everywhere or query.removed):
             if query.external_id is not None:
                 ids = {world.by_external.get((query.kind, self._namespace_id, query.external_id))}
             elif query.names is not None:
@@ -173,7 +178,7 @@ class MemoryStore(MetadataStore):
     def _fits(self, row: NodeRow, query: Query, view: View) -> bool:
         if not query.everywhere and row.namespace_id != self._namespace_id:
             return False
-        if row.removed_us is not None and not self._is_shown(row, query):
+        if is_gone(row, query) or (row.removed_us is not None and not self._is_shown(row, query)):
             return False
         if query.types is not None and view.type_name(row) not in query.types:
             return False
@@ -324,6 +329,13 @@ class MemoryStore(MetadataStore):
                 if id_ in world.rows
             ][:limit]
 
+    @contextmanager
+    def snapshot(self) -> Iterator[MetadataStore]:
+        with self._world.lock:
+            world = self._world.copy()
+        found = world.namespaces[self._namespace_id]
+        yield Looking(MemoryStore(world, found), "it is held at one moment")
+
     # namespaces
 
     def in_namespace(self, name: str, *, create: bool = False) -> MemoryStore:
@@ -341,7 +353,7 @@ class MemoryStore(MetadataStore):
 
     def put_namespace(self, name: str, *, closed: bool | None = None) -> Namespace:
         check_namespace(name)
-        with self._world.lock:
+        with self._world.writing():
             found = self._namespace(name)
             if found is None:
                 id_ = max(self._world.namespaces) + 1
@@ -385,7 +397,7 @@ class MemoryStore(MetadataStore):
     # signs of life
 
     def beat(self, lives: Sequence[Beat]) -> None:
-        with self._world.lock:
+        with self._world.writing():
             now = self.now()
             for life in lives:
                 known = self._world.beats.get(life.uid)
@@ -397,7 +409,7 @@ class MemoryStore(MetadataStore):
             return [self._world.beats[uid] for uid in sorted(self._world.beats)]
 
     def end_beats(self, uids: Collection[str]) -> None:
-        with self._world.lock:
+        with self._world.writing():
             for uid in uids:
                 self._world.beats.pop(uid, None)
 
@@ -408,7 +420,7 @@ class MemoryStore(MetadataStore):
         return SCHEMA_VERSION
 
     def close(self) -> None:
-        pass
+        self._world.ended = True
 
 
 def _by_ids(key: EventKey) -> tuple[int, int, int, str]:

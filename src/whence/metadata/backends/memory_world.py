@@ -7,9 +7,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Final, TypeAlias
 
+from whence.database.base import closed
 from whence.metadata import past
 from whence.metadata.codes import EVENT_CODES
 from whence.metadata.filter import Evaluator, Scope
@@ -53,6 +55,7 @@ class World:
 
     def __init__(self) -> None:
         self.lock: Final = threading.RLock()
+        self.ended = False
         self.types = TypeTable([dataclasses.replace(t, id=i) for i, t in enumerate(SIMPLE_TYPES, 1)])
         self.last_n = 0
         self.last_us = 0
@@ -75,6 +78,43 @@ class World:
         self.namespaces: dict[int, Namespace] = {
             0: Namespace(DEFAULT_NAMESPACE, id=0, created_at=to_moment(clock_us()))
         }
+
+    def copy(self) -> World:
+        """The same graph, apart: what is written into one does not show in the other."""
+        made = World()
+        made.types = TypeTable(self.types.all())
+        made.last_n, made.last_us, made.last_mark = self.last_n, self.last_us, self.last_mark
+        for name in (
+            "rows",
+            "by_uid",
+            "by_name",
+            "by_external",
+            "events",
+            "marks",
+            "beats",
+            "imported",
+            "namespaces",
+        ):
+            getattr(made, name).update(getattr(self, name))
+        for id_, pasts in self.pasts.items():
+            made.pasts[id_] = list(pasts)
+        for name in ("events_of", "contexts_of", "members_of", "parents_of", "children_of"):
+            into = getattr(made, name)
+            for id_, found in getattr(self, name).items():
+                into[id_] = dict(found)
+        return made
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Nobody else looks or writes in the block.
+
+        Raises:
+            UsageError: The graph was closed (``closed``).
+        """
+        if self.ended:
+            raise closed()
+        with self.lock:
+            yield
 
     def next_moment(self) -> int:
         """The moment of the next change: that of the clock, but later than any before."""

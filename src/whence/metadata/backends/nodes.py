@@ -1,21 +1,30 @@
-"""Nodes made of raw rows, read when they are looked at: the properties without the rest, the rest without them."""
+"""Nodes made of raw rows, field by field as they are looked at: the properties without the rest, the rest without them.
+
+What a lineage of thousands of nodes costs is what is made of them. Who asks for nodes by their ids is going to look at
+them: `read_nodes` reads their properties at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from whence.metadata.backends.lists import Tuple
 from whence.metadata.codes import STATES, unpack_uid
 from whence.metadata.encode import decode
 from whence.metadata.lazy import Source, set_source
 from whence.metadata.rows import EPOCH, SETTERS, NodeRow, fill_node
-from whence.metadata.types import AnyNode, Artifact, Context, Execution
+from whence.metadata.types import AnyNode, Artifact, Context, Execution, Type
 from whence.metadata.typetable import TypeTable
 
 _CLASSES: Final[tuple[type[AnyNode], ...]] = (Context, Artifact, Execution, Context)
 _new: Final = object.__new__
+_decode: Final = msgspec.json.Decoder().decode
+MAX_READ_CHARS: Final = 16_384
+"""Longer properties are read when they are looked at."""
 _set: Final = SETTERS[Context]
 _set_properties, _set_custom = _set["properties"], _set["custom"]
 _set_type, _set_type_version, _set_uid, _set_id = (
@@ -41,32 +50,62 @@ class Reading(Protocol):
         """A raw node in words."""
 
 
-def node_maker(reader: Reading) -> Callable[[Tuple], AnyNode]:
-    """What makes the node of a raw row."""
+def spell(raw: Tuple) -> str:
+    """The uid of a raw row."""
+    return raw[4] or unpack_uid(raw[3])
+
+
+def node_maker(reader: Reading, uid_of: Callable[[Tuple], str] = spell) -> Callable[[Tuple], AnyNode]:
+    """What makes the node of a raw row.
+
+    Args:
+        reader: Who knows what its numbers mean.
+        uid_of: Who spells its uid.
+    """
 
     def node(raw: Tuple) -> AnyNode:
         made: AnyNode = _new(_CLASSES[raw[0] & 3])
-        set_source(made, (_fill, raw, reader))
+        set_source(made, (_fill, raw, reader, uid_of))
         return made
 
     return node
 
 
+def read_nodes(reader: Reading, raws: Sequence[Tuple]) -> list[AnyNode]:
+    """The nodes of raw rows, their properties read already."""
+    nodes: list[AnyNode] = []
+    for raw in raws:
+        node: AnyNode = _new(_CLASSES[raw[0] & 3])
+        text = raw[9]
+        if raw[13] is None and '"$' not in text and len(text) <= MAX_READ_CHARS:
+            plain = _decode(text)
+            _set_properties(node, plain["p"])
+            _set_custom(node, plain["c"])
+            set_source(node, (_fill_rest, raw, reader, spell))
+        else:
+            set_source(node, (_fill, raw, reader, spell))
+        nodes.append(node)
+    return nodes
+
+
 def _fill(node: AnyNode, field: str, source: Source) -> bool:
-    _, raw, reader = source
+    """Set the properties, or all the rest."""
+    _, raw, reader, uid_of = source
     if raw[13] is not None:
-        type_ = reader.types.by_id(raw[1])
+        type_: Type = reader.types.by_id(raw[1])
         return fill_node(node, field, (fill_node, reader.row(raw), type_, reader.namespaces[raw[2]]))
-    if field in ("properties", "custom"):
-        _fill_properties(node, field, (None, raw[9]))
-        set_source(node, (_fill_rest, raw, reader))
+    if field == "properties" or field == "custom":
+        typed, custom = decode(raw[9])
+        _set_properties(node, typed)
+        _set_custom(node, custom)
+        set_source(node, (_fill_rest, raw, reader, uid_of))
     else:
         _fill_rest(node, field, source)
         set_source(node, (_fill_properties, raw[9]))
     return False
 
 
-def _fill_properties(node: AnyNode, field: str, source: tuple[Any, ...]) -> bool:  # noqa: ARG001 - both come together
+def _fill_properties(node: AnyNode, field: str, source: Source) -> bool:  # noqa: ARG001 - both come together
     typed, custom = decode(source[1])
     _set_properties(node, typed)
     _set_custom(node, custom)
@@ -74,30 +113,30 @@ def _fill_properties(node: AnyNode, field: str, source: tuple[Any, ...]) -> bool
 
 
 def _fill_rest(node: AnyNode, field: str, source: Source) -> bool:  # noqa: ARG001 - all of it comes together
-    _, raw, reader = source
+    _, raw, reader, uid_of = source
     (
         id_,
         type_id,
         namespace_id,
-        packed,
-        uid,
+        _,
+        _,
         name,
         external_id,
         uri,
         state,
         _,
-        made_us,
+        created_us,
         updated_us,
         revision,
         _,
     ) = raw
     type_ = reader.types.by_id(type_id)
-    created = EPOCH + timedelta(0, 0, made_us)
+    created = EPOCH + timedelta(0, 0, created_us)
     _set_type(node, type_.name)
     _set_type_version(node, type_.version)
     _set_name(node, name)
     _set_external_id(node, external_id)
-    _set_uid(node, uid or unpack_uid(packed))
+    _set_uid(node, uid_of(raw))
     _set_id(node, id_)
     _set_created_at(node, created)
     _set_updated_at(node, created if updated_us is None else EPOCH + timedelta(0, 0, updated_us))

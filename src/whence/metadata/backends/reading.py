@@ -75,6 +75,7 @@ class Reader:
         self._event_keys = Listed(
             database, "SELECT execution_id, kind, artifact_id, path FROM event", "execution_id"
         )
+        self._changed_since = f"SELECT DISTINCT node_id FROM node_past WHERE until_us > {self._mark} AND (node_id & 3) = {self._mark}"
         self._marks = Listed(database, select(MARK), "id")
         found = driver_text(database, select(NODE.alias("c")))
         self._contexts = {role: f"{found} {join}" for role, join in self._context_joins(known=False)}
@@ -164,7 +165,10 @@ class Reader:
 
     def raw_by_uids(self, session: Session, uids: Iterable[str]) -> list[Tuple]:
         """The nodes with these uids, in no order."""
-        packed = packed_uids(uids)
+        return self.raw_by_packed(session, packed_uids(uids))
+
+    def raw_by_packed(self, session: Session, packed: Sequence[bytes]) -> list[Tuple]:
+        """The nodes with these uids, given as they are stored, in no order."""
         return self._by_uid.rows(session, packed) if packed else []
 
     def raw_of_kind(self, session: Session, kind: NodeKind, size: int) -> Iterator[list[Tuple]]:
@@ -308,6 +312,10 @@ class Reader:
         else:
             rows = self._pasts_since.rows(session, ids, (since_us,))
         return sorted((PastRow(*row) for row in rows), key=lambda p: -p.revision)
+
+    def changed_since(self, session: Session, kind: NodeKind, us: int) -> list[int]:
+        """The ids of the nodes of a kind that were updated after a moment, removed ones left out."""
+        return [row[0] for row in session.rows(self._changed_since, (us, KIND_CODES[kind]))]
 
     def all_events(self, session: Session, as_of_us: int | None) -> Iterator[Tuple]:
         """Every event, by execution, artifact, kind and path, streamed; see `to_event`."""

@@ -6,10 +6,9 @@ every text with such letters is looked at; of plain texts the database finds tho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from whence.database import Database, Session
 from whence.metadata.backends.compile import Searched
@@ -17,7 +16,6 @@ from whence.metadata.backends.spelling import Spelling, number, spelling_of
 from whence.metadata.backends.tables import NODE, code_of
 from whence.metadata.codes import KIND_CODES
 from whence.metadata.encode import decode
-from whence.metadata.filter.patterns import ANY_MANY
 from whence.metadata.filter.words import words_of_texts
 
 _TEXTS = (NODE.c.name, NODE.c.external_id, NODE.c.uri, NODE.c.properties)
@@ -28,27 +26,32 @@ def found(session: Session, database: Database, searched: Mapping[str, Searched]
     return {name: database.pack(_ids(session, database, one)) for name, one in searched.items()}
 
 
+def may_have(words: Sequence[str], spelling: Spelling) -> list[ColumnElement[bool]]:
+    """Conditions on a row of the node table, without which it has not all of these words: no tombstone has any."""
+    other = or_(*(spelling.size_bytes(text) > spelling.length(text) for text in _TEXTS))
+    plain = [
+        or_(*(spelling.contains(text, word, f"word_{i}") for text in _TEXTS))
+        for i, word in enumerate(words)
+        if word.isascii()
+    ]
+    either = or_(and_(*plain), other) if len(plain) == len(words) else other
+    return [NODE.c.removed_us.is_(None), either]
+
+
+def has_words(
+    words: frozenset[str], name: str | None, external_id: str | None, uri: str | None, properties: str
+) -> bool:
+    """Whether a living node has all of these words, see `whence.metadata.filter.words`."""
+    typed, custom = decode(properties)
+    return words <= words_of_texts(name, external_id, uri, *typed.values(), *custom.values())
+
+
 def _ids(session: Session, database: Database, searched: Searched) -> list[int]:
     spelling = spelling_of(database.abilities.json, database.abilities.dialect)
-    statement = database.prepare(_candidates(searched, spelling))
-    wanted = frozenset(searched.words)
-    ids: list[int] = []
-    for id_, name, external_id, uri, properties in statement.stream(session):
-        typed, custom = decode(properties)
-        if wanted <= words_of_texts(name, external_id, uri, *typed.values(), *custom.values()):
-            ids.append(id_)
-    return ids
-
-
-def _candidates(searched: Searched, spelling: Spelling) -> Select[Any]:
     codes = [number(KIND_CODES[kind]) for kind in searched.kinds]
-    other = or_(*(spelling.size_bytes(text) > spelling.length(text) for text in _TEXTS))
-    words: list[ColumnElement[bool]] = []
-    for i, word in enumerate(searched.words):
-        if word.isascii():
-            pattern: ColumnElement[Any] = bindparam(
-                f"word_{i}", spelling.constant((ANY_MANY, *word, ANY_MANY), "pattern")
-            )
-            words.append(or_(*(spelling.matches(spelling.lower(text), pattern) for text in _TEXTS)))
-    plain = [or_(other, and_(*words))] if len(words) == len(searched.words) else [other]
-    return select(NODE.c.id, *_TEXTS).where(code_of(NODE).in_(codes), NODE.c.removed_us.is_(None), *plain)
+    candidates = select(NODE.c.id, *_TEXTS).where(
+        code_of(NODE).in_(codes), *may_have(searched.words, spelling)
+    )
+    wanted = frozenset(searched.words)
+    rows = database.prepare(candidates).stream(session)
+    return [id_ for id_, *texts in rows if has_words(wanted, *texts)]

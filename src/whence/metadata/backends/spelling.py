@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import (
     JSON,
@@ -25,6 +25,7 @@ from sqlalchemy import (
     String,
     Text,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -35,7 +36,7 @@ from sqlalchemy.types import TypeEngine
 
 from whence.errors import UnsupportedError
 from whence.metadata.filter.bound import Flavour, Want
-from whence.metadata.filter.patterns import to_glob, to_like
+from whence.metadata.filter.patterns import ANY_MANY, to_glob, to_like
 
 Sql: TypeAlias = ColumnElement[Any]  # Any: what kind a value has, the binder has checked
 Name: TypeAlias = Callable[[], str]
@@ -92,9 +93,23 @@ class Spelling(ABC):
     ) -> Place:
         """A property of a node, typed (``p``) or custom (``c``)."""
 
+    @abstractmethod
+    def kept(self, properties: Sql, key: str) -> Sql:
+        """What a tombstone keeps under a letter, see `whence.metadata.rows.Tombstone`; NULL when it has none."""
+
     def matches(self, value: Sql, pattern: Sql) -> Sql:
         """Whether text is like a pattern; A is not a."""
         return value.like(pattern, escape="|")
+
+    def contains(self, value: Sql, word: str, name: str) -> Sql:
+        """Whether a word of letters A to Z, figures and ``_`` stands somewhere in a text, in small letters or large.
+
+        Args:
+            value: The text.
+            word: The word, in small letters.
+            name: What it is bound as.
+        """
+        return self.lower(value).like(bindparam(name, to_like((ANY_MANY, *word, ANY_MANY))), escape="|")
 
     def ordered(self, value: Sql) -> Sql:
         """Text that is about to be compared by its code points."""
@@ -186,9 +201,16 @@ class SqliteSpelling(Spelling):
 
         return Place(kind.is_not(None), _is_filled(kind != spelled("null")), read)
 
+    def kept(self, properties: Sql, key: str) -> Sql:
+        return func.json_extract(properties, spelled(f"$.t.{key}"), type_=String())
+
     def matches(self, value: Sql, pattern: Sql) -> Sql:
         # SQLite's LIKE does not tell A from a, its GLOB does.
         return value.op("GLOB", is_comparison=True)(pattern)
+
+    def contains(self, value: Sql, word: str, name: str) -> Sql:
+        # A third of the time of lower() and GLOB, and it takes the letters A to Z alike and no others.
+        return value.like(bindparam(name, to_like((ANY_MANY, *word, ANY_MANY))), escape="|")
 
     # SQLite's lower() and upper() change the letters A to Z and no others, unless it is built with ICU.
 
@@ -251,6 +273,10 @@ class PostgresSpelling(Spelling):
             return case((is_number, number), *infinite)
 
         return Place(kind.is_not(None), _is_filled(kind != spelled("null")), read)
+
+    def kept(self, properties: Sql, key: str) -> Sql:
+        whole = cast(properties, JSON())
+        return func.json_extract_path_text(whole, spelled("t"), spelled(key), type_=String()).collate("C")
 
     def ordered(self, value: Sql) -> Sql:
         return value.collate("C")
@@ -329,6 +355,10 @@ class MysqlSpelling(Spelling):
             properties, say(f"{path}.{float_path}")
         )
 
+    def kept(self, properties: Sql, key: str) -> Sql:
+        found = func.json_extract(properties, spelled(f"$.t.{key}"))
+        return self.ordered(func.json_unquote(found, type_=String()))
+
     def ordered(self, value: Sql) -> Sql:
         return value.collate(self._collation)
 
@@ -392,6 +422,12 @@ def spelling_of(json: str, dialect: str) -> Spelling:
     raise UnsupportedError(
         f"filters are not compiled for {dialect} yet", hint="SQLite and PostgreSQL have them"
     )
+
+
+def shown(spelling: Spelling, node: FromClause, column: Literal["name", "external_id"]) -> Sql:
+    """A name as it is shown: of a tombstone the one it had, which is free for others."""
+    was = spelling.kept(node.c.properties, {"name": "n", "external_id": "x"}[column])
+    return case((node.c.removed_us.is_not(None), was), else_=node.c[column])
 
 
 def spelled(text: str) -> Sql:

@@ -6,8 +6,9 @@ import copy
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, bindparam, insert, update
@@ -16,23 +17,26 @@ from whence._base.crash import crash_point, register
 from whence.database import Database, Session
 from whence.errors import BackendError, ConflictError, DeniedError, NotFoundError, UsageError
 from whence.metadata.allowed import check_namespace
+from whence.metadata.backends.columns import Known, columns
 from whence.metadata.backends.compile import refused
 from whence.metadata.backends.direct import Additions, additions, only_adds
 from whence.metadata.backends.find import Finder
 from whence.metadata.backends.lists import Tuple
 from whence.metadata.backends.migrations import COMPONENT, MIGRATIONS
+from whence.metadata.backends.nodes import read_nodes
 from whence.metadata.backends.reading import ID, UID, UID_TEXT, Reader, to_event, uid_text
+from whence.metadata.backends.still import Still
 from whence.metadata.backends.tables import TYPE
-from whence.metadata.backends.then import find_then
+from whence.metadata.backends.then import find_pinned, find_then
 from whence.metadata.backends.upkeep import Upkeep
 from whence.metadata.backends.walk import SqlWalk
-from whence.metadata.backends.writing import SqlLookup, Writer, added_rows, new_rows
+from whence.metadata.backends.writing import SqlLookup, Writer, new_rows
 from whence.metadata.base import MetadataStore, Progress
 from whence.metadata.codes import KIND_CODES, KIND_OF
-from whence.metadata.filter import Filter, bind_filter, parse_filter
+from whence.metadata.filter import Filter, bind_filter
 from whence.metadata.past import revisions
 from whence.metadata.plan import make_load, make_plan
-from whence.metadata.query import Query, moment_us, next_cursor
+from whence.metadata.query import Query, moment_us, moves, next_cursor
 from whence.metadata.rows import to_mark, to_moment
 from whence.metadata.types import (
     AnyNode,
@@ -53,12 +57,15 @@ from whence.metadata.types import (
     Type,
     Written,
 )
-from whence.metadata.typetable import is_storable, merge_type
+from whence.metadata.typetable import adds_nothing, is_storable, merge_type
 from whence.metadata.walk import Level, WalkQuery
 
 BEFORE_COMMIT: Final = register(
     "metadata.commit.before", "every row of a change is inserted, nothing is committed"
 )
+
+MAX_TOGETHER: Final = 20_000
+"""Nodes and edges of the batches of a list that are committed at once: others wait for as long as that takes."""
 
 REFUSED: Final = (ConflictError, NotFoundError, UsageError)
 
@@ -74,6 +81,7 @@ class SqlStore(MetadataStore):
 
     def __init__(self, database: Database, *, owned: bool = False, upgrade: bool = False) -> None:
         self.database = database
+        self.read_only = database.read_only
         self._owned = owned
         self._namespace_id = 0
         database.migrate(COMPONENT, MIGRATIONS, upgrade=upgrade)
@@ -96,8 +104,11 @@ class SqlStore(MetadataStore):
 
     def put_type(self, type_: Type, *, extend: bool = False, omit: bool = True) -> Type:
         reader = self.reader
+        stored = reader.types.find(type_.kind, type_.name, type_.version)
+        if stored is not None and omit and adds_nothing(type_, stored):
+            return stored
         known = merge_type(reader.types, type_, extend=extend, omit=omit)
-        if known.id is not None and known == reader.types.find(type_.kind, type_.name, type_.version):
+        if known.id is not None and known == stored:
             return known
         with self.database.session(write=True) as session:
             reader.load_types(session)
@@ -127,7 +138,7 @@ class SqlStore(MetadataStore):
         return self._write(change)
 
     def _add(self, change: Change) -> Written | None:
-        """Write a change that only adds; None, and nothing written, when it must be planned."""
+        """Write a change the short way, if it can go it; None, and nothing written, when a name is taken."""
         try:
             with self.database.session(write=True) as session:
                 look, now_us = self._look(session)
@@ -145,7 +156,7 @@ class SqlStore(MetadataStore):
         if added is None:
             return Written({uid: self.reader.node_of(row) for uid, row in plan.given.items()})
         node = self.reader.node
-        return Written({uid: node(raw) for uid, raw in added.nodes.items()})
+        return Written({uid: node(raw) for uid, raw in added.given.items()})
 
     def _additions(self, change: Change, look: SqlLookup, session: Session, now_us: int) -> Additions | None:
         return additions(
@@ -177,36 +188,56 @@ class SqlStore(MetadataStore):
                 hint="open it first: whence namespace open",
             )
         now_us = max(time.time_ns() // 1_000, last_us + 1)
-        return SqlLookup(self.reader, session, self._namespace_id, last_n), now_us
+        return SqlLookup(self.reader, session, self._namespace_id, last_n, last_us), now_us
 
     def load(self, batches: Iterable[Change | Rows], *, on_progress: Progress | None = None) -> Loaded:
-        total = Loaded()
-        for batch in batches:
+        total, known = Loaded(), Known()
+        for group in _groups(batches, together=on_progress is None):
             try:
-                loaded = self._load(batch, trusting=True)
-            except REFUSED:
-                loaded = self._load(batch, trusting=False)
-            total = Loaded(*(a + b for a, b in zip(_counts(total), _counts(loaded), strict=True)))
+                loaded = [self._load(group, known)]
+            except Exception as error:
+                if len(group) == 1 and not isinstance(error, REFUSED):
+                    raise
+                known = Known()
+                loaded = [self._load([batch], None) for batch in group]
+            total = _sum([total, *loaded])
             if on_progress is not None:
-                on_progress(_size(batch))
+                on_progress(sum(map(_size, group)))
         return total
 
-    def _load(self, batch: Change | Rows, *, trusting: bool) -> Loaded:
+    def _load(self, group: Sequence[Change | Rows], known: Known | None) -> Loaded:
+        """Write batches at once; without anything `known`, nothing is taken for granted, and errors are exact."""
+        loaded: list[Loaded] = []
         with self.database.session(write=True) as session:
-            look, now_us = self._look(session)
-            added = None
-            if trusting and isinstance(batch, Change) and only_adds(batch):
-                added = self._additions(batch, look, session, now_us)
-            if added is not None:
-                loaded = added_rows(self.reader, session, added)
-                self._writer.add(session, added, look.last_n, now_us)
-            else:
-                make = make_load if isinstance(batch, Rows) else make_plan
-                plan = make(batch, look, now_us, trusting=trusting)  # type: ignore[arg-type]  # each for its own
-                loaded = new_rows(self.reader, session, plan)
-                self._writer.carry_out(session, plan, look.last_n)
+            for batch in group:
+                look, now_us = self._look(session)
+                done = None
+                if known is not None and isinstance(batch, Change) and only_adds(batch):
+                    done = self._load_columns(batch, known, look, session, now_us)
+                if done is None:
+                    make = make_load if isinstance(batch, Rows) else make_plan
+                    plan = make(batch, look, now_us, trusting=known is not None)  # type: ignore[arg-type]  # each for its own
+                    done = new_rows(self.reader, session, plan)
+                    self._writer.carry_out(session, plan, look.last_n)
+                loaded.append(done)
             crash_point(BEFORE_COMMIT)
-        return loaded
+        return _sum(loaded)
+
+    def _load_columns(
+        self, change: Change, known: Known, look: SqlLookup, session: Session, now_us: int
+    ) -> Loaded | None:
+        """Write a change that only adds; None, and nothing written, when it must be planned."""
+        added = columns(
+            change,
+            self.reader,
+            session,
+            known.at(look.last_us),
+            namespace_id=self._namespace_id,
+            first_n=look.last_n + 1,
+            now_us=now_us,
+        )
+        known.last_us = None if added is None else now_us
+        return None if added is None else self._writer.load(session, self.reader, added, look.last_n, now_us)
 
     def purge(self, uids: Collection[str]) -> Purged:
         with self.database.session(write=True) as session:
@@ -241,7 +272,7 @@ class SqlStore(MetadataStore):
         found: dict[int | str, Tuple] = {raw[ID]: raw for raw in by_id}
         found.update((uid_text(raw[UID], raw[UID_TEXT]), raw) for raw in by_uid if raw[ID] & 3 == code)
         wanted: list[int | str] = [*(ids or ()), *(uids or ())]
-        return [reader.node(found[key]) for key in wanted if key in found]
+        return read_nodes(reader, [found[key] for key in wanted if key in found])
 
     def _find(self, query: Query) -> Page:
         reader = self.reader
@@ -253,16 +284,21 @@ class SqlStore(MetadataStore):
             with self.database.session() as session:
                 types = self._type_ids(session, query)
                 namespace = None if query.everywhere else self._namespace_id
-                if query.as_of_us is None:
-                    raws = self.finder.find(session, query, types, namespace)
-                else:
+                if query.as_of_us is not None:
                     raws = find_then(reader, session, query, types, namespace)
+                elif query.pinned_us is not None:
+                    raws = find_pinned(reader, self.finder, session, query, types, namespace)
+                else:
+                    raws = self.finder.find(session, query, types, namespace)
+                now_us = reader.last_us(session) if moves(query) and query.pinned_us is None else 0
                 reader.know(session, raws)
         except BackendError as error:
             raise refused(error) from error.__cause__
         more = query.limit is not None and len(raws) > query.limit
         raws = raws[: query.limit]
-        return Page(list(map(reader.node, raws)), next_cursor(query, reader.row(raws[-1])) if more else None)
+        return Page(
+            list(map(reader.node, raws)), next_cursor(query, reader.row(raws[-1]), now_us) if more else None
+        )
 
     def _type_ids(self, session: Session, query: Query) -> list[int] | None:
         if query.types is None:
@@ -280,8 +316,7 @@ class SqlStore(MetadataStore):
         by: Literal["type", "state"] | None = None,
         everywhere: bool = False,
     ) -> Mapping[str, int]:
-        filter_ = parse_filter(matching) if isinstance(matching, str) else matching
-        scope = None if filter_ is None else bind_filter(filter_, kind)
+        scope = None if matching is None else bind_filter(matching, kind)
         try:
             with self.database.session() as session:
                 return self.finder.count(session, kind, scope, by, None if everywhere else self._namespace_id)
@@ -373,6 +408,15 @@ class SqlStore(MetadataStore):
         with self.database.session() as session:
             return self._upkeep.imported(session, source, kind, after, limit)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[SqlStore]:
+        with self.database.session() as session:
+            self.reader.last_us(session)  # a snapshot begins with its first read
+            still = copy.copy(self)
+            still.database = cast("Database", Still(self.database, session))
+            still._owned = False  # noqa: SLF001 - a copy of this one
+            yield still
+
     # Namespaces
 
     def in_namespace(self, name: str, *, create: bool = False) -> SqlStore:
@@ -380,7 +424,7 @@ class SqlStore(MetadataStore):
             self.put_namespace(name)
         found = {n.name: n for n in self.list_namespaces()}
         if name not in found:
-            raise NotFoundError("namespace", name, near=list(found), hint="create=True makes it")
+            raise NotFoundError("namespace", name, near=list(found), hint="make it first")
         handle = copy.copy(self)
         handle.namespace = name
         handle._namespace_id = found[name].id or 0  # noqa: SLF001 - a copy of this one
@@ -448,7 +492,7 @@ class SqlStore(MetadataStore):
     def close(self) -> None:
         self.finder.close()
         if self._owned:
-            self.database.close()
+            self.database.close(for_good=True)
 
 
 def is_answerable(query: Query) -> bool:
@@ -458,8 +502,30 @@ def is_answerable(query: Query) -> bool:
     return all(is_storable(text) for text in texts if text is not None)
 
 
-def _counts(loaded: Loaded) -> tuple[int, ...]:
-    return loaded.n_nodes, loaded.n_updated, loaded.n_events, loaded.n_members, loaded.n_parents
+def _groups(batches: Iterable[Change | Rows], *, together: bool) -> Iterator[Sequence[Change | Rows]]:
+    """What is committed at once: a batch, or several of a list.
+
+    Whatever is no list may look into the store, or write to it, when it is asked for the next batch.
+    """
+    if not together or not isinstance(batches, list | tuple):
+        for batch in batches:
+            yield [batch]
+        return
+    group: list[Change | Rows] = []
+    n = 0
+    for batch in batches:
+        size = _size(batch)
+        if group and n + size > MAX_TOGETHER:
+            yield group
+            group, n = [], 0
+        group.append(batch)
+        n += size
+    if group:
+        yield group
+
+
+def _sum(loaded: Iterable[Loaded]) -> Loaded:
+    return Loaded(*map(sum, zip(*map(dataclasses.astuple, loaded), strict=True)))
 
 
 def _size(batch: Change | Rows) -> int:

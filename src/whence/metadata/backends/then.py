@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Final
 
 from whence.database import Session
+from whence.metadata.backends.find import Finder
 from whence.metadata.backends.lists import Tuple
-from whence.metadata.backends.reading import ID, NAMESPACE_ID, REMOVED, TYPE_ID, Reader, to_event
+from whence.metadata.backends.reading import (
+    CREATED,
+    ID,
+    NAMESPACE_ID,
+    REMOVED,
+    TYPE_ID,
+    UPDATED,
+    Reader,
+    to_event,
+)
 from whence.metadata.filter import Evaluator
-from whence.metadata.query import Query, matches, order_value
+from whence.metadata.filter.bound import asks_around
+from whence.metadata.query import Query, is_gone, matches, order_value
 from whence.metadata.rows import kind_of
 from whence.metadata.types import AnyNode, Artifact, Context, Event, Type
 
@@ -84,9 +96,42 @@ def find_then(
     reader: Reader, session: Session, query: Query, types: Sequence[int] | None, namespace: int | None
 ) -> list[Tuple]:
     """The raw rows of a query as of its moment, one more than its limit when there are more."""
-    assert query.as_of_us is not None
-    found = _fitting(reader, session, query, types, namespace)
+    chunks = reader.raw_of_kind(session, query.kind, READ)
+    return _first(reader, query, _fitting(reader, session, query, types, namespace, chunks))
 
+
+def find_pinned(
+    reader: Reader,
+    finder: Finder,
+    session: Session,
+    query: Query,
+    types: Sequence[int] | None,
+    namespace: int | None,
+) -> list[Tuple]:
+    """The raw rows of a page as of the moment of the first one, one more than its limit when there are more.
+
+    What was not written since is as it was then, so that the database finds it; where a question asks for what
+    is around the nodes, all of them are looked at.
+    """
+    assert query.pinned_us is not None
+    if reader.last_us(session) <= query.pinned_us:
+        return finder.find(session, replace(query, pinned_us=None), types, namespace)
+    then = replace(query, as_of_us=query.pinned_us)
+    around = query.matching is not None and asks_around(query.matching)
+    if around or query.context is not None or query.contexts is not None:
+        return find_then(reader, session, then, types, namespace)
+    changed = reader.raw_by_ids(session, reader.changed_since(session, query.kind, query.pinned_us))
+    ids = {raw[ID] for raw in changed}
+    # Most of them have a later time now. What was brought in has times of its own: so many more are asked for.
+    hidden = sum(
+        (raw[CREATED] if raw[UPDATED] is None else raw[UPDATED]) <= query.pinned_us for raw in changed
+    )
+    wider = query if query.limit is None else replace(query, limit=query.limit + hidden)
+    same = [raw for raw in finder.find(session, wider, types, namespace) if raw[ID] not in ids]
+    return _first(reader, query, [*same, *_fitting(reader, session, then, types, namespace, [changed])])
+
+
+def _first(reader: Reader, query: Query, found: Iterable[Tuple]) -> list[Tuple]:
     def place(raw: Tuple) -> tuple[int, int]:
         return order_value(query, reader.row(raw)), raw[ID]
 
@@ -97,13 +142,18 @@ def find_then(
 
 
 def _fitting(
-    reader: Reader, session: Session, query: Query, types: Sequence[int] | None, namespace: int | None
+    reader: Reader,
+    session: Session,
+    query: Query,
+    types: Sequence[int] | None,
+    namespace: int | None,
+    chunks: Iterable[Sequence[Tuple]],
 ) -> Iterator[Tuple]:
     assert query.as_of_us is not None
     asked = Evaluator(GraphThen(reader, session, query.as_of_us))
     inside = _inside(reader, session, query)
     wanted = None if types is None else set(types)
-    for chunk in reader.raw_of_kind(session, query.kind, READ):
+    for chunk in chunks:
         raws = [
             raw
             for raw in chunk
@@ -116,6 +166,8 @@ def _fitting(
         reader.know(session, raws)
         for raw in raws:
             row = reader.row(raw)
+            if is_gone(row, query):
+                continue
             if query.after is not None:
                 here = order_value(query, row), row.id
                 if not (here < query.after if query.descending else here > query.after):

@@ -25,7 +25,7 @@ from whence.metadata.backends.search import found as searched
 from whence.metadata.backends.tables import EVENT, MEMBER, NODE
 from whence.metadata.backends.then import GraphThen
 from whence.metadata.codes import EVENT_CODES, unpack_uid
-from whence.metadata.filter import Evaluator, Filter, format_filter, parse_filter
+from whence.metadata.filter import Evaluator, format_filter, read_filter
 from whence.metadata.lazy import LazySequence
 from whence.metadata.levels import Edge, Piece, reach, walk_pieces
 from whence.metadata.types import Context, Direction, Event, Subgraph
@@ -399,7 +399,7 @@ class _Statements:
         given, scope = walk.query.stop, walk.stop
         assert given is not None
         assert scope is not None
-        text = format_filter(given if isinstance(given, Filter) else parse_filter(given))
+        text = format_filter(read_filter(given))
         if text not in self._stops:
             if len(self._stops) >= STOPS:
                 self._stops.clear()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, update
 
 from whence.database import Database, Session
+from whence.metadata.backends.columns import Columns
 from whence.metadata.backends.direct import Additions
-from whence.metadata.backends.lists import Listed, Tuple, placeholder
-from whence.metadata.backends.reading import Reader
+from whence.metadata.backends.lists import Inserts, Listed, Tuple, placeholder
+from whence.metadata.backends.reading import ID, NAME, Reader
 from whence.metadata.backends.tables import EVENT, IMPORTED, MARK, MEMBER, NODE, NODE_PAST, PARENT
 from whence.metadata.codes import EVENT_CODES, EVENT_KINDS, KIND_CODES, STATE_CODES, pack_uid
 from whence.metadata.plan import Plan, Wanted
@@ -43,6 +45,11 @@ class Writer:
         self._count = f"UPDATE counter SET last_n = {mark}, last_us = {mark} WHERE id = 1"
         self._insert_marks = prepare(insert(MARK))
         self._insert_imported = prepare(database.insert_new(IMPORTED))
+        self._many: Many | None = None
+        if database.abilities.dialect == "sqlite":
+            self._many = Many(
+                *(Inserts(i.sql) for i in (self._insert_nodes, self._insert_events, self._insert_members))
+            )
         self._lift = f"UPDATE mark SET lifted_us = {mark}, lifted_by = {mark} WHERE id = {mark}"
 
     def count(self, session: Session, last_n: int, last_us: int) -> None:
@@ -73,15 +80,37 @@ class Writer:
             self.count(session, max(last_n, 0 if newest is None else newest.id >> 2), plan.now_us)
 
     def add(self, session: Session, added: Additions, last_n: int, now_us: int) -> None:
-        """Write what only adds; see `carry_out`."""
+        """Write what goes the short way; see `carry_out`."""
+        if added.updates:
+            self._update_node.tuples(session, [(*raw[NAME:], raw[ID]) for raw in added.updates])
         if added.nodes:
             self._insert_nodes.tuples(session, added.nodes.values())
+        if added.pasts:
+            self._insert_pasts.tuples(session, added.pasts)
         if added.events:
             self._insert_events.tuples(session, added.events)
         if added.members:
             self._insert_members.tuples(session, added.members)
-        if not added.nodes and (added.events or added.members):
+        if not added.nodes and (added.updates or added.events or added.members):
             self.count(session, last_n, now_us)
+
+    def load(self, session: Session, reader: Reader, columns: Columns, last_n: int, now_us: int) -> Loaded:
+        """Write what only adds, given column by column; how many rows were new."""
+        if self._many is None:
+            added = columns.rows()
+            loaded = added_rows(reader, session, added)
+            self.add(session, added, last_n, now_us)
+            return loaded
+        n_nodes, n_events, n_members = columns.n_nodes, columns.n_events, columns.n_members
+        if n_nodes:
+            self._many.nodes.run(session, columns.nodes, n_nodes)
+        elif n_events or n_members:
+            self.count(session, last_n, now_us)
+        if n_events:
+            n_events = self._many.events.run(session, columns.events, n_events)
+        if n_members:
+            n_members = self._many.members.run(session, columns.members, n_members)
+        return Loaded(n_nodes=n_nodes, n_events=n_events, n_members=n_members)
 
     def _update(self, session: Session, plan: Plan) -> None:
         if len(plan.updates) > 1 and any(_renames(past.delta) for past in plan.past):
@@ -98,14 +127,26 @@ class Writer:
             self._insert_parents.tuples(session, [(c, p, us) for (c, p), us in plan.parents.items()])
 
 
+@dataclass(frozen=True, slots=True)
+class Many:
+    """The statements that insert many rows at once."""
+
+    nodes: Inserts
+    events: Inserts
+    members: Inserts
+
+
 class SqlLookup:
     """What a plan asks of the store, inside its transaction; see `whence.metadata.plan.Lookup`."""
 
-    def __init__(self, reader: Reader, session: Session, namespace_id: int, last_n: int) -> None:
+    def __init__(
+        self, reader: Reader, session: Session, namespace_id: int, last_n: int, last_us: int = 0
+    ) -> None:
         self.namespace_id = namespace_id
         self._reader = reader
         self._session = session
         self.last_n = last_n
+        self.last_us = last_us
 
     def type(self, kind: NodeKind, name: str, version: str | None, properties: Collection[str]) -> Type:
         """The stored type, read again if it lacks one of `properties`."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from whence._base.progress import progress
 from whence.metadata.exchange.piece import Piece
-from whence.metadata.exchange.sink import Destination, Exported, written
+from whence.metadata.exchange.sink import Destination, Exported, counted, written
 from whence.metadata.types import INPUT_KINDS, Artifact, Context, Event, Execution
 
 # Fill and outline; the shape tells the kind too, for those who see no colours.
@@ -20,6 +21,8 @@ _READ: Final = INPUT_KINDS | {"INTERNAL_INPUT"}
 
 def write_dot(piece: Piece, to: Destination, *, contexts: bool = False) -> Exported:
     r"""Write a piece of the graph as a directed graph in DOT, in the direction in which data flowed.
+
+    It is the graph of one moment.
 
     Args:
         piece: What to draw.
@@ -40,23 +43,23 @@ def write_dot(piece: Piece, to: Destination, *, contexts: bool = False) -> Expor
         }
     """
     nodes = edges = 0
-    with written(to) as out:
+    with written(to) as out, piece.still() as piece, progress("exporting") as step:
         out.write("digraph whence {\n")
         out.write(
             '  rankdir=LR; node [fontname="sans-serif", fontsize=11]; edge [fontname="sans-serif", fontsize=9];\n'
         )
-        for node in piece.nodes():
+        for node in counted(piece.nodes(), step):
             if contexts or not isinstance(node, Context):
                 nodes += 1
                 out.write(f"  {_quoted(node.uid)} [{_node(node)}];\n")
-        for event in piece.events():
+        for event in counted(piece.events(), step):
             edges += 1
             out.write(f"  {_edge(event)};\n")
         if contexts:
-            for context, member, _ in piece.members():
+            for context, member, _ in counted(piece.members(), step):
                 edges += 1
                 out.write(f"  {_quoted(context)} -> {_quoted(member)} [style=dotted, arrowhead=none];\n")
-            for child, parent in piece.parents():
+            for child, parent in counted(piece.parents(), step):
                 edges += 1
                 out.write(f"  {_quoted(parent)} -> {_quoted(child)} [style=dotted, arrowhead=empty];\n")
         out.write("}\n")

@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
-from whence.errors import UsageError
+from whence._base.crash import crash_point, register
+from whence._base.progress import progress
+from whence.errors import ConflictError, UsageError
 from whence.metadata.base import MetadataStore
 from whence.metadata.exchange.sink import Received
+from whence.metadata.exchange.trial import Trial
 from whence.metadata.exchange.values import type_of
 from whence.metadata.rows import KINDS
 from whence.metadata.types import (
+    DEFAULT_NAMESPACE,
     AnyNode,
     Artifact,
     ArtifactState,
-    Change,
     Context,
     Event,
     Execution,
     ExecutionState,
     NodeKind,
     PropertyType,
-    Put,
-    Removal,
+    Rows,
     Type,
     Value,
 )
 
 ARTIFACT_STATES: Final[frozenset[str]] = frozenset(ArtifactState.__args__)  # type: ignore[attr-defined]  # typing has no word for it
 EXECUTION_STATES: Final[frozenset[str]] = frozenset(ExecutionState.__args__)  # type: ignore[attr-defined]
+DECLARED: Final = register(
+    "metadata.exchange.declared",
+    "the types and namespaces of a document are there, its nodes and edges are not",
+)
+_TRIES: Final = 3
+_Edge = tuple[str, str]
 
 
 @dataclass(slots=True)
 class Found:
-    """One node as a document says it."""
+    """One node as a document says it; times that it does not say are the store's own."""
 
     kind: NodeKind
     type: str
     uid: str
     type_version: str | None = None
+    base: str | None = None
     name: str | None = None
     external_id: str | None = None
+    namespace: str | None = None
     uri: str | None = None
     state: str | None = None
-    removed: bool = False
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    removed_at: datetime | None = None
     properties: dict[str, Value] = field(default_factory=dict)
     custom: dict[str, Value] = field(default_factory=dict)
 
@@ -55,8 +68,8 @@ class Draft:
     def __init__(self) -> None:
         self._nodes: dict[str, Found] = {}
         self._events: list[Event] = []
-        self._members: list[tuple[str, str]] = []
-        self._parents: list[tuple[str, str]] = []
+        self._members: list[_Edge] = []
+        self._parents: list[_Edge] = []
         self.told: dict[str, int] = {}
 
     def add(self, node: Found) -> None:
@@ -88,9 +101,9 @@ class Draft:
         else:
             self._members.append((context, node))
 
-    def tell(self, what: str) -> None:
+    def tell(self, what: str, n: int = 1) -> None:
         """Count something the graph has no place for."""
-        self.told[what] = self.told.get(what, 0) + 1
+        self.told[what] = self.told.get(what, 0) + n
 
     def has(self, uid: str) -> bool:
         """Whether the document has this node."""
@@ -102,43 +115,121 @@ class Draft:
         return None if found is None else found.kind
 
     def commit(self, store: MetadataStore) -> Received:
-        """Write all of it: types first, which only grow, then nodes and edges in one transaction.
+        """Write all of it, or nothing.
+
+        The whole is tried before the first write, so a document that is refused leaves nothing. Then come its types,
+        which only grow, and its namespaces; then its nodes, tombstones and edges in one transaction. Who is killed
+        before that leaves types without nodes at most, and the same document read again goes on from there.
+
+        Nodes come into the namespaces they name; through a handle on another namespace than the default, all into
+        that one.
 
         Raises:
-            ConflictError: A stored type has a property of another type (``type-conflict``).
+            ConflictError: A stored type has a property of another type (``type-conflict``), an external id or uid is
+                another node's (``name-taken``), contexts would close a circle (``context-cycle``).
+            UsageError: Something in it does not fit; as `MetadataStore.write` says.
+            DeniedError: One of its namespaces is closed (``namespace-closed``).
         """
-        for type_ in self._types():
-            store.put_type(type_, extend=True)
+        types = self._types()
+        total = len(self._nodes) + len(self._events) + len(self._members) + len(self._parents)
+        with progress("bringing in", total=total) as step:
+            new = self._write(store, types, step)
+        return Received(
+            nodes=len(self._nodes),
+            edges=len(self._events) + len(self._members) + len(self._parents),
+            new=new,
+            left_out=dict(self.told),
+        )
+
+    def _write(self, store: MetadataStore, types: Sequence[Type], step: Callable[..., None]) -> int:
+        """Write all of it; how many nodes are new."""
+        for last in (False,) * (_TRIES - 1) + (True,):
+            known = self._known(store)
+            rows = self._rows(store, known)
+            _try(store, types, rows)
+            for type_ in types:
+                store.put_type(type_, extend=True)
+            ids = {name: store.put_namespace(name).id or 0 for name in _namespaces(store, rows)}
+            crash_point(DECLARED)
+            try:
+                store.load([replace(rows, namespaces=ids)], on_progress=step)
+            except ConflictError:  # somebody took a name since it was tried
+                if last:
+                    raise
+                continue
+            return len(rows.nodes)
+        raise AssertionError  # the last try has returned or raised
+
+    # what is there
+
+    def _known(self, store: MetadataStore) -> dict[str, AnyNode]:
+        """The stored nodes that nodes of the document are, by the document's uid: of its uid, or its type and name."""
         known: dict[str, AnyNode] = {}
         for kind in KINDS:
             uids = [node.uid for node in self._nodes.values() if node.kind == kind]
             known |= {node.uid: node for node in store.get_nodes(kind, uids=uids)} if uids else {}
+        named: dict[tuple[NodeKind, str, str], dict[tuple[str | None, str], str]] = {}
+        for found in self._nodes.values():
+            if found.name is not None and found.uid not in known and found.removed_at is None:
+                place = found.kind, found.type, _namespace(store, found)
+                named.setdefault(place, {})[found.type_version, found.name] = found.uid
+        there = {space.name for space in store.list_namespaces()}
+        for (kind, type_, space), names in named.items():
+            if space not in there:
+                continue
+            handle = store if space == store.namespace else store.in_namespace(space)
+            for node in handle.find_nodes(kind, type_=type_, name={name for _, name in names}).nodes:
+                uid = names.get((node.type_version, node.name or ""))
+                if uid is not None:
+                    known[uid] = node
+        return known
+
+    def _rows(self, store: MetadataStore, known: dict[str, AnyNode]) -> Rows:
+        """What is to be written, in the store's own uids."""
+        for uid, node in known.items():
+            found = self._nodes[uid]
+            if (node.type, node.type_version) != (found.type, found.type_version):
+                raise ConflictError(
+                    f"{found.kind} {uid} is stored with type {node.type!r}, not {found.type!r}",
+                    code="name-taken",
+                    details={"uid": node.uid},
+                )
         # A tombstone takes no new edges; those it has are there.
-        closed = {node.uid for node in known.values() if node.removed_at is not None}
-        members = [pair for pair in self._members if closed.isdisjoint(pair)]
-        change = Change(
-            puts=[Put(_node(found), if_exists="reuse") for found in self._nodes.values()],
-            events=[e for e in self._events if closed.isdisjoint((e.execution, e.artifact))],
-            attributions=[pair for pair in members if self._kind(pair[1]) == "artifact"],
-            associations=[pair for pair in members if self._kind(pair[1]) == "execution"],
-            parents=[pair for pair in self._parents if closed.isdisjoint(pair)],
-        )
-        written = store.write(change).nodes
-        gone = [f.uid for f in self._nodes.values() if f.removed and written[f.uid].removed_at is None]
-        if gone:
-            store.write(Change(removals=[Removal(uid, "removed where it came from") for uid in gone]))
-        met = sum(written[uid].uid != uid for uid in self._nodes)
-        return Received(
-            nodes=len(self._nodes),
-            edges=len(self._events) + len(self._members) + len(self._parents),
-            new=len(self._nodes) - len(known) - met,
-            left_out=dict(self.told),
+        closed = {uid for uid, node in known.items() if node.removed_at is not None}
+
+        def here(uid: str) -> str:
+            return known[uid].uid if uid in known else uid
+
+        def pairs(kind: NodeKind, given: Iterable[_Edge], place: int = 1) -> list[_Edge]:
+            return [
+                (here(pair[0]), here(pair[1]))
+                for pair in given
+                if closed.isdisjoint(pair) and self._kind(pair[place]) == kind
+            ]
+
+        return Rows(
+            nodes=[_node(f, _namespace(store, f)) for uid, f in self._nodes.items() if uid not in known],
+            events=[
+                replace(e, execution=here(e.execution), artifact=here(e.artifact))
+                for e in self._events
+                if closed.isdisjoint((e.execution, e.artifact))
+            ],
+            attributions=pairs("artifact", self._members),
+            associations=pairs("execution", self._members),
+            parents=pairs("context", self._parents),
         )
 
     def _types(self) -> Sequence[Type]:
         found: dict[tuple[NodeKind, str, str | None], dict[str, PropertyType]] = {}
+        bases: dict[tuple[NodeKind, str, str | None], str] = {}
         for node in self._nodes.values():
-            declared = found.setdefault((node.kind, node.type, node.type_version), {})
+            key = node.kind, node.type, node.type_version
+            declared = found.setdefault(key, {})
+            if node.base is not None and bases.setdefault(key, node.base) != node.base:
+                raise UsageError(
+                    f"{node.kind} type {node.type!r} has the base {bases[key]!r} here and {node.base!r} there",
+                    code="bad-document",
+                )
             for name, value in node.properties.items():
                 if value is None:
                     continue
@@ -150,7 +241,7 @@ class Draft:
                         f"property {name!r} of {node.kind} type {node.type!r} is {declared[name]} here and {want} there",
                         code="bad-document",
                     )
-        return [Type(kind, name, props, version) for (kind, name, version), props in found.items()]
+        return [Type(*key[:2], props, key[2], base=bases.get(key)) for key, props in found.items()]
 
     def _kind(self, uid: str) -> NodeKind:
         found = self._nodes.get(uid)
@@ -165,19 +256,42 @@ class Draft:
             )
 
 
-def _node(found: Found) -> AnyNode:
+def _try(store: MetadataStore, types: Iterable[Type], rows: Rows) -> None:
+    """Raise what writing would raise."""
+    trial = Trial(store)
+    trial.namespace(store.namespace)
+    for name in _namespaces(store, rows):
+        trial.namespace(name)
+    for type_ in types:
+        trial.type(type_)
+    trial.rows(replace(rows, namespaces=trial.namespaces))
+
+
+def _namespace(store: MetadataStore, found: Found) -> str:
+    return (found.namespace or DEFAULT_NAMESPACE) if store.namespace == DEFAULT_NAMESPACE else store.namespace
+
+
+def _namespaces(store: MetadataStore, rows: Rows) -> list[str]:
+    """The namespaces, other than the handle's own, that nodes come into."""
+    return sorted({node.namespace for node in rows.nodes} - {store.namespace})
+
+
+def _node(found: Found, namespace: str) -> AnyNode:
     shared = {
         "type": found.type,
         "type_version": found.type_version,
         "name": found.name,
         "external_id": found.external_id,
         "uid": found.uid,
+        "namespace": namespace,
+        "created_at": found.created_at,
+        "updated_at": found.updated_at,
+        "removed_at": found.removed_at,
         "properties": found.properties,
         "custom": found.custom,
     }
     if found.kind == "artifact":
-        state = "LIVE" if found.removed else found.state or "LIVE"
-        return Artifact(uri=found.uri, state=state, **shared)  # type: ignore[arg-type]  # checked by add
+        return Artifact(uri=found.uri, state=found.state or "LIVE", **shared)  # type: ignore[arg-type]  # checked by add
     if found.kind == "execution":
         return Execution(state=found.state or "UNKNOWN", **shared)  # type: ignore[arg-type]  # checked by add
     return Context(**shared)  # type: ignore[arg-type]  # checked by add

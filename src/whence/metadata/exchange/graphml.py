@@ -12,13 +12,14 @@ Source:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
+from whence._base.progress import progress
 from whence.metadata.exchange.piece import Piece
-from whence.metadata.exchange.sink import Destination, Exported, Sections, written
+from whence.metadata.exchange.sink import Destination, Exported, Sections, counted, written
 from whence.metadata.exchange.values import to_text, type_of
 from whence.metadata.types import INPUT_KINDS, Artifact, Context, Event, Execution, NodeKind, Value
 
@@ -37,8 +38,9 @@ _TYPES: Final = {"BOOLEAN": "boolean", "INT": "long", "DOUBLE": "double"}
 def write_graphml(piece: Piece, to: Destination) -> Exported:
     """Write a piece of the graph as one GraphML document.
 
-    `read_graphml` makes the same nodes, edges and values of it. The file is there whole or not at all, and is
-    written in one pass: memory does not grow with it.
+    `read_graphml` makes the same nodes, edges and values of it: names, states, times, namespaces, bases of types, and
+    why and by whom a node was removed. Ids, earlier revisions and marks are not in it. It is the graph of one moment.
+    The file is there whole or not at all, and is written in one pass: memory does not grow with it.
 
     Example:
         >>> import io
@@ -52,19 +54,24 @@ def write_graphml(piece: Piece, to: Destination) -> Exported:
         >>> [line.strip() for line in out.getvalue().splitlines() if "n_rows" in line]
         ['<key id="k6" for="node" attr.name="p.n_rows" attr.type="long"/>']
     """
-    with written(to) as out, Sections(["graph"]) as parts:
-        document = _Document(parts)
+    with (
+        written(to) as out,
+        piece.still() as piece,
+        progress("exporting") as step,
+        Sections(["graph"]) as parts,
+    ):
+        document = _Document(parts, piece.bases)
         nodes = edges = 0
-        for node in piece.nodes():
+        for node in counted(piece.nodes(), step):
             nodes += 1
             document.node(node)
-        for event in piece.events():
+        for event in counted(piece.events(), step):
             edges += 1
             document.event(event)
-        for context, member, _ in piece.members():
+        for context, member, _ in counted(piece.members(), step):
             edges += 1
             document.edge(context, member, "MEMBER")
-        for child, parent in piece.parents():
+        for child, parent in counted(piece.parents(), step):
             edges += 1
             document.edge(parent, child, "PARENT")
         out.write('<?xml version="1.0" encoding="UTF-8"?>\n')
@@ -79,8 +86,9 @@ def write_graphml(piece: Piece, to: Destination) -> Exported:
 class _Document:
     """Writes nodes and edges, and keeps the keys they used."""
 
-    def __init__(self, parts: Sections) -> None:
+    def __init__(self, parts: Sections, bases: Mapping[tuple[NodeKind, str, str | None], str]) -> None:
         self._parts = parts
+        self._bases = bases
         self._keys: dict[tuple[Side, str, str, str], str] = {}
 
     def declared(self) -> Iterator[str]:
@@ -91,7 +99,9 @@ class _Document:
 
     def node(self, node: Artifact | Execution | Context) -> None:
         said: list[tuple[str, Value]] = [("kind", KINDS[type(node)]), ("type", node.type)]
-        said += [("type_version", node.type_version), ("name", node.name), ("external_id", node.external_id)]
+        base = self._bases.get((KINDS[type(node)], node.type, node.type_version))
+        said += [("type_version", node.type_version), ("base", base)]
+        said += [("name", node.name), ("external_id", node.external_id)]
         if isinstance(node, Artifact):
             said.append(("uri", node.uri))
         if not isinstance(node, Context):

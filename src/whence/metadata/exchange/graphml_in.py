@@ -41,13 +41,14 @@ def read_graphml(store: MetadataStore, source: Path | str | IO[bytes]) -> Receiv
     """Bring a GraphML document that `write_graphml` (or a program with its words) wrote into the graph.
 
     Every node needs the data ``kind`` (artifact, execution or context) and ``type``; every edge a ``kind``: one of
-    the seven events, MEMBER or PARENT. Nodes and edges are written all or none (types it needs stay), and a second time
-    changes nothing: nodes whose uid, or whose type and name, are known stay as they are.
+    the seven events, MEMBER or PARENT. All of it is written or nothing: the whole is tried before the first write. A
+    second time changes nothing: nodes whose uid, or whose type and name, are known stay as they are.
 
     Raises:
-        UsageError: It is not GraphML, or a node or edge does not say what it is (``bad-document``).
+        UsageError: It is not GraphML, or a node or edge does not say what it is (``bad-document``); something in it
+            is more than a graph keeps (``too-long``, ``too-large``, …).
         NotFoundError: The file is absent.
-        ConflictError: A stored type has a property of another type (``type-conflict``).
+        ConflictError: A stored type has a property of another type (``type-conflict``), and as `Draft.commit` says.
 
     Example:
         >>> import io
@@ -145,14 +146,16 @@ def _node(element: Element, data: dict[str, Value]) -> Found:
             code="bad-document",
             hint="give it the data kind (artifact, execution or context) and type",
         )
-    found = Found(cast("NodeKind", kind), type_, uid, removed="removed_at" in data)
+    found = Found(cast("NodeKind", kind), type_, uid)
     for name, value in data.items():
         part, dot, rest = name.partition(".")
         if dot and part in {"p", "c"}:
             (found.properties if part == "p" else found.custom)[rest] = value
-        elif name in {"type_version", "name", "external_id", "uri", "state"}:
+        elif name in {"type_version", "base", "name", "external_id", "namespace", "uri", "state"}:
             setattr(found, name, str(value))
-        elif name not in {"kind", "type", "created_at", "updated_at", "removed_at", "namespace"}:
+        elif name in {"created_at", "updated_at", "removed_at"}:
+            setattr(found, name, read_time(str(value)))
+        elif name not in {"kind", "type"}:
             found.custom[name] = value  # another program's data
     return found
 

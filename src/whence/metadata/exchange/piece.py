@@ -1,10 +1,12 @@
-"""What is written out: the whole graph, or the lineage of some nodes, as it was at one moment."""
+"""What is written out: the whole graph, or the lineage of some nodes, of one moment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias
 
 from whence.metadata.base import MetadataStore
@@ -15,9 +17,9 @@ Member: TypeAlias = tuple[str, str, NodeKind]
 """(context uid, node uid, the node's kind)"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Piece:
-    """Nodes and the edges between them; every pass over it sees the same.
+    """Nodes and the edges between them. While it is `still`, every pass over it sees the same.
 
     Args:
         store: The graph.
@@ -54,8 +56,20 @@ class Piece:
         internal: bool = False,
         as_of: datetime | None = None,
     ) -> Piece:
-        """A piece whose moment is fixed: writes that follow do not show in later passes."""
-        return cls(store, starts, direction, max_hops, internal, as_of or datetime.now(UTC))
+        """A piece of a graph."""
+        return cls(store, starts, direction, max_hops, internal, as_of)
+
+    @contextmanager
+    def still(self) -> Iterator[Piece]:
+        """The same piece, held at the moment when the block begins: what is written meanwhile is not in it."""
+        with self.store.snapshot() as store:
+            yield replace(self, store=store)
+
+    @cached_property
+    def bases(self) -> dict[tuple[NodeKind, str, str | None], str]:
+        """The simple types that types stand on, by kind, name and version."""
+        types = self.store.list_types()
+        return {(t.kind, t.name, t.version): t.base for t in types if t.base is not None}
 
     def nodes(self) -> Iterator[AnyNode]:
         """The artifacts, then the executions, then the contexts; each kind by id. Tombstones are among them."""
@@ -63,24 +77,24 @@ class Piece:
             for kind in KINDS:
                 yield from self.store.all_nodes(kind, as_of=self.as_of)
         else:
-            found = self._lineage()
+            found = self._found
             yield from found.artifacts
             yield from found.executions
-            yield from self._contexts(found)
+            yield from self._contexts
 
     def events(self) -> Iterator[Event]:
         """The events between its nodes."""
         if self.starts is None:
             yield from self.store.all_events(as_of=self.as_of)
         else:
-            yield from self._lineage().events
+            yield from self._found.events
 
     def members(self) -> Iterator[Member]:
         """Which of its nodes are in which context."""
         if self.starts is None:
             yield from self.store.all_members(as_of=self.as_of)
         else:
-            found = self._lineage()
+            found = self._found
             yield from ((context, node, "artifact") for context, node in found.attributions)
             yield from ((context, node, "execution") for context, node in found.associations)
 
@@ -89,12 +103,12 @@ class Piece:
         if self.starts is None:
             yield from self.store.all_parents(as_of=self.as_of)
             return
-        inside = self._contexts(self._lineage())
-        for child in inside:
+        for child in self._contexts:
             for parent in self.store.list_contexts(child=child.uid, as_of=self.as_of):
                 yield child.uid, parent.uid
 
-    def _lineage(self) -> Subgraph:
+    @cached_property
+    def _found(self) -> Subgraph:
         assert self.starts is not None
         return self.store.lineage(
             self.starts,
@@ -104,9 +118,10 @@ class Piece:
             as_of=self.as_of,
         )
 
-    def _contexts(self, found: Subgraph) -> list[Context]:
-        """The contexts of a lineage, and those they are in."""
-        known = {context.uid: context for context in found.contexts}
+    @cached_property
+    def _contexts(self) -> list[Context]:
+        """The contexts of the lineage, and those they are in, by id."""
+        known = {context.uid: context for context in self._found.contexts}
         front = list(known)
         while front:
             above = [
@@ -114,4 +129,4 @@ class Piece:
             ]
             front = [parent.uid for parent in above if parent.uid not in known]
             known |= {parent.uid: parent for parent in above}
-        return list(known.values())
+        return sorted(known.values(), key=lambda context: context.id or 0)

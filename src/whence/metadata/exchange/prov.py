@@ -12,12 +12,14 @@ Source:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
+from whence._base.progress import progress
 from whence.metadata.exchange.piece import Piece
-from whence.metadata.exchange.sink import Destination, Exported, Sections, written
+from whence.metadata.exchange.sink import Destination, Exported, Sections, counted, written
 from whence.metadata.exchange.values import to_text, type_of
 from whence.metadata.types import (
     Artifact,
@@ -68,8 +70,9 @@ _OPEN: Final = frozenset({"UNKNOWN", "NEW", "RUNNING"})
 def write_prov(piece: Piece, to: Destination) -> Exported:
     """Write a piece of the graph as one PROV-JSON document.
 
-    `read_prov` makes the same nodes, edges and values of it. The file is there whole or not at all, and is
-    written in one pass: memory does not grow with it.
+    `read_prov` makes the same nodes, edges and values of it: names, states, times, namespaces, bases of types, and why
+    and by whom a node was removed. Ids, earlier revisions and marks are not in it. It is the graph of one moment. The
+    file is there whole or not at all, and is written in one pass: memory does not grow with it.
 
     Example:
         >>> import io, json
@@ -84,17 +87,22 @@ def write_prov(piece: Piece, to: Destination) -> Exported:
         >>> json.loads(out.getvalue())["entity"]["node:01JG0000000000000000000000"]["p:n_rows"]
         {'$': '3', 'type': 'xsd:long'}
     """
-    with written(to) as out, Sections(SECTIONS) as parts:
-        document = _Document(parts)
+    with (
+        written(to) as out,
+        piece.still() as piece,
+        progress("exporting") as step,
+        Sections(SECTIONS) as parts,
+    ):
+        document = _Document(parts, piece.bases)
         nodes = 0
-        for node in piece.nodes():
+        for node in counted(piece.nodes(), step):
             nodes += 1
             document.node(node)
-        for event in piece.events():
+        for event in counted(piece.events(), step):
             document.event(event)
-        for context, member, kind in piece.members():
+        for context, member, kind in counted(piece.members(), step):
             document.member(context, member, kind)
-        for child, parent in piece.parents():
+        for child, parent in counted(piece.parents(), step):
             document.relate("hadMember", {"prov:collection": _node(parent), "prov:entity": _node(child)})
         out.write('{\n"prefix": ' + json.dumps(PREFIXES))
         for name in SECTIONS:
@@ -109,8 +117,9 @@ def write_prov(piece: Piece, to: Destination) -> Exported:
 class _Document:
     """Fills the sections of one document."""
 
-    def __init__(self, parts: Sections) -> None:
+    def __init__(self, parts: Sections, bases: Mapping[tuple[NodeKind, str, str | None], str]) -> None:
         self._parts = parts
+        self._bases = bases
         self._agents: set[str] = set()
         self.edges = 0
 
@@ -130,6 +139,7 @@ class _Document:
             self._associated(node)
         for key, value in (
             ("type_version", node.type_version),
+            ("base", self._bases.get((_KINDS[type(node)], node.type, node.type_version))),
             ("external_id", node.external_id),
             ("namespace", None if node.namespace == "default" else node.namespace),
         ):

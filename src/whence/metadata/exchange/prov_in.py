@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,9 +54,10 @@ _READ: Final = frozenset(
     }
 )
 _ELSEWHERE: Final = frozenset({"prefix", "entity", "activity", "agent"})
-_OURS: Final = frozenset(
-    {"state", "type_version", "external_id", "namespace", "created_at", "updated_at", "removed_at"}
-)
+_WORDS: Final = frozenset({"state", "type_version", "base", "external_id", "namespace"})
+_TIMES: Final = frozenset({"created_at", "updated_at", "removed_at"})
+_ONCE: Final = frozenset({"prov:startTime", "prov:endTime"})
+"""Attributes of which PROV lets a thing have one value only."""
 
 
 def read_prov(store: MetadataStore, source: Path | str | TextIO) -> Received:
@@ -64,14 +66,17 @@ def read_prov(store: MetadataStore, source: Path | str | TextIO) -> Received:
     What `write_prov` wrote comes back as it was. Of another program's document entities become artifacts, activities
     executions, agents contexts of type ``Agent``, collections contexts; ``prov:type`` names the type of the node,
     other attributes are its custom properties, and its uid is derived from its identifier, so that documents that
-    speak of the same thing meet; a time without a zone is UTC. A derivation that names no activity gets an execution
-    of type ``Derivation``. Relations the graph has no edge for are counted in `Received.left_out`. Nodes and edges are
-    written all or none (types it needs stay), and a second time changes nothing.
+    speak of the same thing meet; a time without a zone is UTC. Several records of one identifier are one thing with
+    the attributes of all, an attribute with several values a list; an agent that is an entity or activity too is two
+    nodes. A derivation that names no activity gets an execution of type ``Derivation``. Relations the graph has no edge
+    for are counted in `Received.left_out`. All of it is written or nothing: the whole is tried before the first write.
+    A second time changes nothing, nodes whose uid, or whose type and name, are known stay as they are.
 
     Raises:
-        UsageError: It is not PROV-JSON, or a relation lacks an end (``bad-document``).
+        UsageError: It is not PROV-JSON, a relation lacks an end, or records of one thing contradict each other
+            (``bad-document``); something in it is more than a graph keeps (``too-long``, ``too-large``, …).
         NotFoundError: The file is absent.
-        ConflictError: A stored type has a property of another type (``type-conflict``).
+        ConflictError: A stored type has a property of another type (``type-conflict``), and as `Draft.commit` says.
 
     Example:
         >>> import io
@@ -83,7 +88,7 @@ def read_prov(store: MetadataStore, source: Path | str | TextIO) -> Received:
     """
     try:
         text = Path(source).read_text(encoding="utf-8") if isinstance(source, str | Path) else source.read()
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_object)
         if "\\u" in text:  # JSON can name half a character, which no text can hold
             json.dumps(document, ensure_ascii=False).encode()
     except FileNotFoundError as error:
@@ -109,14 +114,20 @@ class _Reading:
         self._digest = digest
         self._prefixes: dict[str, str] = dict(document.get("prefix", {}))
         self._ours = self._prefixes.get("node") == PREFIXES["node"]
+        self._agents: dict[str, str] = {}
+        """The uids of agents that are something else too."""
 
     def nodes(self) -> None:
         """Every entity, activity and agent."""
         for section, (kind, type_) in _KINDS.items():
-            for name, said in _each(self._document.get(section, {})):
+            for name, said in _merged(self._document.get(section, {})):
                 if section == "agent" and self._is_ours(name, "agent:"):
                     continue  # it is the property `principal` of its executions
-                self.draft.add(self._node(name, said, kind, type_))
+                found = self._node(name, said, kind, type_)
+                if section == "agent" and self.draft.has(found.uid):
+                    # PROV lets a thing be an entity, and act as an agent too.
+                    found.uid = self._agents[name] = derived_uid("prov", "agent", found.uid)
+                self.draft.add(found)
 
     def relations(self) -> None:
         """Every relation the graph has an edge for."""
@@ -155,6 +166,8 @@ class _Reading:
         if not self._is_ours(name, "node:"):
             found.custom["prov_id"] = name
         for key, value in said.items():
+            if key in _ONCE and isinstance(value, list):
+                raise UsageError(f"{name!r} has several {key}", code="bad-document")
             self._attribute(found, key, value)
         return found
 
@@ -166,25 +179,21 @@ class _Reading:
             found.name = str(_plain(value)) if self._ours else found.name
             if not self._ours:
                 found.custom["label"] = _value(value)
-        elif key == "prov:location" and found.kind == "artifact":
+        elif key == "prov:location" and found.kind == "artifact" and not isinstance(value, list):
             found.uri = str(_plain(value))
         elif key in {"prov:startTime", "prov:endTime"} and found.kind == "execution":
             if not self._ours:
                 found.properties["started_at" if key == "prov:startTime" else "finished_at"] = str(
                     _plain(value)
                 )
-        elif self._ours and prefix == "whence" and local in _OURS:
-            self._say(found, local, str(_plain(value)))
+        elif self._ours and prefix == "whence" and local in _WORDS:
+            setattr(found, local, str(_plain(value)))
+        elif self._ours and prefix == "whence" and local in _TIMES:
+            setattr(found, local, read_time(str(_plain(value))))
         elif self._ours and prefix in {"p", "c"}:
             (found.properties if prefix == "p" else found.custom)[unquote(local)] = _value(value)
         else:
             found.custom[key] = _value(value)
-
-    def _say(self, found: Found, name: str, text: str) -> None:
-        if name == "removed_at":
-            found.removed = True
-        elif name in {"state", "type_version", "external_id"}:
-            setattr(found, name, text)
 
     # one method a relation
 
@@ -245,7 +254,8 @@ class _Reading:
         if context is None or node is None:
             self.draft.tell(f"{relation} without both ends")
             return
-        pair = self._uid(context), self._uid(node)
+        agent = None if relation == "hadMember" else self._agents.get(str(context))
+        pair = agent or self._uid(context), self._uid(node)
         if not self._both(relation, *pair):
             return
         if self.draft.kind(pair[0]) != "context":
@@ -294,6 +304,33 @@ def _each(records: Record) -> Iterator[tuple[str, Record]]:
             if not isinstance(one, dict):
                 raise UsageError(f"{name!r} is no object", code="bad-document")
             yield name, one
+
+
+def _merged(records: Record) -> Iterator[tuple[str, Record]]:
+    """The things of a section, each with what all its records say."""
+    for name, said in records.items():
+        if not isinstance(said, list):
+            yield name, next(_each({name: said}))[1]
+            continue
+        values: dict[str, list[object]] = {}
+        for _, one in _each({name: said}):
+            for key, value in one.items():
+                known = values.setdefault(key, [])
+                known += [v for v in _listed(value) if v not in known]
+        yield name, {key: found[0] if len(found) == 1 else found for key, found in values.items()}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; what stands under one name several times is a list, as PROV-JSON itself writes it."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        said = Counter(name for name, _ in pairs)
+        several: dict[str, list[Any]] = {}
+        for name, value in pairs:
+            if said[name] > 1:
+                several.setdefault(name, []).extend(_listed(value))
+        made |= several
+    return made
 
 
 def _listed(value: object) -> list[object]:

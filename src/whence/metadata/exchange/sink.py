@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, Self, TextIO, TypeAlias
+from typing import IO, Final, Self, TextIO, TypeAlias, TypeVar
 
 from whence._base.ids import new_uid
+from whence.errors import UsageError
 
 Destination: TypeAlias = "Path | str | TextIO"
 
+_T = TypeVar("_T")
+_TOLD: Final = 1_000
 # A section this long goes to disk: an export of any size takes this much memory and no more.
 SPOOL_CHARACTERS: Final = 4_000_000
 
@@ -51,6 +54,11 @@ def written(to: Destination) -> Iterator[TextIO]:
         yield to
         return
     path = Path(to)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"cannot be made: there is no folder {str(path.parent)!r}"
+        raise UsageError(
+            f"{str(path)!r} {what}", code="bad-file", hint="name a file in a folder that is there"
+        )
     beside = path.with_name(f".{path.name}.{new_uid()}")
     try:
         with beside.open("x", encoding="utf-8", newline="\n") as out:
@@ -58,9 +66,24 @@ def written(to: Destination) -> Iterator[TextIO]:
             out.flush()
             os.fsync(out.fileno())
         beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"{str(path)!r} cannot be written: {error.strerror}", code="bad-file") from error
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def counted(items: Iterable[_T], step: Callable[..., None]) -> Iterator[_T]:
+    """The same items; `step` is told of them by the thousand."""
+    n = 0
+    for item in items:
+        yield item
+        n += 1
+        if n == _TOLD:
+            step(n)
+            n = 0
+    step(n)
 
 
 class Sections:

@@ -1,6 +1,6 @@
 """The language in which nodes of the graph are asked for: read, bound to a kind of node, answered."""
 
-from whence.metadata.filter.bind import bind_filter
+from whence.metadata.filter.bind import bind_filter, read_filter
 from whence.metadata.filter.bound import Scope
 from whence.metadata.filter.evaluate import Evaluator, Graph, evaluate
 from whence.metadata.filter.syntax import parse_filter
@@ -18,4 +18,5 @@ __all__ = [
     "format_filter",
     "parse_filter",
     "quoted",
+    "read_filter",
 ]

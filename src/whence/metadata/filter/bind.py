@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal, NoReturn, TypeAlias, get_args
+from typing import Final, Literal, NoReturn, TypeAlias, cast, get_args
 
-from whence.errors import near_names
+from whence.errors import UsageError, near_names
 from whence.metadata.filter import bound as b
 from whence.metadata.filter import types as t
 from whence.metadata.filter.bound import Bound, Neighbour, Scope, ScopeKind, ValueKind, Want
@@ -115,6 +115,27 @@ _SAID: Final[dict[ValueKind, str]] = {
 _ORDERED: Final[frozenset[ValueKind]] = frozenset({"number", "text", "time", "any"})
 
 
+def read_filter(given: t.Filter | str) -> t.Filter:
+    """A filter, read when it is text.
+
+    Raises:
+        UsageError: It cannot be read, or is no text (``bad-filter``).
+
+    Example:
+        >>> read_filter("name = 'late'").text
+        "name = 'late'"
+    """
+    if isinstance(given, str):
+        return parse_filter(given)
+    if not isinstance(cast("object", given), t.Filter):
+        raise UsageError(
+            f"a filter is text, got {type(given).__name__} {given!r:.40}",
+            code="bad-filter",
+            hint="such as type = 'Model' AND custom_properties.auc > 0.8",
+        )
+    return given
+
+
 def bind_filter(filter_: t.Filter | str, kind: NodeKind | Literal["lineage"]) -> Scope:
     """What a filter says of the nodes of one kind.
 
@@ -145,8 +166,7 @@ def bind_filter(filter_: t.Filter | str, kind: NodeKind | Literal["lineage"]) ->
           state = 'LIVE'
                   ^ (bad-filter). Hint: write LIVE without quotes
     """
-    if isinstance(filter_, str):
-        filter_ = parse_filter(filter_)
+    filter_ = read_filter(filter_)
     return _Binder(filter_.text).scope(filter_.tree, kind)
 
 

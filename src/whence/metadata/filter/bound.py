@@ -6,7 +6,7 @@ SQL. What both must agree on is decided here, so that this is all they need to r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from whence.metadata.filter.types import ArithOp, CompareOp, FoldName, FunctionName, Relation, WalkName
@@ -282,6 +282,58 @@ def _flat(condition: Bound) -> list[Bound]:
     if isinstance(condition, Logic) and condition.op == "and":
         return [c for part in condition.parts for c in _flat(part)]
     return [condition]
+
+
+def without_words(scope: Scope) -> tuple[Scope | None, tuple[str, ...]]:
+    """A filter without the words that its node must have whatever else holds, and those words.
+
+    What is left is None when it asks for nothing more.
+
+    Example:
+        >>> from whence.metadata.filter.bind import bind_filter
+        >>> rest, words = without_words(bind_filter("SEARCH('late model') AND name = 'a'", "artifact"))
+        >>> words, rest.condition.op
+        (('late', 'model'), '=')
+        >>> without_words(bind_filter("SEARCH('late') OR name = 'a'", "artifact"))[1]
+        ()
+    """
+    parts = _flat(scope.condition)
+    words = [word for part in parts if isinstance(part, Words) for word in part.words]
+    if not words:
+        return scope, ()
+    rest = tuple(part for part in parts if not isinstance(part, Words))
+    found = tuple(dict.fromkeys(words))
+    if not rest and not scope.neighbours and not scope.required:
+        return None, found
+    return replace(scope, condition=rest[0] if len(rest) == 1 else Logic("and", rest)), found
+
+
+def asks_around(scope: Scope) -> bool:
+    """Whether a filter asks for more than its node itself: for what is beside it, or can be reached from it.
+
+    Example:
+        >>> from whence.metadata.filter.bind import bind_filter
+        >>> texts = ("name = 'a' OR properties.n > 1", "contexts_a.name = 'a'", "NOT ancestor(name = 'a')")
+        >>> [asks_around(bind_filter(text, "artifact")) for text in texts]
+        [False, True, True]
+    """
+    return bool(scope.neighbours) or _asks(scope.condition)
+
+
+def _asks(bound: Bound) -> bool:
+    match bound:
+        case Walked() | Counted() | Folded() | StatsOf():
+            return True
+        case Logic(_, parts):
+            return any(map(_asks, parts))
+        case Comparison() | Arithmetic():
+            return _asks(bound.left) or _asks(bound.right)
+        case Negation(part):
+            return _asks(part)
+        case Among() | Matches() | Missing() | Function():
+            return _asks(bound.value)
+        case _:
+            return False
 
 
 def holders(bound: Bound) -> set[int]:

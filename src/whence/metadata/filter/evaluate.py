@@ -299,13 +299,13 @@ class Evaluator:
         return type_.name in STATISTICS or type_.base == "mlmd.Statistics"
 
 
-# What every node has but its times; a tombstone shows the name it had, but has none.
+# What every node has but its times; of a tombstone the name it had, which another may have by now.
 _COLUMNS: Final[Mapping[str, Callable[[AnyNode, Graph], Answer]]] = {
     "base": lambda node, graph: graph.type(node).base,
-    "external_id": lambda node, _: None if node.removed_at else node.external_id,
+    "external_id": lambda node, _: node.external_id,
     "id": lambda node, _: _number_of(node),
     "last_known_state": lambda node, _: node.state if isinstance(node, Execution) else None,
-    "name": lambda node, _: None if node.removed_at else node.name,
+    "name": lambda node, _: node.name,
     "namespace": lambda node, _: node.namespace,
     "revision": lambda node, _: node.revision,
     "state": lambda node, _: None if isinstance(node, Context) else node.state,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.unit.integrations.mlmd.calls import pb
+from tests.unit.integrations.mlmd.calls import pb, run
 from whence.errors import (
     BackendError,
     ConflictError,
@@ -28,6 +30,9 @@ from whence.integrations.mlmd.metadata_store import MetadataStore
 from whence.integrations.mlmd.server import Certificates, serve_mlmd, split_address
 from whence.metadata import MetadataStore as Graph
 from whence.metadata import Type
+from whence.metadata.simple import SIMPLE_TYPES
+
+SIMPLE = {t.name for t in SIMPLE_TYPES}
 
 
 @pytest.fixture
@@ -106,42 +111,157 @@ def test_others_reach_it_only_with_certificates(store: Graph, tmp_path: Path) ->
         pass
 
 
+class Authority:
+    """An authority in a folder that signs certificates."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        openssl = shutil.which("openssl")
+        if openssl is None:
+            pytest.skip("openssl makes the certificates, and is not here")
+        self._openssl = openssl
+        self.folder = folder / name
+        self.folder.mkdir()
+        self.certificate = self.folder / "ca.pem"
+        self._run("req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.pem", "-subj", f"/CN={name}")
+
+    def sign(self, name: str, *, days: int = 2) -> tuple[Path, Path]:
+        """A certificate for `name` on this machine, and its key."""
+        self._run("req", *KEY, "-keyout", f"{name}.key", "-out", "own.csr", "-subj", f"/O=whence/CN={name}")
+        (self.folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self._run("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-days", str(days), "-extfile", "names", "-out", f"{name}.pem")  # fmt: skip
+        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
+
+    def _run(self, *arguments: str) -> None:
+        subprocess.run([self._openssl, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+
+KEY = ("-newkey", "rsa:2048", "-nodes")
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A service behind mutual TLS: where it is, who signs, and an authority it does not know."""
+
+    port: int
+    known: Authority
+    other: Authority
+
+    def config(self, ca: Authority | None, shown: tuple[Path, Path] | None) -> dict[str, object]:
+        """What a client says that trusts an authority and shows a certificate."""
+        config: dict[str, object] = {"host": "localhost", "port": self.port, "client_timeout_sec": 20}
+        ssl: dict[str, str] = {}
+        if ca is not None:
+            ssl["custom_ca"] = ca.certificate.read_text()
+        if shown is not None:
+            ssl |= {"server_cert": shown[0].read_text(), "client_key": shown[1].read_text()}
+        return {**config, "ssl_config": ssl} if ssl else config
+
+
 @pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    """An authority, and a certificate of it for this machine, which both sides show."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl makes the certificates, and is not here")
-
-    def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    key = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
-    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
-    run("req", *key, "-keyout", "own.key", "-out", "own.csr", "-subj", "/CN=localhost")
-    (tmp_path / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-    run("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-        "-extfile", "names", "-out", "own.pem")  # fmt: skip
-    return Certificates(tmp_path / "own.pem", tmp_path / "own.key", tmp_path / "ca.pem")
+def guarded(store: Graph, tmp_path: Path) -> Iterator[Guarded]:
+    known, other = Authority(tmp_path, "known"), Authority(tmp_path, "other")
+    certificate, key = known.sign("server")
+    certificates = Certificates(certificate, key, known.certificate)
+    with serve_mlmd(store, "127.0.0.1:0", certificates=certificates) as address:
+        yield Guarded(split_address(address)[1], known, other)
 
 
 @pytest.mark.service
-def test_with_certificates_only_those_who_show_one_are_answered(
-    store: Graph, certificates: Certificates
+def test_with_certificates_only_those_who_show_one_are_answered(store: Graph, guarded: Guarded) -> None:
+    known = guarded.known
+    client = MetadataStore(pb.MetadataStoreClientConfig(**guarded.config(known, known.sign("ada"))))
+    assert client.put_artifact_type(pb.ArtifactType(name="Data")) == 10
+    client.close()
+    strangers = {
+        "no certificate": guarded.config(known, None),
+        "one of another authority": guarded.config(known, guarded.other.sign("ada")),
+        "one signed by itself": guarded.config(known, (guarded.other.certificate, guarded.other.folder / "ca.key")),
+        "a service of another authority": guarded.config(guarded.other, known.sign("eve")),
+        "a key of another": guarded.config(known, (known.sign("ada")[0], known.sign("eve")[1])),
+        "no TLS": guarded.config(None, None),
+    }  # fmt: skip
+    for who, config in strangers.items():
+        stranger = MetadataStore(pb.MetadataStoreClientConfig(**config))
+        with pytest.raises(errors.UnavailableError):
+            stranger.put_artifact_type(pb.ArtifactType(name=who))
+        stranger.close()
+    assert [t.name for t in store.list_types("artifact") if t.name not in SIMPLE] == ["Data"]
+
+
+@pytest.mark.service
+def test_the_name_of_the_certificate_is_recorded(
+    store: Graph, guarded: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ca = certificates.client_ca.read_text()
-    shown = {"client_key": certificates.key.read_text(), "server_cert": certificates.certificate.read_text()}
-    with serve_mlmd(store, "127.0.0.1:0", certificates=certificates) as address:
-        _, port = split_address(address)
-        place = {"host": "localhost", "port": port, "client_timeout_sec": 20}
-        known = MetadataStore(pb.MetadataStoreClientConfig(**place, ssl_config={"custom_ca": ca, **shown}))
-        assert known.put_artifact_type(pb.ArtifactType(name="Data")) == 10
-        known.close()
-        for config in ({"ssl_config": {"custom_ca": ca}}, {}):
-            stranger = MetadataStore(pb.MetadataStoreClientConfig(**place, **config))
-            with pytest.raises(errors.UnavailableError):
-                stranger.get_artifact_types()
-            stranger.close()
+    caplog.set_level("INFO")
+    known = guarded.known
+    ada, eve = (
+        MetadataStore(pb.MetadataStoreClientConfig(**guarded.config(known, known.sign(name))))
+        for name in ("ada", "eve")
+    )
+    type_id = ada.put_execution_type(pb.ExecutionType(name="Run"))
+    (id_,) = ada.put_executions([pb.Execution(type_id=type_id, name="r")])
+    forged = pb.Execution(type_id=type_id, name="f")
+    forged.custom_properties["principal"].string_value = "ada"
+    other, _, _ = eve.put_execution(forged, [], [])
+    # Whoever updates it, the maker stays, and cannot be said to be another.
+    update = pb.Execution(id=id_, type_id=type_id, last_known_state=pb.Execution.COMPLETE)
+    eve.put_executions([update])
+    update.custom_properties["principal"].string_value = "eve"
+    eve.put_executions([update], ["custom_properties.principal"])
+    for client in (ada, eve):
+        said = {e.name: e.custom_properties["principal"].string_value for e in client.get_executions()}
+        assert said == {"r": "ada", "f": "eve"}
+    assert [e.id for e in ada.get_executions_by_id([id_, other])] == [id_, other]
+    writers = {r.__dict__["principal"] for r in caplog.records if r.getMessage() == "mlmd client writes"}
+    assert writers == {"ada", "eve"}
+    ada.close()
+    eve.close()
+    assert [n.get("principal") for n in store.list_nodes("execution")] == ["ada", "eve"]
+
+
+THEIRS = """
+import json, sys
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+for who, config in json.load(open(sys.argv[1])).items():
+    ssl = config.pop("ssl_config", None)
+    made = pb.MetadataStoreClientConfig(**config)
+    if ssl:
+        made.ssl_config.CopyFrom(pb.MetadataStoreClientConfig.SSLConfig(**ssl))
+    try:
+        store = metadata_store.MetadataStore(made)
+        type_id = store.put_execution_type(pb.ExecutionType(name="Run"))
+        store.put_executions([pb.Execution(type_id=type_id, name=who)])
+        print(who, "answered")
+    except Exception as error:
+        print(who, type(error).__name__)
+"""
+
+
+@pytest.mark.service
+def test_the_unmodified_client_shows_its_certificate(
+    store: Graph, guarded: Guarded, mlmd_python: Path, tmp_path: Path
+) -> None:
+    known = guarded.known
+    configs = {
+        "right": guarded.config(known, known.sign("ada")),
+        "none": {**guarded.config(known, None), "client_timeout_sec": 3},
+        "wrong": {**guarded.config(known, guarded.other.sign("eve")), "client_timeout_sec": 3},
+    }
+    (tmp_path / "configs.json").write_text(json.dumps(configs))
+    done = run(mlmd_python, "-c", THEIRS, str(tmp_path / "configs.json"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "right",
+        "answered",
+        "none",
+        "UnavailableError",
+        "wrong",
+        "UnavailableError",
+    ]
+    assert [(n.name, n.get("principal")) for n in store.list_nodes("execution")] == [("right", "ada")]
 
 
 @pytest.mark.parametrize(

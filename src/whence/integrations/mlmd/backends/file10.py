@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import math
 import os
 import sqlite3
@@ -89,6 +90,11 @@ _INDEXES: Final[Mapping[str, str]] = {
 }
 
 
+_INSERT_EVENT: Final = (
+    "INSERT OR IGNORE INTO Event (artifact_id, execution_id, type, milliseconds_since_epoch) VALUES (?,?,?,?)"
+)
+
+
 class MlmdFile:
     """A database of ML Metadata that is not there before `finish`: until then a file beside it holds what is written.
 
@@ -114,7 +120,11 @@ class MlmdFile:
             # Nobody reads it before it is whole: what a crash leaves is thrown away.
             self._connection.execute("PRAGMA journal_mode = OFF")
             self._connection.execute("PRAGMA synchronous = OFF")
+            # Ids by uid are looked up where they are, so that memory does not grow with the graph.
+            self._connection.execute("PRAGMA temp_store = FILE")
+            self._connection.execute("PRAGMA temp.cache_size = -32000")
             self._connection.execute("BEGIN")
+            self._connection.execute("CREATE TEMP TABLE id_of (uid TEXT NOT NULL, id INTEGER NOT NULL)")
             for table, columns in _TABLES.items():
                 self._connection.execute(f"CREATE TABLE `{table}` ({columns})")
         except sqlite3.Error as error:
@@ -163,9 +173,11 @@ class MlmdFile:
 
     def add_nodes(self, kind: NodeKind, nodes: Sequence[tuple[int, AnyNode, Type]]) -> None:
         """Write nodes with their ids there, and their types."""
+        uids: list[tuple[str, int]] = []
         rows: list[tuple[object, ...]] = []
         values: list[tuple[object, ...]] = []
         for id_, node, type_ in nodes:
+            uids.append((node.uid, id_))
             rows.append((id_, type_.id, *self._own(node), node.name, node.external_id, *_times(node)))
             for custom, properties in ((0, node.properties), (1, node.custom)):
                 for name, value in properties.items():
@@ -175,18 +187,24 @@ class MlmdFile:
                         values.append((id_, name, custom, *row))
         marks = ",".join("?" * len(rows[0])) if rows else ""
         self._many(f"INSERT INTO {kind.capitalize()} VALUES ({marks})", rows)
+        self._many("INSERT INTO temp.id_of VALUES (?,?)", uids)
         self._many(f"INSERT INTO {kind.capitalize()}Property VALUES (?,?,?,?,?,?,?,?,?)", values)
 
-    def add_events(self, events: Iterable[tuple[int, int, Event]]) -> int:
-        """Write events between executions and artifacts (ids); how many there were for ML Metadata."""
+    def know_all(self) -> None:
+        """All nodes are written: edges between them follow."""
+        self._connection.execute("CREATE UNIQUE INDEX temp.id_of_uid ON id_of(uid)")
+
+    def add_events(self, events: Sequence[Event]) -> int:
+        """Write events between nodes of this file; how many there were for ML Metadata."""
+        ids = self._ids({uid for e in events for uid in (e.execution, e.artifact)})
         n = 0
-        for execution, artifact, event in events:
+        for event in events:
+            execution, artifact = ids.get(event.execution), ids.get(event.artifact)
+            if execution is None or artifact is None:
+                continue
             assert event.at is not None
-            row = (artifact, execution, _EVENTS[event.kind], to_ms(event.at))
             done = self._connection.execute(
-                "INSERT OR IGNORE INTO Event (artifact_id, execution_id, type, milliseconds_since_epoch)"
-                " VALUES (?,?,?,?)",
-                row,
+                _INSERT_EVENT, (artifact, execution, _EVENTS[event.kind], to_ms(event.at))
             )
             if not done.rowcount:
                 self.told.append(
@@ -202,14 +220,25 @@ class MlmdFile:
             self._many("INSERT INTO EventPath VALUES (?,?,?,?)", steps)
         return n
 
-    def add_pairs(self, table: str, pairs: Sequence[tuple[int, int]]) -> None:
-        """Write rows of ``Attribution``, ``Association`` (context, node) or ``ParentContext`` (child, parent)."""
+    def add_pairs(self, table: str, pairs: Sequence[tuple[str, str]]) -> int:
+        """Write rows of ``Attribution``, ``Association`` (context, node) or ``ParentContext`` (child, parent).
+
+        Those of which an end is not in this file are left out; how many were written.
+        """
         columns = {
             "Attribution": "(context_id, artifact_id)",
             "Association": "(context_id, execution_id)",
             "ParentContext": "(context_id, parent_context_id)",
         }
-        self._many(f"INSERT INTO {table} {columns[table]} VALUES (?,?)", pairs)
+        ids = self._ids({uid for pair in pairs for uid in pair})
+        known = [(ids[a], ids[b]) for a, b in pairs if a in ids and b in ids]
+        self._many(f"INSERT INTO {table} {columns[table]} VALUES (?,?)", known)
+        return len(known)
+
+    def _ids(self, uids: Iterable[str]) -> dict[str, int]:
+        """The ids of those of these uids that were written."""
+        query = "SELECT uid, id FROM temp.id_of WHERE uid IN (SELECT value FROM json_each(?))"
+        return dict(self._connection.execute(query, (json.dumps(list(uids)),)).fetchall())
 
     def _own(self, node: AnyNode) -> tuple[object, ...]:
         """The columns that only one kind has."""

@@ -13,6 +13,7 @@ import grpc
 from whence.errors import BackendError
 from whence.integrations.mlmd.errors import StatusError, invalid, make_error
 from whence.integrations.mlmd.messages import METHODS, DecodeError, request_class, response_class
+from whence.integrations.mlmd.peer import calling, name_of
 from whence.integrations.mlmd.wire import PACKAGE, Message
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ def _rpc(name: str, call: Call) -> Any:  # a handler of gRPC, which ships no typ
                 request = request_class(name).FromString(data)
             except DecodeError as error:
                 raise invalid(f"The request of {name} cannot be read: {error}") from error
-            return call(name, request)
+            with calling(name_of(context.auth_context()), name):
+                return call(name, request)
         except StatusError as error:
             context.abort(_CODES[error.error_code], error.message)
         except Exception:  # a bug: the client gets no trace, the log does

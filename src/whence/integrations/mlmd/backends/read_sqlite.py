@@ -32,20 +32,34 @@ class SqliteReader(Reader):
             raise UsageError(f"{path} is no database of ML Metadata", code="mlmd-version") from error
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
-        try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise _unreadable(error) from error
+        """The rows of a query; of text that is no UTF-8 the bytes that are none become lone surrogates."""
+        return self._run(query, values)[1]
 
     def dicts(self, query: str, *values: object) -> list[dict[str, Any]]:
-        """The rows of a query by column."""
+        """The rows of a query by column, text as `rows` gives it."""
+        names, rows = self._run(query, values)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _run(self, query: str, values: tuple[object, ...]) -> tuple[list[str], list[tuple[Any, ...]]]:
         try:
-            cursor = self._connection.execute(query, values)
-            names = [column[0].lower() for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
-        except sqlite3.DatabaseError as error:
+            try:
+                cursor = self._connection.execute(query, values)
+                rows = cursor.fetchall()
+            except sqlite3.OperationalError as error:
+                if "decode" not in str(error):
+                    raise
+                # Slower, so only where it must be: who reads can then say whose text it is.
+                self._connection.text_factory = _decoded
+                cursor = self._connection.execute(query, values)
+                rows = cursor.fetchall()
+                self._connection.text_factory = str
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise _unreadable(error) from error
+        return [column[0].lower() for column in cursor.description], rows
+
+    def whole(self, column: str) -> str:
+        """SQLite keeps anything in any column but a primary key of whole numbers."""
+        return f"AND typeof({column}) = 'integer'"
 
     def proto_bytes(self, value: Any) -> bytes:
         """ML Metadata keeps base64 text here."""
@@ -56,7 +70,11 @@ class SqliteReader(Reader):
         self._connection.close()
 
 
-def _unreadable(error: sqlite3.DatabaseError) -> IntegrityError:
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _unreadable(error: Exception) -> IntegrityError:
     return IntegrityError(f"the database cannot be read: {error}", code="mlmd-mismatch")
 
 

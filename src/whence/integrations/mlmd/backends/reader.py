@@ -53,6 +53,10 @@ class Reader(ABC):
     def dicts(self, query: str, *values: object) -> list[dict[str, Any]]:
         """The rows of a query by column, names in lower case; bytes only where the column holds bytes."""
 
+    def whole(self, column: str) -> str:  # noqa: ARG002 - for those whose columns take anything
+        """More of a condition: that a column holds a whole number, where its type does not say so already."""
+        return ""
+
     @abstractmethod
     def proto_bytes(self, value: Any) -> bytes:
         """A value of kind PROTO as serialized ``Any``.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias, cast, get_args
+from typing import Any, Final, Self, TypeAlias, TypeVar, cast, get_args
 
 from whence._base.ids import derived_uid
 from whence.errors import IntegrityError, UsageError
@@ -39,12 +40,18 @@ Rows: TypeAlias = Sequence[Sequence[Any]]  # Any: what a database holds
 
 VERSIONS: Final = range(6, 11)
 BATCH: Final = 5_000
+RECENT: Final = 65_536
+"""Uids that are kept, to be given again."""
 PAIRS: Final[Mapping[str, tuple[NodeKind, NodeKind, str]]] = {
     "Attribution": ("context", "artifact", "artifact_id"),
     "Association": ("context", "execution", "execution_id"),
     "ParentContext": ("context", "context", "parent_context_id"),
 }
 """The tables of pairs: the kinds of both ends, and the column of the second."""
+MAX_ID: Final = 1 << 60
+"""The greatest id that comes in: the graph makes another of it, and of all of them at once."""
+EXTERNAL_IDS: Final = 9
+"""The version since which nodes have external ids."""
 _STRUCT: Final = "mlmd-struct::"
 _KINDS: Final[tuple[NodeKind, ...]] = ("execution", "artifact", "context")  # by ``type_kind``
 _STATES: Final[Mapping[NodeKind, tuple[str, ...]]] = {
@@ -52,11 +59,31 @@ _STATES: Final[Mapping[NodeKind, tuple[str, ...]]] = {
     "execution": get_args(ExecutionState),
 }
 _EVENTS: Final = get_args(EventKind)
+_PROPERTY_TYPES: Final = get_args(PropertyType)
 _TABLES: Final[Mapping[NodeKind, str]] = {
     "artifact": "Artifact",
     "execution": "Execution",
     "context": "Context",
 }
+
+
+_TIMES: Final = "create_time_since_epoch, last_update_time_since_epoch"
+_VALUES: Final = "name, is_custom_property, int_value, double_value, string_value"
+_COLUMNS: Final[Mapping[str, str]] = {
+    "Type": "id, name, version, type_kind, description, input_type, output_type",
+    "TypeProperty": "type_id, name, data_type",
+    "ParentType": "type_id, parent_type_id",
+    "Artifact": f"id, type_id, uri, state, name, {_TIMES}",
+    "Execution": f"id, type_id, last_known_state, name, {_TIMES}",
+    "Context": f"id, type_id, name, {_TIMES}",
+    **{f"{table}Property": f"{table.lower()}_id, {_VALUES}" for table in _TABLES.values()},
+    "Event": "id, artifact_id, execution_id, type, milliseconds_since_epoch",
+    "EventPath": "event_id, is_index_step, step_index, step_key",
+}
+"""What every version has."""
+_NAMED: Final = frozenset({"Type", *_TABLES.values()})
+"""What has external ids besides, where a version has them."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +121,59 @@ def _earlier(types: Rows, first: Sequence[Rows]) -> list[str]:
     return [_fingerprint(types, some) for some in choices if any(some)][1:]
 
 
+def _text(row: Mapping[str, Any], column: str, what: str) -> str | None:
+    """A text of a row; the empty one is none. SQLite keeps anything in a column of texts."""
+    value = row.get(column)
+    return None if value is None else _checked(value, f"the {column} of {what}") or None
+
+
+def _checked(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise IntegrityError(f"{what} is no text: {value!r:.80}", code="mlmd-mismatch")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise IntegrityError(f"{what} is no UTF-8: {value!r:.80}", code="mlmd-mismatch") from error
+    return value
+
+
+def _property_type(id_: object, name: object, number: object) -> PropertyType:
+    if number not in range(1, len(_PROPERTY_TYPES) + 1):
+        raise IntegrityError(f"property {name!r} of type {id_} is of no kind", code="mlmd-mismatch")
+    _checked(name, f"the name of a property of type {id_}")
+    return cast("PropertyType", _PROPERTY_TYPES[cast("int", number) - 1])
+
+
+def _type(row: Mapping[str, Any], properties: Mapping[str, PropertyType], base: str | None) -> Type:
+    if row["type_kind"] not in range(len(_KINDS)):
+        raise IntegrityError(f"type {row['id']} is of no kind", code="mlmd-mismatch")
+    what = f"type {row['id']}"
+    name = _text(row, "name", what)
+    if name is None:
+        raise IntegrityError(f"{what} has no name", code="mlmd-mismatch")
+    description = row["description"] and _text(row, "description", what)
+    return Type(
+        _KINDS[row["type_kind"]],
+        name,
+        properties,
+        version=_text(row, "version", what),
+        description=description,
+        base=base,
+        id=row["id"],
+        external_id=_text(row, "external_id", what),
+        input_type=_text(row, "input_type", what),
+        output_type=_text(row, "output_type", what),
+    )
+
+
 class Source:
     """An open database of ML Metadata.
 
     Args:
         place: A SQLite file, or a URL ``mysql://…``, ``postgresql://…``.
         name: What it is called in uids; None derives a name from its first rows, which never change.
+        wrong: Told every row that contradicts the database, which is then left out; without it the first one raises.
 
     Raises:
         NotFoundError: There is no such file (``file-not-found``).
@@ -107,11 +181,20 @@ class Source:
         BackendError: The server cannot be reached.
     """
 
-    def __init__(self, place: str | Path, *, name: str | None = None) -> None:
+    def __init__(
+        self, place: str | Path, *, name: str | None = None, wrong: Callable[[str], None] | None = None
+    ) -> None:
+        self._wrong = wrong
         self._reader = open_reader(place)
         self.place = self._reader.place
         try:
             self.version = self._read_version()
+            for table, columns in _COLUMNS.items():
+                named = table in _NAMED and self.version >= EXTERNAL_IDS
+                more = ", external_id" if named else ""
+                self._reader.rows(
+                    f"SELECT {columns}{more} FROM {table} LIMIT 0"
+                )  # else it says which is absent
             first = self._first_rows()
             self.name = name or _fingerprint(*first)
             self.earlier_names: list[str] = [] if name else _earlier(*first)
@@ -153,11 +236,15 @@ class Source:
     @name.setter
     def name(self, name: str) -> None:
         self._name = name
+        self._uid = lru_cache(maxsize=RECENT)(self._made_uid)  # edges name the same nodes again and again
         self._before = {kind: _hashed("mlmd", name, kind) for kind in _TABLES}
 
     def uid(self, kind: NodeKind, id_: int) -> str:
         """The uid a node has wherever this source is brought in: ``derived_uid("mlmd", name, kind, id)``."""
-        # Made a few times for every row; what all of a kind begin with is hashed once.
+        return self._uid(kind, id_)
+
+    def _made_uid(self, kind: NodeKind, id_: int) -> str:
+        # What all of a kind begin with is hashed once.
         digest = self._before[kind].copy()
         text = str(id_).encode()
         digest.update(len(text).to_bytes(8, "big") + text)
@@ -177,7 +264,8 @@ class Source:
         query = f"SELECT * FROM {table} WHERE id > ? ORDER BY id LIMIT {BATCH}"
         while rows := self._reader.dicts(query, last):
             values = self._properties(kind, rows[0]["id"], rows[-1]["id"])
-            yield [self._node(kind, row, values.get(row["id"], ({}, {}))) for row in rows]
+            made = [self._kept(self._node, kind, row, values.get(row["id"], ({}, {}))) for row in rows]
+            yield [node for node in made if node is not None]
             last = rows[-1]["id"]
 
     def events(self) -> Iterator[list[SourceEvent]]:
@@ -194,7 +282,8 @@ class Source:
             for step in self._reader.dicts(query, rows[0]["id"], rows[-1]["id"]):
                 part = step["step_index"] if step["is_index_step"] else step["step_key"]
                 paths.setdefault(step["event_id"], []).append(part)
-            yield [self._event(row, tuple(paths.get(row["id"], ()))) for row in rows]
+            made = [self._kept(self._event, row, tuple(paths.get(row["id"], ()))) for row in rows]
+            yield [event for event in made if event is not None]
             last = rows[-1]["id"]
 
     def pairs(self, table: str) -> Iterator[list[tuple[str, str]]]:
@@ -221,7 +310,52 @@ class Source:
             yield [(self.uid(one, x), self.uid(other, y)) for x, y, whole in rows if whole]
             a, b, _ = rows[-1]
 
+    def parent_ids(self) -> Iterator[tuple[int, int]]:
+        """(child, parent) of its contexts, by their ids there."""
+        yield from self._reader.rows(
+            "SELECT context_id, parent_context_id FROM ParentContext"
+            " WHERE context_id IS NOT NULL AND parent_context_id IS NOT NULL"
+        )
+
+    def unnumbered(self) -> list[str]:
+        """Tables with rows whose ids are none of ML Metadata's; rows are read by them, so no other reading goes on."""
+        told: list[str] = []
+        for table in ("Type", *_TABLES.values(), "Event"):
+            ids = f"CASE WHEN id > 0 AND id <= {MAX_ID} {self._reader.whole('id')} THEN id END"
+            ((n, good),) = self._reader.rows(f"SELECT COUNT(*), COUNT(DISTINCT {ids}) FROM {table}")
+            if n != good:
+                told.append(f"{n - good} rows of {table} have no id of their own from 1 to {MAX_ID}")
+        return told
+
+    def doubles(self) -> Iterator[str]:
+        """Names and external ids that several rows have, of which ML Metadata's own tables let only one."""
+        older = self.version < EXTERNAL_IDS
+        for kind, table in _TABLES.items():
+            query = (
+                f"SELECT t.name, COALESCE(t.version, ''), n.name, MIN(n.id), MAX(n.id) FROM {table} n"
+                " JOIN Type t ON t.id = n.type_id WHERE n.name IS NOT NULL AND n.name <> ''"
+                " GROUP BY t.name, COALESCE(t.version, ''), n.name HAVING COUNT(*) > 1"
+            )
+            for type_, _, name, first, last in self._reader.rows(query):
+                yield f"{kind}s {first} and {last} of type {type_!r} have the same name {name!r}"
+            query = (
+                f"SELECT external_id, MIN(id), MAX(id) FROM {table}"
+                " WHERE external_id IS NOT NULL AND external_id <> '' GROUP BY external_id HAVING COUNT(*) > 1"
+            )
+            for external_id, first, last in [] if older else self._reader.rows(query):
+                yield f"{kind}s {first} and {last} have the same external id {external_id!r}"
+
     # rows
+
+    def _kept(self, make: Callable[..., _T], *arguments: object) -> _T | None:
+        """What `make` makes; of a row that contradicts the database nothing, once somebody wants to know of all."""
+        try:
+            return make(*arguments)
+        except IntegrityError as error:
+            if self._wrong is None:
+                raise
+            self._wrong(error.message)
+            return None
 
     def _read_version(self) -> int:
         try:
@@ -253,28 +387,16 @@ class Source:
         parents = self._reader.rows("SELECT type_id, parent_type_id FROM ParentType")
         bases = {a: names[b] for a, b in parents if b in names}
         properties: dict[int, dict[str, PropertyType]] = {}
-        kinds = get_args(PropertyType)
         for id_, name, number in self._reader.rows(
             "SELECT type_id, name, data_type FROM TypeProperty ORDER BY type_id, name"
         ):
-            if number is None or not 0 < number <= len(kinds):
-                raise IntegrityError(f"property {name!r} of type {id_} is of no kind", code="mlmd-mismatch")
-            properties.setdefault(id_, {})[name] = kinds[number - 1]
+            found = self._kept(_property_type, id_, name, number)
+            if found is not None:
+                properties.setdefault(id_, {})[name] = found
         for row in self._reader.dicts("SELECT * FROM Type ORDER BY id"):
-            if row["type_kind"] not in range(len(_KINDS)):
-                raise IntegrityError(f"type {row['id']} is of no kind", code="mlmd-mismatch")
-            yield Type(
-                _KINDS[row["type_kind"]],
-                row["name"],
-                properties.get(row["id"], {}),
-                version=row["version"] or None,
-                description=row["description"],
-                base=bases.get(row["id"]),
-                id=row["id"],
-                external_id=row.get("external_id") or None,
-                input_type=row.get("input_type") or None,
-                output_type=row.get("output_type") or None,
-            )
+            type_ = self._kept(_type, row, properties.get(row["id"], {}), bases.get(row["id"]))
+            if type_ is not None:
+                yield type_
 
     def _node(
         self, kind: NodeKind, row: dict[str, Any], values: tuple[dict[str, Value], dict[str, Value]]
@@ -284,14 +406,24 @@ class Source:
             raise IntegrityError(
                 f"{kind} {row['id']} has type {row['type_id']}, which is absent", code="mlmd-mismatch"
             )
+        if row["id"] > MAX_ID:
+            raise IntegrityError(f"{kind} {row['id']} has an id beyond {MAX_ID}", code="mlmd-mismatch")
+        for name, value in values[0].items():
+            # The graph would take it for a double; ML Metadata has the two apart.
+            if type(value) is int and type_.properties.get(name) == "DOUBLE":
+                raise IntegrityError(
+                    f"property {name!r} of {kind} {row['id']} is DOUBLE, and has an int_value",
+                    code="mlmd-mismatch",
+                )
         made, changed = row["create_time_since_epoch"], row["last_update_time_since_epoch"]
         if not (is_time(made) and is_time(changed)):
             raise IntegrityError(f"{kind} {row['id']} has a time that is none", code="mlmd-mismatch")
+        what = f"{kind} {row['id']}"
         given: dict[str, Any] = {
             "type": type_.name,
             "type_version": type_.version,
-            "name": row["name"] or None,
-            "external_id": row.get("external_id") or None,
+            "name": _text(row, "name", what),
+            "external_id": _text(row, "external_id", what),
             "properties": values[0],
             "custom": values[1],
             "uid": self.uid(kind, row["id"]),
@@ -300,7 +432,8 @@ class Source:
             "updated_at": from_ms(max(changed, made)),
         }
         if kind == "artifact":
-            node: AnyNode = Artifact(**given, uri=row["uri"] or None, state=self._state(kind, row["state"]))  # type: ignore[arg-type]  # one of the states
+            uri = _text(row, "uri", what)
+            node: AnyNode = Artifact(**given, uri=uri, state=self._state(kind, row["state"]))  # type: ignore[arg-type]  # one of the states
         elif kind == "execution":
             node = Execution(**given, state=self._state(kind, row["last_known_state"]))  # type: ignore[arg-type]  # one of the states
         else:
@@ -309,8 +442,8 @@ class Source:
 
     def _state(self, kind: NodeKind, number: int | None) -> str:
         states = _STATES[kind]
-        if number is not None and not 0 <= number < len(states):
-            raise IntegrityError(f"{number} is no state of an {kind}", code="mlmd-mismatch")
+        if number is not None and number not in range(len(states)):
+            raise IntegrityError(f"{number!r} is no state of an {kind}", code="mlmd-mismatch")
         return states[number or 0]
 
     def _properties(
@@ -321,12 +454,14 @@ class Source:
         query = f"SELECT * FROM {_TABLES[kind]}Property WHERE {key} BETWEEN ? AND ?"
         for row in self._reader.dicts(query, first, last):
             typed, custom = out.setdefault(row[key], ({}, {}))
-            (custom if row["is_custom_property"] else typed)[row["name"]] = self._value(row, kind, row[key])
+            value = self._kept(self._value, row, kind, row[key])
+            if value is not None:
+                (custom if row["is_custom_property"] else typed)[row["name"]] = value
         return out
 
     def _event(self, row: dict[str, Any], path: tuple[str | int, ...]) -> SourceEvent:
         number = row["type"]
-        if not 0 < number <= len(_EVENTS):
+        if number not in range(1, len(_EVENTS) + 1):
             return SourceEvent(row["id"], None, "is of kind UNKNOWN")
         if not row["whole"]:
             return SourceEvent(row["id"], None, "has an end that is absent")
@@ -339,12 +474,16 @@ class Source:
                 f"event {row['id']} happened at {at} ms, which is no date, and is kept at {kept} ms"
             )
             at = kept
+        for step in path:
+            if isinstance(step, str):
+                _checked(step, f"the path of event {row['id']}")
         execution = self.uid("execution", row["execution_id"])
         artifact = self.uid("artifact", row["artifact_id"])
         return SourceEvent(row["id"], Event(execution, artifact, _EVENTS[number - 1], path, from_ms(at)))
 
     def _value(self, row: dict[str, Any], kind: NodeKind, id_: int) -> Value:
         place = f"property {row['name']!r} of {kind} {id_}"
+        _checked(row["name"], f"the name of a property of {kind} {id_}")
         if row.get("byte_value") is not None:
             raise IntegrityError(
                 f"{place} has a byte_value, which ML Metadata never wrote", code="mlmd-mismatch"
@@ -355,11 +494,11 @@ class Source:
             text = row["string_value"]
             if isinstance(text, str) and text.startswith(_STRUCT):
                 return struct_value(base64.b64decode(text.removeprefix(_STRUCT), validate=True))
-        except (binascii.Error, ValueError) as error:
+        except (binascii.Error, TypeError, ValueError) as error:
             raise IntegrityError(f"{place} cannot be decoded: {error}", code="mlmd-mismatch") from error
         if row.get("bool_value") is not None:
             return bool(row["bool_value"])
         for column in ("int_value", "double_value"):
             if row[column] is not None:
                 return cast("int | float", row[column])
-        return cast("str | None", text)
+        return None if text is None else _checked(text, place)

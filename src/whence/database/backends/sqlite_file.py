@@ -1,0 +1,164 @@
+"""The file of a SQLite database: how it comes to be, and how it is opened to look."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from whence._base.crash import crash_point, register
+from whence._base.locks import file_lock
+from whence.errors import BackendError, IntegrityError
+
+MADE: Final = register(
+    "database.file.made", "a new database is whole under another name, not yet under its own"
+)
+
+
+def make_file(path: Path, *, rollback: bool, timeout_s: float) -> None:
+    """Make the database at `path` when there is none; a file that was one and has lost everything is refused.
+
+    It is made under another name and then given its own, so a file of no bytes is never a beginning of ours.
+
+    Raises:
+        IntegrityError: It was cut to nothing (``store-corrupt``).
+        BackendError: The folder may not be written (``store-unavailable``).
+    """
+    if _size(path) > 0 or not path.parent.is_dir():  # of an absent folder SQLite says so itself
+        return
+    # Looked for before the lock is made: it is what a beginning leaves beside the file.
+    begun = lock_of(path).exists()
+    with _unwritable(path), file_lock(lock_of(path), what=f"opening {path.name}", timeout_s=timeout_s):
+        if _size(path) > 0:
+            return
+        _refuse_cut(path, begun=begun)
+        place = Path(os.path.realpath(path))
+        new = place.with_name(place.name + ".new")
+        for left in (new, _journal_of(new), _log_of(new), _journal_of(place)):  # by a process that died
+            left.unlink(missing_ok=True)
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            if not rollback:
+                _set_log(connection, path)
+            for statement in ("BEGIN IMMEDIATE", "PRAGMA user_version=0", "COMMIT"):  # writes the first page
+                connection.execute(statement)
+        crash_point(MADE)
+        new.replace(place)
+
+
+def use_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:
+    """Write-ahead mode is kept in the file, so only the first opener sets it, alone."""
+    if _mode(connection, "PRAGMA journal_mode") == "wal":
+        return
+    with _unwritable(path), file_lock(lock_of(path), what=f"opening {path.name}", timeout_s=timeout_s):
+        _set_log(connection, path)
+
+
+def open_to_look(path: Path, timeout_s: float) -> sqlite3.Connection:
+    """A connection that cannot write.
+
+    Beside a writer it reads what that one has committed. Where nothing may be written and nobody has the
+    database open, there is no shared memory to be had: then the file alone is read, as one that does not
+    change; with a log of commits beside it, it is refused.
+
+    Raises:
+        IntegrityError: It was cut to nothing (``store-corrupt``).
+        BackendError: There is no such file, or a log that cannot be read here (``store-unavailable``).
+    """
+    if not path.is_file():
+        raise BackendError(
+            f"there is no database {str(path)!r} to look at",
+            code="store-unavailable",
+            hint="open it once for writing, or name another",
+        )
+    if _size(path) == 0:
+        _refuse_cut(path, begun=lock_of(path).exists())
+    address = path.absolute().as_uri()
+    try:
+        return _looking(f"{address}?mode=ro", timeout_s)
+    except sqlite3.OperationalError as error:
+        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            raise
+        if _size(_log_of(path)) or _size(_journal_of(path)):
+            raise BackendError(
+                f"{path.name} has a log beside it that its last writer left, and it cannot be read where nothing may "
+                "be written",
+                code="store-unavailable",
+                hint="open it once where it may be written, or copy the folder to such a place",
+            ) from error
+    return _looking(f"{address}?mode=ro&immutable=1", timeout_s)
+
+
+def lock_of(path: Path) -> Path:
+    """The lock of whoever makes the file; once made it stays."""
+    return path.with_name(path.name + ".lock")
+
+
+def _looking(address: str, timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_cut(path: Path, *, begun: bool) -> None:
+    """Refuse a file of no bytes that was a database: it has a log, or the lock of who made it."""
+    log = _log_of(path)
+    left = [file.name for file in (path, log) if file.exists()]
+    if _size(log) or (begun and path.exists()):
+        raise IntegrityError(
+            f"the database {str(path)!r} has lost all it held: the file is {'empty' if path.exists() else 'gone'}",
+            code="store-corrupt",
+            hint=f"restore a copy; or remove {' and '.join(left)}, to begin anew without what was known",
+            details={"file": str(path)},
+        )
+
+
+def _set_log(connection: sqlite3.Connection, path: Path) -> None:
+    if _mode(connection, "PRAGMA journal_mode=WAL") != "wal":
+        raise BackendError(
+            f"the file system of {path.name} cannot hold a write-ahead log",
+            code="store-unavailable",
+            hint="put the workspace on a local disk",
+        )
+
+
+@contextmanager
+def _unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BackendError(
+            f"{path.name} cannot be made: {error.strerror}",
+            code="store-unavailable",
+            hint="check that the folder may be written",
+        ) from error
+
+
+def _mode(connection: sqlite3.Connection, pragma: str) -> str:
+    return str(connection.execute(pragma).fetchone()[0]).lower()
+
+
+def _journal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-journal")
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+__all__ = ["MADE", "lock_of", "make_file", "open_to_look", "use_log"]
