@@ -343,7 +343,7 @@ class Workspace:
         """Statistics, schemas, anomalies."""
         from whence.validation import Validation
 
-        return Validation(self.recorder, self.blobs, self.lake, self.engine)
+        return Validation(self.recorder, self.blobs, self.lake, self.engine, clock=self.clock)
 
     @cached_property
     def features(self) -> Features:
@@ -380,7 +380,14 @@ class Workspace:
         """Model versions answering."""
         from whence.serving import Scoring
 
-        return Scoring(self.recorder, self.lake, self.features, self.models, clock=self.clock)
+        return Scoring(
+            self.recorder,
+            self.lake,
+            self.features,
+            self.models,
+            clock=self.clock,
+            schemas=lambda name: self.validation.get_schema(name),  # noqa: PLW0108 - opened when a deployment asks
+        )
 
     @cached_property
     def monitoring(self) -> Monitoring:

@@ -6,9 +6,10 @@ import pytest
 
 from whence.compute import Engine, open_engine
 from whence.testing.compute import EngineSuite
+from whence.testing.statistics import StatisticsSuite
 
 
-class TestDuckDB(EngineSuite):
+class TestDuckDB(EngineSuite, StatisticsSuite):
     @pytest.fixture
     def make_engine(self) -> Iterator[Callable[[int], Engine]]:
         made: list[Engine] = []

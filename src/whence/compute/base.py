@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -28,6 +28,7 @@ class Files:
     partition_columns: tuple[str, ...] = ()
 
 
+State = TypeVar("State")
 Relation: TypeAlias = "pa.Table | pa.RecordBatchReader | Files"
 
 
@@ -66,6 +67,36 @@ class Engine(ABC):
         self, sql: str, relations: Mapping[str, Relation], *, batch_rows: int = 65_536
     ) -> pa.RecordBatchReader:
         """The rows of one query in batches, without holding all of them; raises as `query` does."""
+
+    def fold(
+        self,
+        sql: str,
+        relations: Mapping[str, Relation],
+        part: Callable[[pa.RecordBatchReader], State],
+        merge: Callable[[State, State], State],
+        *,
+        batch_rows: int = 65_536,
+    ) -> State:
+        """The rows of one query folded into a state, where the rows are.
+
+        The engine cuts the rows into parts as it likes (one, if it has one place for them), makes a state
+        of each, and merges the states: so statistics and profiles are the same code on every engine, and
+        no engine brings all rows to one place. The states of parts merge in any order; `part` is also
+        called for no rows, so that there is always a state.
+
+        Args:
+            sql: One SELECT in the engine's dialect: projection, filters, joins, conversions.
+            relations: What the tables of the query are.
+            part: A state from the rows of a part. An engine of several machines sends it to them: it and
+                its result can be pickled.
+            merge: The state of two parts.
+            batch_rows: About how many rows a batch has.
+
+        Raises:
+            UsageError: As `query`; what `part` and `merge` raise passes.
+        """
+        del merge  # this engine has one part
+        return part(self.stream(sql, relations, batch_rows=batch_rows))
 
     @abstractmethod
     def scan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from whence.compute.backends.duckdb import DuckDBEngine
 from whence.compute.base import Engine
 from whence.errors import UnsupportedError, UsageError
 
@@ -31,6 +30,10 @@ def open_engine(
             raise UsageError(
                 f"{url!r} names a file, the engine keeps no data", code="bad-url", hint="use duckdb://"
             )
+        from whence.compute.backends.duckdb import (
+            DuckDBEngine,  # slow to import: who only declares needs none
+        )
+
         return DuckDBEngine(threads=threads, memory_limit=memory_limit)
     if scheme in ("spark", "sc"):
         raise UnsupportedError(

@@ -29,7 +29,7 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
             raise UsageError(
                 f"row {list(row)!r} does not fit the columns {list(columns)!r}", code="bad-chart"
             )
-    cells = [[_one_line(v) for v in row] for row in rows]
+    cells = [[one_line(v) for v in row] for row in rows]
     right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(columns))]
     widths = [
         max([display_width(c), *(display_width(row[i]) for row in cells)]) for i, c in enumerate(columns)
@@ -39,7 +39,7 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return GAP.join(_pad(v, w, right=r) for v, w, r in zip(values, widths, right, strict=True)).rstrip()
 
     return "\n".join(
-        [line([_one_line(c) for c in columns]), GAP.join("-" * w for w in widths), *map(line, cells)]
+        [line([one_line(c) for c in columns]), GAP.join("-" * w for w in widths), *map(line, cells)]
     )
 
 
@@ -63,7 +63,7 @@ def _below(node: Branch, indent: str) -> Iterator[str]:
 
 
 def _node(node: Branch) -> str:
-    return _one_line(f"{node.label}{GAP}{node.note}" if node.note else node.label)
+    return one_line(f"{node.label}{GAP}{node.note}" if node.note else node.label)
 
 
 def display_width(text: str) -> int:
@@ -78,8 +78,13 @@ def display_width(text: str) -> int:
     )
 
 
-def _one_line(value: object) -> str:
-    """Control characters are shown as escapes, so that data cannot move the cursor."""
+def one_line(value: object) -> str:
+    r"""A value as text in which control characters are escapes, so that data cannot move the cursor.
+
+    Example:
+        >>> print(one_line("a" + chr(27) + "[2J"))
+        a\x1b[2J
+    """
     if value is None:
         return ""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))

@@ -66,8 +66,9 @@ def append_sifted(
 
     def entering(part: Sifted, n_bad: int) -> Append:
         return Append(
-            core, table, part.good, evolve=evolve, watermark=watermark, sifted_by=check, n_quarantined=n_bad
-        )
+            core, table, part.good, evolve=evolve, watermark=watermark, sifted_by=check, n_quarantined=n_bad,
+            filled=part.filled,
+        )  # fmt: skip
 
     operation = entering(sifted, 0)
     if sifted.bad or (carried is not None and core.find(name) is not None):

@@ -96,6 +96,8 @@ def run(
             recording.output(core.artifact(snapshot), path=(operation.table,), replaces=pending)
         if pending is not None and alone:
             recording.set(table=commit.table, version=commit.version, n_rows=commit.n_rows)
+        if operation.filled and snapshot is not None:
+            recording.set(filled=dict(operation.filled))
     return commit
 
 

@@ -84,6 +84,28 @@ class TableLocks:
             yield
 
 
+def fills_of(check: RowCheck | None) -> frozenset[str]:
+    """The columns a row check has defaults for."""
+    return frozenset(getattr(check, "fills", ()))
+
+
+def filled_by(check: RowCheck | None, rows: pa.Table, want: pa.Schema | None) -> pa.Table:
+    """The rows with the defaults of a row check, as they came when it has none."""
+    made: pa.Table = getattr(check, "filled")(rows, want) if fills_of(check) else rows  # noqa: B009  # part of no port
+    return made
+
+
+def n_filled(before: pa.Table, after: pa.Table) -> dict[str, int]:
+    """How many values of each column are there that were missing."""
+    if after is before:
+        return {}
+    missing = {
+        n: before.column(n).null_count if n in before.column_names else len(after) for n in after.column_names
+    }
+    counts = {n: missing[n] - after.column(n).null_count for n in after.column_names}
+    return {n: c for n, c in counts.items() if c}
+
+
 class Core:
     """The collaborators of a lake, and what is known of its tables so far."""
 

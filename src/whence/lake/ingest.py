@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -48,13 +48,14 @@ def ingest_file(
     if aside:
         return append_sifted(core, table, data, evolve=evolve, watermark=watermark, transaction=transaction)
     check = None
+    filled: Mapping[str, int] = {}
     if isinstance(data, Batch):
         check = core.row_check(table)
         want = None if base is None else base.schema
         sifted = sift(data, want, declaration=declaration_of(base), check=check, evolve=evolve)
         _refuse(table, path, data, sifted)
-        data = sifted.good
-    operation = Append(core, table, data, evolve=evolve, watermark=watermark, sifted_by=check)
+        data, filled = sifted.good, sifted.filled
+    operation = Append(core, table, data, evolve=evolve, watermark=watermark, sifted_by=check, filled=filled)
     return run(core, operation, transaction=transaction)
 
 

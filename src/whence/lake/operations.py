@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from whence._base.rows import row_digests, rows_digest, sum_digests
 from whence.compute.base import Relation
 from whence.errors import ConflictError, DataRejectedError, UnsupportedError, UsageError
 from whence.lake.base import Snapshot
-from whence.lake.core import Core
+from whence.lake.core import Core, filled_by, n_filled
 from whence.lake.types import CommitFacts, Part, RowCheck, State, TableDeclaration
 
 REJECTED_SHOWN = 20
@@ -90,6 +91,7 @@ class Operation(ABC):
 
     type: ClassVar[str]
     n_quarantined: int = 0
+    filled: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, core: Core, table: str) -> None:
         self.core = core
@@ -136,9 +138,12 @@ class _RowsOperation(Operation):
         want = None if base is None else base.schema
         if self._fitted is not None and (want is None or self._fitted[0].equals(want)):
             return self._fitted[1]
+        check = self.core.row_check(self.table)
         if self._given is None:
             self._given = to_arrow(self._data, schema=want)
             self._data = None
+            if self._sifted_by is None:
+                self._fill(check, want)
         data = self._given
         if want is None:
             check_creatable(self.table, data.schema)
@@ -149,7 +154,7 @@ class _RowsOperation(Operation):
             evolved = self._evolved(want, data.schema)
             if not data.schema.equals(evolved, check_metadata=True):
                 data = conform(data, evolved, what=f"table {self.table!r}")
-        self._check_rows(base, data)
+        self._check_rows(base, data, check)
         self._fitted, self._clamped = (want, data), None
         return data
 
@@ -164,7 +169,15 @@ class _RowsOperation(Operation):
         check_creatable(self.table, evolved)
         return evolved
 
-    def _check_rows(self, base: Snapshot | None, data: pa.Table) -> None:
+    def _fill(self, check: RowCheck | None, want: pa.Schema | None) -> None:
+        assert self._given is not None
+        came = self._given
+        self._given = filled_by(check, came, want)
+        self.filled = n_filled(came, self._given)
+        if self.filled:
+            self._digested = None  # it is that of the rows as they came
+
+    def _check_rows(self, base: Snapshot | None, data: pa.Table, check: RowCheck | None) -> None:
         declaration = declaration_of(base)
         if declaration.known_at is not None and data.column(declaration.known_at).null_count:
             raise UsageError(
@@ -191,7 +204,6 @@ class _RowsOperation(Operation):
                     code="empty-partition",
                     hint="use a word for it, or null",
                 )
-        check = self.core.row_check(self.table)
         if check is not None and data.num_rows and check is not self._sifted_by:
             mask, reasons = check(data)
             refuse_rows(self.table, mask, reasons)
@@ -273,6 +285,7 @@ class Append(_RowsOperation):
         watermark: Up to when the feed is complete afterwards.
         sifted_by: The row check that has let these rows pass already.
         n_quarantined: How many rows of the batch were set aside.
+        filled: Column → how many missing values were given the default before.
     """
 
     type = "append"
@@ -287,9 +300,11 @@ class Append(_RowsOperation):
         watermark: datetime | None = None,
         sifted_by: RowCheck | None = None,
         n_quarantined: int = 0,
+        filled: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(core, table, data, evolve=evolve, watermark=watermark)
         self._sifted_by = sifted_by
+        self.filled = filled or {}
         self.n_quarantined = n_quarantined
 
     def effect(self, base: Snapshot | None, state: State) -> Effect | None:

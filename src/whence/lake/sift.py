@@ -7,7 +7,7 @@ row check of the table lets it pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from whence._base.arrow import conform, fit, normal_type, read_any, to_arrow, widens
 from whence.errors import UsageError
 from whence.lake.cells import cell_texts, join_cells
+from whence.lake.core import filled_by, fills_of, n_filled
 from whence.lake.operations import null_keys
 from whence.lake.sources import Batch, read_batch
 from whence.lake.types import RowCheck, TableDeclaration
@@ -52,12 +53,14 @@ class Sifted:
         positions: Where the good rows stood in the batch.
         bad: What may not, in the order of the batch.
         source: The file the batch came from.
+        filled: Column → how many missing values of the good rows were given the default.
     """
 
     good: pa.Table
     positions: Sequence[int]
     bad: tuple[Rejected, ...]
     source: str | None = None
+    filled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -93,12 +96,13 @@ def sift(
     """
     if isinstance(data, str | Path) and Path(data).suffix != ".parquet":
         data = read_batch(Path(data), want)
-    columns, schema, n = _fitted(data, want, evolve=evolve)
+    columns, schema, n = _fitted(data, want, evolve=evolve, fills=fills_of(check))
     reasons: dict[int, list[str]] = {}
     for name, column in columns.items():
         for row, reason in column.reasons.items():
             reasons.setdefault(row, []).append(f"{name}: {reason}")
     table = pa.Table.from_arrays([columns[f.name].array for f in schema], schema=_loosened(schema))
+    given, table = table, filled_by(check, table, schema)
     _judge(table, schema, declaration, check, reasons)
     good = np.setdiff1d(np.arange(n), np.fromiter(reasons, np.int64, len(reasons)), assume_unique=True)
     lines = data.lines if isinstance(data, Batch) else None
@@ -109,7 +113,8 @@ def sift(
         source = data.source
         bad = sorted([*bad, *map(_broken_row, data.broken)], key=lambda r: r.position)
     kept = table if not reasons else table.take(good)
-    return Sifted(kept.cast(schema), places.tolist(), tuple(bad), source)
+    counts = {} if table is given else n_filled(given if not reasons else given.take(good), kept)
+    return Sifted(kept.cast(schema), places.tolist(), tuple(bad), source, counts)
 
 
 def _broken_row(broken: Any) -> Rejected:
@@ -195,7 +200,7 @@ def _rejected(
 
 
 def _fitted(
-    data: object, want: pa.Schema | None, *, evolve: bool
+    data: object, want: pa.Schema | None, *, evolve: bool, fills: Collection[str] = ()
 ) -> tuple[dict[str, _Column], pa.Schema, int]:
     """Every column of the table and of the data, the columns the table will have, the number of rows."""
     data = _kept(data)
@@ -217,7 +222,7 @@ def _fitted(
             columns[name] = _extra_column(values)
     for f in schema:
         if f.name not in columns:
-            absent = dict.fromkeys(range(n), f"missing, want {f.type}")
+            absent = {} if f.name in fills else dict.fromkeys(range(n), f"missing, want {f.type}")
             columns[f.name] = _Column(pa.chunked_array([pa.nulls(n, f.type)]), absent, told=False)
     return columns, schema, n
 

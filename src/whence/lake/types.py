@@ -332,7 +332,11 @@ class LogEntry:
 
 
 class RowCheck(Protocol):
-    """Decides row by row what may enter a table; validation has one."""
+    """Decides row by row what may enter a table; validation has one.
+
+    One that also has ``fills`` (names of columns) and ``filled(rows, want) -> rows`` puts defaults in
+    place of nulls before it decides; with none of these names rows enter as they came.
+    """
 
     def __call__(self, batch: pa.Table, /) -> tuple[Sequence[bool], Sequence[str | None]]:
         """For each row: may it enter, and if not, why not."""

@@ -138,6 +138,15 @@ class TableVersion:
         self._core.record_read(self._snapshot)
         return self._core.backend.relation(self._snapshot)
 
+    def added(self) -> Relation:
+        """What an engine reads to see the rows that the commit of this version added.
+
+        Raises:
+            IntegrityError: They cannot be told apart any more (``changes-gone``).
+        """
+        self._core.record_read(self._snapshot)
+        return self._core.backend.added(self._snapshot, self.version)
+
     def arrow(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
         """The rows, always in the same order for the same version (files by path, rows as in the file).
 

@@ -464,6 +464,8 @@ def write_answer(name: str, answer: Answer) -> bytes:
         parameters["repeated"] = True
     if answer.statuses:
         parameters["features"] = answer.statuses
+    if answer.marks:
+        parameters["marks"] = answer.marks
     scores = Output(SCORE, (len(answer.scores),), "FP64", answer.scores)
     return _encoder.encode(Response(name, str(answer.version), answer.id, parameters, (scores,)))
 

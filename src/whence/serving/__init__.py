@@ -2,11 +2,20 @@
 
 from whence.serving.asking import Answer, Ask, Line
 from whence.serving.batch import Scoring
+from whence.serving.checking import RequestCheck
 from whence.serving.predictions import find_prediction, prediction_schema
 from whence.serving.request import Answerer
 from whence.serving.scorer import Scorer, open_scorer
 from whence.serving.stream import Follower
-from whence.serving.types import Deployment, Lag, Prediction, ReplayResult, ScoreResult, StepResult
+from whence.serving.types import (
+    Deployment,
+    Lag,
+    Prediction,
+    ReplayResult,
+    RequestRule,
+    ScoreResult,
+    StepResult,
+)
 
 __all__ = [
     "Answer",
@@ -18,6 +27,8 @@ __all__ = [
     "Line",
     "Prediction",
     "ReplayResult",
+    "RequestCheck",
+    "RequestRule",
     "ScoreResult",
     "Scorer",
     "Scoring",

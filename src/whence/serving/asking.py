@@ -59,6 +59,7 @@ class Ask:
         table: The inputs, when a float64 cannot hold them.
         keys: What features are looked up by, when the inputs are not given.
         is_pinned: Whether the caller named the version, and takes no other's answer.
+        marks: Why rows do not pass the deployment's schema, None where they do; empty when all do.
     """
 
     line: Line
@@ -68,6 +69,7 @@ class Ask:
     table: pa.Table | None = None
     keys: pa.Table | None = None
     is_pinned: bool = False
+    marks: Sequence[str | None] = ()
 
     @property
     def kind(self) -> str:
@@ -88,6 +90,8 @@ class Answer:
         into: The predictions table; its key is (`id`, row).
         repeated: The id had been answered before; this is what was stored then.
         statuses: Of looked-up features that are not there in every row: feature → status of each row.
+        marks: Why rows do not pass the deployment's schema, None where they do; empty when all do. A
+            repeated answer has none.
     """
 
     id: str
@@ -98,6 +102,7 @@ class Answer:
     into: str
     repeated: bool = False
     statuses: Mapping[str, Sequence[str]] = field(default_factory=lambda: _NO_STATUSES)
+    marks: Sequence[str | None] = ()
 
     @property
     def refs(self) -> list[str]:

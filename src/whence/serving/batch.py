@@ -17,13 +17,21 @@ from whence._base.crash import crash_point, register
 from whence._base.digest import sha256_bytes
 from whence._base.ids import derived_uid
 from whence._base.rows import rows_digest
-from whence.errors import ConflictError, IntegrityError, NotFoundError, UsageError, WhenceError
+from whence.errors import (
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    UnsupportedError,
+    UsageError,
+    WhenceError,
+)
 from whence.features import AnyView, Features, provenance_of
 from whence.lake import Commit, Lake, Table, TableVersion
 from whence.metadata.open import declare_types
 from whence.metadata.recorder import Recorder
 from whence.metadata.types import Artifact, Execution, Properties, Type, Value
 from whence.registry import Models, ModelVersion
+from whence.serving.checking import RequestCheck
 from whence.serving.deployments import Deployments
 from whence.serving.lookup import online_lookup
 from whence.serving.moving import MakeFold, build_fold
@@ -41,7 +49,8 @@ from whence.serving.request import Answerer
 from whence.serving.requesttable import RequestTable, list_left
 from whence.serving.scorer import open_scorer
 from whence.serving.stream import MAX_ROWS, Follower
-from whence.serving.types import Deployment, Prediction, ReplayResult, ScoreResult
+from whence.serving.types import Deployment, Prediction, ReplayResult, RequestRule, ScoreResult
+from whence.validation import Schema
 
 Spine: TypeAlias = "TableVersion | Table | pa.Table | object"
 
@@ -86,6 +95,7 @@ class Scoring:
         features: Gives features as they were known.
         models: The registry.
         clock: The time of ``scored_at``.
+        schemas: Gives a kept schema by name, for deployments that hold requests against one.
     """
 
     def __init__(
@@ -96,7 +106,9 @@ class Scoring:
         models: Models,
         *,
         clock: Clock | None = None,
+        schemas: Callable[[str], Schema] | None = None,
     ) -> None:
+        self._schemas = schemas
         self._recorder = recorder
         self._lake = lake
         self._features = features
@@ -220,6 +232,7 @@ class Scoring:
         epoch: int = 0,
         trust: Sequence[str] = (),
         start: datetime | None = None,
+        check: RequestRule | None = None,
     ) -> Deployment:
         """Say which model answers for the rows of a table; the same again is nothing.
 
@@ -234,6 +247,7 @@ class Scoring:
             epoch: Counts up when history is to be scored anew, into another table.
             trust: Model types to trust besides those whence knows.
             start: Rows whose moment is earlier are not answered for.
+            check: The schema that rows of requests are held against, and what is done with bad ones.
 
         Raises:
             NotFoundError: The model, a view or a column of the table is absent.
@@ -246,7 +260,7 @@ class Scoring:
         """
         return self._deployments.deploy(
             name, model=model, table=table, views=views, at=at, key=key, into=into, epoch=epoch, trust=trust,
-            start=start,
+            start=start, check=check,
         )  # fmt: skip
 
     def deployment(self, name: str) -> Deployment:
@@ -354,7 +368,19 @@ class Scoring:
             follow_s=follow_s,
             seal_s=seal_s,
             max_waiting=max_waiting,
+            check=self._request_check(deployment.check),
         )
+
+    def _request_check(self, rule: RequestRule | None) -> RequestCheck | None:
+        if rule is None:
+            return None
+        if self._schemas is None:
+            raise UnsupportedError(
+                f"schema {rule.schema!r} is out of reach of this room",
+                code="no-schemas",
+                hint="give schemas=",
+            )
+        return RequestCheck(rule, self._schemas(rule.schema))
 
     def settle_requests(
         self,

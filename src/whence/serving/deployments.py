@@ -17,7 +17,7 @@ from whence.lake import Lake
 from whence.lake.types import check_name
 from whence.metadata import Artifact, Recorder, Type, declare_types
 from whence.registry import Models
-from whence.serving.types import Deployment
+from whence.serving.types import Deployment, RequestRule
 
 DEPLOYMENT: Final = Type(
     "artifact",
@@ -61,6 +61,7 @@ class Deployments:
         epoch: int = 0,
         trust: Sequence[str] = (),
         start: datetime | None = None,
+        check: RequestRule | None = None,
     ) -> Deployment:
         """Put a deployment in force; see `Scoring.deploy`."""
         deployment = Deployment(
@@ -74,6 +75,7 @@ class Deployments:
             epoch=epoch,
             trust=tuple(trust),
             start=None if start is None else utc(start),
+            check=check,
         )
         self._check(deployment)
         artifact = deployment_artifact(deployment)
@@ -223,6 +225,7 @@ def deployment_from_dict(data: Mapping[str, Any]) -> Deployment:
         epoch=data["epoch"],
         trust=tuple(data["trust"]),
         start=None if data["start"] is None else datetime.fromisoformat(data["start"]).astimezone(UTC),
+        check=RequestRule(**data["check"]) if data.get("check") else None,
     )
 
 

@@ -48,6 +48,7 @@ from whence.serving.answers import (
     type_differences,
 )
 from whence.serving.asking import Answer, Ask, Line, Looked, Lookup
+from whence.serving.checking import RequestCheck
 from whence.serving.predictions import FEATURES_AT
 from whence.serving.remembering import MADE, Flight, Remembered, find_answer
 from whence.serving.requestlog import RequestLog, Shard, list_shards
@@ -85,6 +86,7 @@ class Answerer:
         max_waiting: Rows that may wait in requests of up to `max_batch` rows, and as many in larger ones;
             further requests are refused until some are answered.
         max_batch: Rows that are predicted together at most; a larger request is predicted alone.
+        check: The schema that rows are held against; None holds them against none.
 
     Raises:
         NotFoundError: There is no such model.
@@ -108,7 +110,9 @@ class Answerer:
         seal_rows: int = 65_536,
         max_waiting: int = 65_536,
         max_batch: int = 4_096,
+        check: RequestCheck | None = None,
     ) -> None:
+        self.check = check
         self.deployment = deployment
         self.into = into or f"{deployment.into}_requests"
         self._lake, self._models, self._lookup = lake, models, lookup
@@ -251,7 +255,7 @@ class Answerer:
             BackendError: Too many rows wait (``requests-busy``); retry a little later.
             ConflictError: It is closed (``answerer-closed``).
         """
-        self._waiting.put(ask, told)
+        self._waiting.put(ask if self.check is None else self.check.fill(ask), told)
 
     def after_batch(self, call: Callable[[], None]) -> None:
         """Have something called on the answerer's thread each time it has told what it had to tell together."""
@@ -280,6 +284,7 @@ class Answerer:
             UsageError: The columns do not fit (``signature-mismatch``); ``bad-request-id``, ``no-rows``.
             ConflictError: The id was used for other rows, or answered by another version than `version`
                 (``request-id-reused``).
+            DataRejectedError: A row breaks the deployment's schema (``request-refused``).
             BackendError: ``requests-busy``, ``answer-timeout``, ``store-full``.
         """
         line = self.line if version is None else self.pinned(version)
@@ -336,6 +341,8 @@ class Answerer:
     def _work(self) -> None:
         for batch in self._waiting.batches():
             fresh = [asked for asked in batch if asked[0].id is None or self._is_new(*asked)]
+            if self.check is not None:
+                fresh = [asked for one in fresh if (asked := self._checked(self.check, *one)) is not None]
             groups: dict[tuple[int, str], list[Asked]] = {}
             for asked in fresh:
                 groups.setdefault((id(asked[0].line), asked[0].kind), []).append(asked)
@@ -370,6 +377,14 @@ class Answerer:
             self._share(ask, None, known)
         self._tell(told, replace(known, repeated=True), ask)
         return False
+
+    def _checked(self, check: RequestCheck, ask: Ask, told: Told) -> Asked | None:
+        """A request whose rows may be answered; None when it has been told that they may not."""
+        try:
+            return check(ask), told
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is this caller's answer
+            self._finish(ask, told, None, error)
+            return None
 
     def _predict(self, group: Sequence[Asked]) -> None:
         """Answer requests of one model and kind together; if that fails, each alone."""
@@ -407,6 +422,7 @@ class Answerer:
                     moment=moment,
                     into=self.into,
                     statuses={name: all_[start:end] for name, all_ in statuses.items()},
+                    marks=ask.marks,
                 )
             )
             start = end

@@ -5,10 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from whence.features import AnyView
 from whence.lake import Commit
 from whence.metadata.types import Value
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRule:
+    """Which schema the rows of requests are held against, and what is done with those that do not pass.
+
+    Attributes:
+        schema: The name of a kept schema, ``flights``, or of one version of it, ``flights@2``.
+        environment: For which environment.
+        on_bad: ``refuse`` answers none of the request; ``mark`` answers it and says which rows do not pass.
+        fill: Whether missing values get the schema's defaults first.
+    """
+
+    schema: str
+    environment: str | None = None
+    on_bad: Literal["refuse", "mark"] = "refuse"
+    fill: bool = False
+
+    def to_dict(self) -> dict[str, Value]:
+        """The rule as plain values."""
+        return {
+            "schema": self.schema,
+            "environment": self.environment,
+            "on_bad": self.on_bad,
+            "fill": self.fill,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +53,7 @@ class Deployment:
         epoch: Counts up when history is scored anew.
         trust: Model types to trust besides those whence knows.
         start: Rows whose moment is earlier are not answered for; None: all are.
+        check: The schema that rows of requests are held against; None holds them against none.
     """
 
     name: str
@@ -38,6 +66,7 @@ class Deployment:
     epoch: int = 0
     trust: tuple[str, ...] = ()
     start: datetime | None = None
+    check: RequestRule | None = None
 
     @property
     def ref(self) -> str:
@@ -62,6 +91,7 @@ class Deployment:
             "epoch": self.epoch,
             "trust": list(self.trust),
             "start": None if self.start is None else self.start.isoformat(),
+            **({} if self.check is None else {"check": self.check.to_dict()}),
         }
 
 

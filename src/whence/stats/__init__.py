@@ -49,6 +49,7 @@ from whence.stats.sequential import (
     student_sf,
     symmetric_bets,
 )
+from whence.stats.weighted import WeightedMoments, WeightedQuantiles, WeightedTop
 
 __all__ = [
     "BETS",
@@ -68,6 +69,9 @@ __all__ = [
     "State",
     "TopValues",
     "Values",
+    "WeightedMoments",
+    "WeightedQuantiles",
+    "WeightedTop",
     "align",
     "auc",
     "average_precision",

@@ -91,9 +91,9 @@ def _arrow_numbers(array: pa.Array) -> Array:
         return np.empty(0, dtype=np.int64)
     if pa.types.is_boolean(kind):
         array = array.cast(pa.int8())
-    elif pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time64(kind):
+    elif pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
         array = _micros(array)
-    elif pa.types.is_date32(kind) or pa.types.is_time32(kind):
+    elif pa.types.is_date32(kind):
         array = array.cast(pa.int32())
     elif pa.types.is_date64(kind):
         array = array.cast(pa.date32()).cast(pa.int32())

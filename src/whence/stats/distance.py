@@ -6,6 +6,8 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from whence.errors import UsageError
 from whence.stats.histogram import Histogram, align
 from whence.stats.quantiles import Quantiles
@@ -143,15 +145,14 @@ def ks(p: Quantiles, q: Quantiles) -> float:
     n_p, n_q = p.n, q.n
     if not n_p or not n_q:
         raise UsageError("a distance needs values on both sides", code="empty-distribution")
-    steps: dict[float, float] = {}
-    for sketch, share in ((p, 1 / n_p), (q, -1 / n_q)):
-        values, weights = sketch.entries()
-        for v, w in zip(values.tolist(), weights.tolist(), strict=True):
-            steps[v] = steps.get(v, 0.0) + w * share
-    gap = worst = 0.0
-    for v in sorted(steps):
-        gap += steps[v]
-        worst = max(worst, abs(gap))
+    (x, n_x), (y, n_y) = p.entries(), q.entries()
+    values = np.concatenate([x, y])
+    steps = np.concatenate([n_x / n_p, -n_y / n_q])
+    order = np.argsort(values, kind="stable")
+    gaps = np.abs(np.cumsum(steps[order]))
+    ordered = values[order]
+    last = np.append(ordered[1:] != ordered[:-1], True)  # of equal values only the sum of their steps counts
+    worst = float(gaps[last].max())
     return min(worst, 1.0)
 
 

@@ -244,6 +244,7 @@ class TopValues:
             "n": self.n,
             "undercount": self.undercount,
             "distinct": None if self.distinct is None else self.distinct.to_dict(),
+            **({"limit": self.limit} if self.limit != EXACT_LIMIT else {}),
         }
 
     @classmethod
@@ -258,7 +259,7 @@ class TopValues:
             array = pa.array(values, kind)
         distinct = None if data["distinct"] is None else Distinct.from_dict(data["distinct"])
         counts = np.asarray(data["counts"], dtype=np.int64)
-        return cls(array, counts, data["n"], data["undercount"], distinct)
+        return cls(array, counts, data["n"], data["undercount"], distinct, data.get("limit", EXACT_LIMIT))
 
 
 def _seen(top: TopValues) -> Distinct:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from whence.stats.base import Array, Values, as_arrow, numbers
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
+_CHUNK_BYTES = 1 << 18
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
@@ -29,7 +29,7 @@ def mix(x: Array) -> Array:
 def hash64(values: Values) -> Array:
     """One 64-bit hash per non-null value.
 
-    Text and bytes: the polynomial ``sum((byte + 1) * B**i) mod 2**64``, mixed with the length.
+    Text and bytes: the polynomial ``sum((byte + 1) * B**i) mod 2**64`` (i from 1), mixed with the length.
     Numbers: the bits of int64 or float64, mixed; -0.0 as 0.0, every NaN as one.
 
     Example:
@@ -57,18 +57,49 @@ def _hash_numbers(array: Array) -> Array:
 
 
 def _hash_bytes(array: pa.Array) -> Array:
-    array = pc.cast(array, pa.large_binary())
-    _, offsets_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    """The hashes of text or bytes, some megabytes at a time: the work needs 50 bytes for each byte hashed."""
     if not len(array):
         return np.empty(0, dtype=np.uint64)
-    first, last = int(offsets[0]), int(offsets[-1])
-    data = np.frombuffer(data_buffer or b"", dtype=np.uint8)[first:last].astype(np.uint64)
-    starts = offsets - first
-    lengths = np.diff(starts)
-    place = np.arange(last - first) - np.repeat(starts[:-1], lengths)
-    powers = np.cumprod(np.full(int(lengths.max(initial=0)) + 1, _BASE | np.uint64(1), dtype=np.uint64))
-    sums = np.concatenate(
-        [np.zeros(1, np.uint64), np.cumsum((data + np.uint64(1)) * powers[place], dtype=np.uint64)]
-    )
-    return mix((sums[starts[1:]] - sums[starts[:-1]]) ^ mix(lengths.astype(np.uint64)))
+    wide = pa.types.is_large_binary(array.type) or pa.types.is_large_string(array.type)
+    _, offsets_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int64 if wide else np.int32)
+    offsets = offsets[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    data = np.frombuffer(data_buffer or b"", dtype=np.uint8)
+    hashes = np.empty(len(array), dtype=np.uint64)
+    start = 0
+    while start < len(array):
+        end = int(np.searchsorted(offsets, offsets[start] + _CHUNK_BYTES, side="right")) - 1
+        end = min(max(end, start + 1), len(array))
+        hashes[start:end] = _polynomials(data, offsets[start : end + 1])
+        start = end
+    result: Array = mix(hashes ^ mix(np.diff(offsets).astype(np.uint64)))
+    return result
+
+
+def _polynomials(data: Array, offsets: Array) -> Array:
+    """The polynomial of each value between neighbouring offsets."""
+    lengths = np.diff(offsets)
+    longest = int(lengths.max(initial=0))
+    if len(lengths) == 1 and longest > _CHUNK_BYTES:
+        return np.array([_polynomial(data[offsets[0] : offsets[1]])], dtype=np.uint64)
+    starts = offsets - offsets[0]
+    words = data[offsets[0] : offsets[-1]].astype(np.uint64) + np.uint64(1)
+    words *= _powers(longest)[np.arange(len(words)) - np.repeat(starts[:-1], lengths)]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words, dtype=np.uint64)])
+    result: Array = sums[starts[1:]] - sums[starts[:-1]]
+    return result
+
+
+def _polynomial(data: Array) -> int:
+    """The same of one long value, in pieces."""
+    powers, total, shift = _powers(_CHUNK_BYTES), 0, 1
+    for start in range(0, len(data), _CHUNK_BYTES):
+        words = data[start : start + _CHUNK_BYTES].astype(np.uint64) + np.uint64(1)
+        total += shift * int(np.sum(words * powers[: len(words)], dtype=np.uint64))
+        shift = shift * int(powers[-1]) % 2**64
+    return total % 2**64
+
+
+def _powers(n: int) -> Array:
+    """B**1 to B**n."""
+    return np.cumprod(np.full(n, _BASE | np.uint64(1), dtype=np.uint64), dtype=np.uint64)

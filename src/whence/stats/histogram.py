@@ -6,13 +6,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from whence.errors import UsageError
 from whence.stats.base import Array, decode, encode
-from whence.stats.quantiles import Quantiles
 
 HistogramKind: TypeAlias = Literal["STANDARD", "QUANTILES"]
 
@@ -34,15 +33,15 @@ class Histogram:
         kind: ``STANDARD`` has equal widths, ``QUANTILES`` has about equal counts.
         buckets: In order; empty without finite values.
         n_nan: NaN values, in no bucket.
-        n_low: -infinity, in no bucket.
+        n_low: -infinity, in no bucket; `outward` puts them into the first.
         n_high: +infinity, in no bucket.
     """
 
     kind: HistogramKind
     buckets: tuple[Bucket, ...] = ()
-    n_nan: int = 0
-    n_low: int = 0
-    n_high: int = 0
+    n_nan: int | float = 0
+    n_low: int | float = 0
+    n_high: int | float = 0
 
     @property
     def n(self) -> int | float:
@@ -53,6 +52,26 @@ class Histogram:
     def edges(self) -> list[float]:
         """The edges of the buckets, one more than there are buckets."""
         return [b.low for b in self.buckets] + [self.buckets[-1].high] if self.buckets else []
+
+    def outward(self) -> Histogram:
+        """The same with infinities in the outer buckets, which then reach to -infinity and +infinity.
+
+        Source:
+            So TFDV draws them.
+
+        Example:
+            >>> h = Histogram("STANDARD", (Bucket(0.0, 1.0, 4),), n_high=2).outward()
+            >>> [(b.low, b.high, b.count) for b in h.buckets]
+            [(0.0, inf, 6)]
+        """
+        if not self.n_low and not self.n_high:
+            return self
+        buckets = list(self.buckets) or [Bucket(-math.inf, math.inf, 0)]
+        if self.n_low:
+            buckets[0] = Bucket(-math.inf, buckets[0].high, buckets[0].count + self.n_low)
+        if self.n_high:
+            buckets[-1] = Bucket(buckets[-1].low, math.inf, buckets[-1].count + self.n_high)
+        return Histogram(self.kind, tuple(buckets), self.n_nan)
 
     def to_dict(self) -> dict[str, Any]:
         """The histogram as JSON."""
@@ -71,24 +90,28 @@ class Histogram:
         return cls(data["kind"], buckets, data["n_nan"], data["n_low"], data["n_high"])
 
 
-def _finite(sketch: Quantiles) -> tuple[Array, Array, int, int]:
+class Sketch(Protocol):
+    """Sorted different values with how often (or how much) each stands for."""
+
+    def entries(self) -> tuple[Array, Array]:
+        """The values and their weights."""
+        ...
+
+
+def _finite(sketch: Sketch) -> tuple[Array, Array, Any, Any]:
     values, weights = sketch.entries()
     if values.dtype != np.float64:
         return values, weights, 0, 0
     keep = np.isfinite(values)
-    return (
-        values[keep],
-        weights[keep],
-        int(weights[values == -np.inf].sum()),
-        int(weights[values == np.inf].sum()),
-    )
+    low, high = weights[values == -np.inf].sum(), weights[values == np.inf].sum()
+    return values[keep], weights[keep], low.item(), high.item()
 
 
 def equal_width(
-    sketch: Quantiles,
+    sketch: Sketch,
     *,
     buckets: int = 10,
-    n_nan: int = 0,
+    n_nan: float = 0,
     low: float | None = None,
     high: float | None = None,
 ) -> Histogram:
@@ -98,6 +121,7 @@ def equal_width(
     values are equal there is one bucket. `low` and `high` widen the range beyond the data.
 
     Example:
+        >>> from whence.stats.quantiles import Quantiles
         >>> h = equal_width(Quantiles().add([0, 1, 2, 10]), buckets=2)
         >>> [(b.low, b.high, b.count) for b in h.buckets]
         [(0.0, 5.0, 3), (5.0, 10.0, 1)]
@@ -110,7 +134,7 @@ def equal_width(
     start = float(values[0]) if low is None else min(float(low), float(values[0]))
     end = float(values[-1]) if high is None else max(float(high), float(values[-1]))
     if start == end:
-        return Histogram("STANDARD", (Bucket(start, end, int(weights.sum())),), n_nan, n_low, n_high)
+        return Histogram("STANDARD", (Bucket(start, end, weights.sum().item()),), n_nan, n_low, n_high)
     edges = _even_edges(start, end, buckets)
     return Histogram("STANDARD", _fill(edges, values, weights), n_nan, n_low, n_high)
 
@@ -122,18 +146,19 @@ def _even_edges(start: float, end: float, buckets: int) -> list[float]:
 
 def _fill(edges: Sequence[float], values: Array, weights: Array) -> tuple[Bucket, ...]:
     places = np.clip(np.searchsorted(np.asarray(edges), values, side="right") - 1, 0, len(edges) - 2)
-    counts = np.zeros(len(edges) - 1, dtype=np.int64)
+    counts = np.zeros(len(edges) - 1, dtype=weights.dtype)
     np.add.at(counts, places, weights)
-    return tuple(Bucket(a, b, int(c)) for a, b, c in zip(edges[:-1], edges[1:], counts, strict=True))
+    return tuple(Bucket(a, b, c) for a, b, c in zip(edges[:-1], edges[1:], counts.tolist(), strict=True))
 
 
-def equal_mass(sketch: Quantiles, *, buckets: int = 10, n_nan: int = 0) -> Histogram:
+def equal_mass(sketch: Sketch, *, buckets: int = 10, n_nan: float = 0) -> Histogram:
     """A histogram cut at the quantiles i / `buckets`; each bucket has the same share, n / `buckets`.
 
     As in TFDV the counts are shares (they may be fractions) and edges may coincide where one value
     holds more than a share: such a bucket is a point mass.
 
     Example:
+        >>> from whence.stats.quantiles import Quantiles
         >>> h = equal_mass(Quantiles().add([1, 2, 3, 4]), buckets=2)
         >>> [(b.low, b.high, b.count) for b in h.buckets]
         [(1.0, 2.0, 2.0), (2.0, 4.0, 2.0)]
@@ -142,11 +167,18 @@ def equal_mass(sketch: Quantiles, *, buckets: int = 10, n_nan: int = 0) -> Histo
     if not len(values):
         return Histogram("QUANTILES", (), n_nan, n_low, n_high)
     ranks = np.cumsum(weights)
-    wanted = np.ceil(np.arange(buckets + 1) / buckets * ranks[-1] - 1e-9)
+    wanted = _ranks_of(np.arange(buckets + 1) / buckets, ranks[-1])
     edges = [float(values[min(i, len(values) - 1)]) for i in np.searchsorted(ranks, wanted, side="left")]
     share = float(ranks[-1]) / buckets
     cut = tuple(Bucket(a, b, share) for a, b in itertools.pairwise(edges))
     return Histogram("QUANTILES", cut, n_nan, n_low, n_high)
+
+
+def _ranks_of(qs: Array, total: Any) -> Array:
+    """The ranks of quantiles: whole numbers where values are counted, parts of the total where they are weighed."""
+    if isinstance(total, np.integer):
+        return np.asarray(np.ceil(qs * total - 1e-9))
+    return np.asarray(qs * total * (1 - 1e-12))
 
 
 def align(p: Histogram, q: Histogram) -> tuple[list[float], list[float]]:
@@ -167,7 +199,7 @@ def align(p: Histogram, q: Histogram) -> tuple[list[float], list[float]]:
     """
     if not p.n or not q.n:
         return [], []
-    edges = sorted({*p.edges, *q.edges})
+    edges = sorted({e for h in (p, q) for b in h.buckets for e in (b.low, b.high)})
     points = sorted({b.low for h in (p, q) for b in h.buckets if b.low == b.high})
     return _shares(p, edges, points), _shares(q, edges, points)
 

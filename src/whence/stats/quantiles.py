@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class Quantiles:
         """Sorted distinct values and their weights (integers that sum to n)."""
         if not self.parts:
             return np.empty(0, dtype=np.float64), np.empty(0, dtype=np.int64)
-        return _join(self.parts)
+        return join_parts(self.parts)
 
     def quantile(self, q: float) -> int | float | None:
         """The smallest value whose rank is at least ``q * n``; None without values."""
@@ -117,7 +117,7 @@ class Quantiles:
         """One part, to be stored: all entries while nothing was lost, else about `size` of them."""
         if len(self.parts) <= 1 and (self.exact or len(self.parts[0].values) <= size):
             return self
-        values, weights = _join(self.parts)
+        values, weights = join_parts(self.parts)
         whole = Part(values, weights, sum(p.error for p in self.parts), max(p.height for p in self.parts))
         return Quantiles((_fit(whole, size),), self.size)
 
@@ -125,7 +125,7 @@ class Quantiles:
         held = {p.height: p for p in self.parts}
         for part in new:
             while (twin := held.pop(part.height, None)) is not None:
-                values, weights = _join((twin, part))
+                values, weights = join_parts((twin, part))
                 part = _fit(Part(values, weights, twin.error + part.error, part.height), self.size)
             held[part.height] = part
         return Quantiles(tuple(held[h] for h in sorted(held)), self.size)
@@ -169,20 +169,50 @@ def _plain(values: Array) -> list[Any]:
 def _from_plain(values: Sequence[Any]) -> Array:
     if any(isinstance(v, str) for v in values):
         values = [float(v) for v in values]
-    array = np.asarray(values)
-    return array if len(array) else array.astype(np.float64)
+    if not values or any(isinstance(v, float) for v in values):
+        return np.asarray(values, dtype=np.float64)
+    # Left to itself numpy makes floats of small and very large integers together.
+    return np.asarray(values, dtype=np.int64 if max(values) < 2**63 else np.uint64)
 
 
-def _join(parts: Sequence[Part]) -> tuple[Array, Array]:
+class Entries(Protocol):
+    """Sorted different values with weights."""
+
+    @property
+    def values(self) -> Array:
+        """The values."""
+        ...
+
+    @property
+    def weights(self) -> Array:
+        """Their weights."""
+        ...
+
+
+def join_parts(parts: Sequence[Entries]) -> tuple[Array, Array]:
     """Values of all parts in order, equal ones as one entry."""
     if len(parts) == 1:
         return parts[0].values, parts[0].weights
-    values = np.concatenate([p.values for p in parts])
+    values = np.concatenate(alike([p.values for p in parts]))
     weights = np.concatenate([p.weights for p in parts])
     order = np.argsort(values, kind="stable")
     values, weights = values[order], weights[order]
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     return values[starts], np.add.reduceat(weights, starts)
+
+
+def alike(arrays: Sequence[Array]) -> Sequence[Array]:
+    """Arrays that concatenate without loss: int64 beside uint64 would become floats.
+
+    Values below 0 and values from 2**63 on in one sketch (two columns of different types, merged) do
+    become floats, rounded to 53 bits.
+    """
+    kinds = {a.dtype.kind for a in arrays}
+    if kinds != {"i", "u"}:
+        return arrays
+    # Sorted: the first is the smallest.
+    whole = all(a.dtype.kind == "u" or not len(a) or a[0] >= 0 for a in arrays)
+    return [a.astype(np.uint64) for a in arrays] if whole else arrays
 
 
 def _fit(part: Part, size: int) -> Part:

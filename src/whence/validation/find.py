@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from whence._base.refs import row_key
 from whence.compute import Engine, Relation
 from whence.errors import UsageError
 from whence.validation.anomalies import anomaly
-from whence.validation.rows import (
-    RELATION,
-    RowTest,
-    bad_rule,
-    breaches,
-    row_tests,
-    rule_applies,
-    rule_columns,
-    rules_in,
-)
+from whence.validation.arrow_checks import Cells, broken_rows, open_cells
+from whence.validation.expressions import check_expression
+from whence.validation.plan import Plan
+from whence.validation.rows import RELATION, bad_rule, breaches, rule_applies, rule_columns, rules_in
+from whence.validation.rowtests import RowTest
 from whence.validation.schema import Schema
+from whence.validation.sql_checks import EXAMPLES
 from whence.validation.types import Anomaly, Rule
 
-EXAMPLES: Final = 5
 _MOST_A_BATCH: Final = 1_000
 
 
@@ -47,6 +42,10 @@ class Rows:
     key: tuple[str, ...] = ()
 
 
+_OF_COLUMNS: Final = frozenset({"type", "depth"})
+"""Tests that a column breaks as a whole: no row is an example of them."""
+
+
 def find_rows(
     rows: Rows,
     schema: Schema,
@@ -55,15 +54,22 @@ def find_rows(
     *,
     environment: str | None = None,
 ) -> list[Anomaly]:
-    """The anomalies with the number of rows that break each, and some of those rows."""
+    """The anomalies with the number of rows that break each, and some of those rows.
+
+    Of a version whose rows have a key, one scan of the engine finds them, and only rows that break
+    something come back. Without a key a row is its position, so the columns in question are read in order.
+    """
     wanted = {(a.feature, a.type) for a in anomalies}
-    tests = [t for t in row_tests(schema, environment) if (t.feature, t.type) in wanted]
+    plan = Plan(schema, environment)
+    tests = [t for t in plan.tests if (t.feature, t.type) in wanted and t.op not in _OF_COLUMNS]
     if not tests:
         return list(anomalies)
-    hits = {(t.feature, t.type): _Hits() for t in tests}
-    for start, batch in _read(rows, [t.feature for t in tests], engine):
-        for test in tests:
-            _search(rows, test, batch, start, hits[test.feature, test.type])
+    hits: dict[tuple[str, str], _Hits] = {(t.feature, t.type): _Hits() for t in tests}
+    if rows.key and not isinstance(rows.relation, pa.Table):
+        for test, bad in plan.count(rows.relation, engine, key=rows.key, tests=tests).items():
+            hits[test.feature, test.type].note(bad.keys, bad.n, in_order=False)
+    else:
+        _scan(rows, tests, engine, hits)
     return [
         replace(a, n_rows=hit.n, rows=hit.refs(rows)) if (hit := hits.get((a.feature, a.type))) else a
         for a in anomalies
@@ -86,27 +92,27 @@ class _Hits:
         self.keys = (self.keys + keys if in_order else sorted(self.keys + keys))[:EXAMPLES]
 
 
-def _read(rows: Rows, features: Sequence[str], engine: Engine) -> Iterator[tuple[int, pa.Table]]:
-    columns = list(dict.fromkeys([*features, *rows.key]))
-    if isinstance(rows.relation, pa.Table):
-        batches = rows.relation.select(columns).to_batches()
-    elif rows.key:
-        listed = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
-        batches = engine.stream(f"SELECT {listed} FROM {RELATION}", {RELATION: rows.relation})
-    else:
-        batches = engine.scan(rows.relation, columns=columns).to_batches()
+def _scan(
+    rows: Rows, tests: Sequence[RowTest], engine: Engine, hits: Mapping[tuple[str, str], _Hits]
+) -> None:
+    tests = [t for t in tests if t.steps[0] in rows.columns]
+    columns = list(dict.fromkeys([*(t.steps[0] for t in tests), *rows.key]))
+    relation = rows.relation
+    table = (
+        relation.select(columns) if isinstance(relation, pa.Table) else engine.scan(relation, columns=columns)
+    )
     start = 0
-    for batch in batches:
-        yield start, pa.Table.from_batches([batch])
+    for batch in table.to_batches():
+        opened: dict[tuple[str, ...], Cells] = {}
+        for test in tests:
+            if test.steps not in opened:
+                opened[test.steps] = open_cells(batch.column(test.steps[0]), test.steps[1:])
+            at = np.flatnonzero(broken_rows(test, opened[test.steps]))
+            if len(at):
+                some = pa.Table.from_batches([batch.take(pa.array(at[:_MOST_A_BATCH]))])
+                keys = _keys(rows, some, (start + at[:_MOST_A_BATCH]).tolist())
+                hits[test.feature, test.type].note(keys, len(at), in_order=not rows.key)
         start += batch.num_rows
-
-
-def _search(rows: Rows, test: RowTest, batch: pa.Table, start: int, hits: _Hits) -> None:
-    mask = test.bad(batch.column(test.feature))
-    n = pc.sum(mask).as_py() or 0
-    if n:
-        at = pc.indices_nonzero(mask)[:_MOST_A_BATCH]
-        hits.note(_keys(rows, batch.take(at), [start + i for i in at.to_pylist()]), n, in_order=not rows.key)
 
 
 def _keys(rows: Rows, table: pa.Table, positions: Sequence[int]) -> list[str]:
@@ -143,7 +149,8 @@ def check_rules(
 
 
 def _check_rule(rows: Rows, rule: Rule, engine: Engine) -> list[Anomaly]:
-    breach = f"FROM {RELATION} WHERE NOT ({rule.sql})"
+    check_expression(f"rule {rule.name!r}", rule.sql)
+    breach = f"FROM {RELATION} WHERE NOT ({rule.sql}\n)"
     n = engine.query(f"SELECT count(*) {breach}", {RELATION: rows.relation}).column(0)[0].as_py()
     if not n:
         return []

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from whence.validation.features import FeatureStatistics
 from whence.validation.schema import Schema
 from whence.validation.statistics import Statistics
 from whence.validation.types import (
@@ -18,9 +17,14 @@ from whence.validation.types import (
     FloatDomain,
     IntDomain,
     Presence,
+    Shape,
     StringDomain,
+    StructDomain,
     ValueCount,
+    read_domain_info,
+    to_plain,
 )
+from whence.validation.view import FeatureView
 
 SPREAD_FACTOR: Final = 10.0
 """A value is out of line beyond so many times the spread between the median and the outer quantile."""
@@ -28,15 +32,16 @@ _OUTER: Final = 0.001
 _MIN_ROWS: Final = 20
 # Codes and parts of dates have few values and no tails: a range learned from January would refuse December.
 _MIN_DISTINCT: Final = 10
-_TRUE: Final = ("true", "True", "TRUE", "t", "T", "yes", "Yes", "YES", "y", "Y", "1")
-_FALSE: Final = ("false", "False", "FALSE", "f", "F", "no", "No", "NO", "n", "N", "0")
-_INTEGER: Final = re.compile(r"[+-]?\d{1,18}")
+# The spellings for which TFDV 1.16 infers a bool domain, true before false; "Yes" or "True" are texts to it.
+_SPELLINGS: Final = (("true", "false"), ("TRUE", "FALSE"), ("1", "0"))
+_INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*")
 
 
 def infer_schema(
     statistics: Statistics,
     *,
     max_string_domain_size: int = 100,
+    infer_feature_shape: bool = True,
     robust_ranges: bool = False,
     factor: float = SPREAD_FACTOR,
 ) -> Schema:
@@ -46,21 +51,32 @@ def infer_schema(
 
     1. type from the statistics;
     2. presence: ``min_count`` 1 (0 when nothing is there), ``min_fraction`` 1 when nothing is missing;
-    3. value count (lists only): constant n gives [n, n], else at least 1 when no list is empty;
-    4. domain, the first that fits: none for bytes and text with invalid UTF-8; bool for integers with
-       min >= 0 and max = 1, and for at most two texts of the usual spellings of true and false; int for
-       texts that all read as integers; the list of texts when there are at most
-       `max_string_domain_size` of them; none.
+    3. lists only: a fixed shape when nothing is missing and every level has the same number of values,
+       not 0, in every row; else the number of values, of nested lists per level: constant n gives
+       [n, n], else at least 1 when no list is empty;
+    4. domain, the first that fits: the meaning the statistics recognised (``domain_info``); none for
+       bytes and text with invalid UTF-8; bool for integers with min >= 0 and max = 1, and for texts that
+       are all ``true`` or ``false``, ``TRUE`` or ``FALSE``, ``1`` or ``0``, or all empty; int for texts
+       that all read as integers; the list of texts when there are at most `max_string_domain_size` of
+       them; none.
 
     With `robust_ranges`, numeric columns also get a range, see `learn_ranges`: so a value far outside
     the others is an anomaly of the very data the schema was inferred from.
 
+    Args:
+        statistics: Of the rows.
+        max_string_domain_size: So many different texts make a domain.
+        infer_feature_shape: Whether a constant number of values is a shape.
+        robust_ranges: Whether numeric columns get a range.
+        factor: As of `robust_range`.
+
     Source:
-        TFDV ``infer_schema`` (``schema.cc``, CreateColumn). Differs: booleans and times are types; a
-        column that is no list has no value count.
+        TFDV ``infer_schema`` (``schema.cc``, CreateColumn), as version 1.16 answers. Differs: text,
+        booleans and times are types; domains of texts stand at their features; a column that is known to
+        be no list has no number of values.
 
     Example:
-        >>> from whence.validation.statistics import describe
+        >>> from whence.validation import describe
         >>> import pyarrow as pa
         >>> print(infer_schema(describe(pa.table({"carrier": ["AA", "UA"], "late": [0, 1]}))))
         feature  type    presence  values  domain      environments
@@ -68,47 +84,113 @@ def infer_schema(
         carrier  STRING  required          'AA', 'UA'
         late     INT     required          bool
     """
-    features = {f.name: _feature(f, max_string_domain_size) for f in statistics}
+    features = {
+        f.name: infer_feature(
+            f, max_string_domain_size=max_string_domain_size, infer_feature_shape=infer_feature_shape
+        )
+        for f in statistics.features.values()
+    }
     schema = Schema(features, source=statistics.name)
     return learn_ranges(schema, statistics, factor=factor) if robust_ranges else schema
 
 
-def _feature(f: FeatureStatistics, max_size: int) -> Feature:
+def infer_feature(
+    f: FeatureView, *, max_string_domain_size: int = 100, infer_feature_shape: bool = True
+) -> Feature:
+    """What one column is, by the rules of `infer_schema`."""
+    path = f.path if len(f.path) > 1 else ()
     if not f.num_non_missing:
-        return Feature(f.name, f.type, Presence(min_count=0))
-    presence = Presence(1.0 if not f.num_missing else None, 1)
-    return Feature(f.name, f.type, presence, _value_count(f), _domain(f, max_size))
+        return Feature(f.name, f.type, Presence(min_count=0), path=path)
+    made = Feature(
+        f.name,
+        f.type,
+        Presence(1.0 if not f.num_missing else None, 1),
+        domain=_domain(f, max_string_domain_size),
+        path=path,
+    )
+    if f.custom and f.custom.get("validation_derived_source"):
+        made = Feature.from_dict(
+            {
+                **made.to_dict(),
+                "lifecycle_stage": "VALIDATION_DERIVED",
+                "validation_derived_source": f.custom["validation_derived_source"],
+            }
+        )
+    if not _counts_values(f):
+        return made
+    shape = _shape(f) if infer_feature_shape else None
+    if shape is not None:
+        return replace(made, shape=shape)
+    counts = _value_counts(f)
+    return replace(made, value_counts=counts) if len(counts) > 1 else replace(made, value_count=counts[0])
 
 
-def _value_count(f: FeatureStatistics) -> ValueCount | None:
-    if not f.arrow_type.startswith(("list", "large_list", "fixed_size_list")):
-        return None
-    low, high = f.min_num_values or 0, f.max_num_values or 0
+def infer_value_counts(f: FeatureView) -> dict[str, Any]:
+    """The keys of a feature that say how many values its rows have, as JSON; None takes a key away."""
+    counts = _value_counts(f)
+    if len(counts) > 1:
+        return {"value_count": None, "value_counts": [to_plain(c or ValueCount()) for c in counts]}
+    return {"value_count": to_plain(counts[0]) if counts[0] is not None else None, "value_counts": None}
+
+
+def _counts_values(f: FeatureView) -> bool:
+    # What came from a file does not say whether a column is a list; then a scalar counts one value.
+    return not f.arrow_type or f.arrow_type.startswith(("list", "large_list", "fixed_size_list"))
+
+
+def _levels(f: FeatureView) -> list[tuple[int, int, int]]:
+    if len(f.levels) > 1:
+        return [(v.n_missing, v.min or 0, v.max or 0) for v in f.levels]
+    return [(f.num_missing, f.min_num_values or 0, f.max_num_values or 0)]
+
+
+def _shape(f: FeatureView) -> Shape | None:
+    levels = _levels(f)
+    if all(not missing and low == high and low for missing, low, high in levels):
+        return Shape(tuple(low for _, low, _ in levels))
+    return None
+
+
+def _value_counts(f: FeatureView) -> tuple[Any, ...]:
+    """Per level; of one level None where nothing holds, of several an empty `ValueCount`."""
+    levels = _levels(f)
+    made = [_value_count(low, high) for _, low, high in levels]
+    return tuple(made) if len(made) == 1 else tuple(v or ValueCount() for v in made)
+
+
+def _value_count(low: int, high: int) -> ValueCount | None:
     if low == high and low > 0:
         return ValueCount(low, high)
     return ValueCount(min=1) if low > 0 else None
 
 
-def _domain(f: FeatureStatistics, max_size: int) -> Domain | None:
+def _domain(f: FeatureView, max_size: int) -> Domain | None:
+    from_meaning = read_domain_info(f.custom.get("domain_info")) if f.custom else None
+    if from_meaning is not None:
+        return from_meaning
     if f.type == "INT":
         return BoolDomain() if f.min in (0, 1) and f.max == 1 else None
+    if f.type == "STRUCT":
+        return StructDomain() if not f.arrow_type else None
     if f.type != "STRING" or f.num_invalid_utf8:
         return None
-    counts = f.value_counts()
-    if counts is None:
-        return None
-    values = [str(v) for v in counts]
+    if f.weighted is not None:
+        values = [str(v) for v, n in f.weighted.rank_histogram if n]
+    else:
+        counts = f.value_counts()
+        if counts is None:
+            return None
+        values = [str(v) for v in counts]
     return _bool_domain(values) or _int_domain(values) or _string_domain(values, max_size)
 
 
 def _bool_domain(values: list[str]) -> BoolDomain | None:
-    if not 0 < len(values) <= 2:
-        return None
-    true = [v for v in values if v in _TRUE]
-    false = [v for v in values if v in _FALSE]
-    if len(true) + len(false) != len(values) or len(true) > 1 or len(false) > 1:
-        return None
-    return BoolDomain(true[0] if true else None, false[0] if false else None)
+    if values == [""]:
+        return BoolDomain("")
+    for true, false in _SPELLINGS:
+        if values and set(values) <= {true, false}:
+            return BoolDomain(true if true in values else None, false if false in values else None)
+    return None
 
 
 def _int_domain(values: list[str]) -> IntDomain | None:
@@ -141,7 +223,7 @@ class Outlier:
     times: float
 
 
-def robust_range(f: FeatureStatistics, *, factor: float = SPREAD_FACTOR) -> tuple[float | None, float | None]:
+def robust_range(f: FeatureView, *, factor: float = SPREAD_FACTOR) -> tuple[float | None, float | None]:
     """The bounds a numeric column keeps when a few corrupt values are not believed.
 
     ``median ± factor * spread``, each side with its own spread: the distance from the median to the
@@ -151,20 +233,20 @@ def robust_range(f: FeatureStatistics, *, factor: float = SPREAD_FACTOR) -> tupl
     and times have no bound (None).
 
     Example:
-        >>> from whence.validation.statistics import describe
+        >>> from whence.validation.describe import describe
         >>> import pyarrow as pa
         >>> s = describe(pa.table({"x": [float(i % 21) for i in range(2000)] + [1048.0]}))
         >>> robust_range(s["x"])
         (-90.0, 110.0)
     """
-    if f.number is None or f.type not in ("INT", "FLOAT"):
+    if f.type not in ("INT", "FLOAT"):
         return None, None
-    sketch = f.number.quantiles
-    n = sketch.n - f.num_inf
-    if n < _MIN_ROWS or (f.num_unique or 0) < _MIN_DISTINCT:
+    n = f.n_values - f.num_nan - f.num_inf
+    if n < _MIN_ROWS or (f.num_unique or _MIN_DISTINCT) < _MIN_DISTINCT:
         return None, None
     outer = max(_OUTER, 1.5 / n)
-    low, middle, high = sketch.quantiles([outer, 0.5, 1 - outer])
+    cells: list[Any] = [f.quantile(q) for q in (outer, 0.5, 1 - outer)]
+    low, middle, high = cells
     if low is None or middle is None or high is None or not all(map(math.isfinite, (low, middle, high))):
         return None, None
     down, up = middle - low, high - middle
@@ -185,16 +267,16 @@ def list_outliers(statistics: Statistics, *, factor: float = SPREAD_FACTOR) -> l
     """Columns whose extreme value lies beyond the robust range, the furthest first.
 
     Example:
-        >>> from whence.validation.statistics import describe
+        >>> from whence.validation.describe import describe
         >>> import pyarrow as pa
         >>> list_outliers(describe(pa.table({"x": [float(i % 21) for i in range(2000)] + [1048.0]})))
         [Outlier(feature='x', side='max', observed=1048.0, allowed=110.0, times=103.8)]
     """
-    found = [o for f in statistics for o in _outliers(f, factor)]
+    found = [o for f in statistics.features.values() for o in _outliers(f, factor)]
     return sorted(found, key=lambda o: (-o.times, o.feature))
 
 
-def _outliers(f: FeatureStatistics, factor: float) -> list[Outlier]:
+def _outliers(f: FeatureView, factor: float) -> list[Outlier]:
     low, high = robust_range(f, factor=factor)
     middle: Any = f.median
     smallest: Any = f.min
@@ -215,7 +297,7 @@ def learn_ranges(schema: Schema, statistics: Statistics, *, factor: float = SPRE
     Bounds are those of `robust_range`, integers rounded outwards. A range already in the schema is
     kept where it is wider, so learning from several versions one after another only widens.
     """
-    for f in statistics:
+    for f in statistics.features.values():
         if f.name not in schema or schema[f.name].type != f.type:
             continue
         domain = schema.domain_of(schema[f.name])
@@ -224,9 +306,7 @@ def learn_ranges(schema: Schema, statistics: Statistics, *, factor: float = SPRE
     return schema
 
 
-def _learn(
-    schema: Schema, f: FeatureStatistics, domain: IntDomain | FloatDomain | None, factor: float
-) -> Schema:
+def _learn(schema: Schema, f: FeatureView, domain: IntDomain | FloatDomain | None, factor: float) -> Schema:
     low, high = robust_range(f, factor=factor)
     if low is None and high is None:
         return schema

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
+from whence.drawing.text import one_line
 from whence.errors import DataRejectedError
 from whence.validation.compare import Distance
-from whence.validation.schema import Schema
-from whence.validation.statistics import html_table, plain_table, short
-from whence.validation.types import Anomaly, Feature, StringDomain, domain_from_dict, domain_to_dict
+from whence.validation.small import report_html
+from whence.validation.statistics import plain_table, short
+from whence.validation.types import Anomaly
+from whence.validation.update import update_schema
+
+__all__ = ["Report", "update_schema"]
 
 
 @dataclass(frozen=True)
@@ -135,21 +138,18 @@ class Report:
         return f"{self.name} under {self.schema}{where}: {counted}"
 
     def text(self) -> str:
-        """The report as plain text."""
-        lines = [self.headline]
+        """The report as plain text; control characters in the data are escapes."""
+        lines = [one_line(self.headline)]
         if self.anomalies:
-            lines += [plain_table(self.table()), *(f"- {a.message}" for a in self.anomalies)]
-        lines += [f"note: {n}" for n in self.notes]
+            lines += [plain_table(self.table()), *(one_line(f"- {a.message}") for a in self.anomalies)]
+        lines += [one_line(f"note: {n}") for n in self.notes]
         return "\n".join(lines)
 
     def __str__(self) -> str:
         return self.text()
 
     def _repr_html_(self) -> str:
-        head = f"<p><b>{escape(self.headline)}</b></p>"
-        body = html_table(self.table()) if self.anomalies else ""
-        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
-        return head + body + (f"<ul>{notes}</ul>" if notes else "")
+        return report_html(self.headline, self.anomalies, self.table(), self.notes, ok=self.ok)
 
 
 def _brief(value: Any) -> str:
@@ -160,52 +160,3 @@ def _brief(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return short(", ".join(map(str, value)))
     return short(value)
-
-
-def update_schema(schema: Schema, anomalies: Sequence[Anomaly]) -> Schema:
-    """The schema that accepts these anomalies: each one's proposed change applied.
-
-    Raises:
-        UsageError: A change does not fit the schema (``bad-schema``).
-
-    Source:
-        TFDV ``update_schema``; here the anomalies to accept are chosen.
-
-    Example:
-        >>> from whence.validation.types import Feature
-        >>> from whence.validation.anomalies import validate_statistics
-        >>> from whence.validation.statistics import describe
-        >>> import pyarrow as pa
-        >>> s = Schema().add(Feature("x", "FLOAT")).edit("x", max=1.0)
-        >>> found, _ = validate_statistics(describe(pa.table({"x": [0.5, 2.5]})), s)
-        >>> update_schema(s, found)["x"].domain.max
-        2.5
-    """
-    for anomaly in anomalies:
-        schema = _accept(schema, dict(anomaly.proposed))
-    return schema
-
-
-def _accept(schema: Schema, change: dict[str, Any]) -> Schema:
-    name = change.pop("feature", None)
-    if name is None:
-        return schema
-    if name not in schema:
-        return schema.add(Feature.from_dict({"name": name, **change}))
-    given = schema[name].to_dict()
-    for key, value in change.items():
-        given[key] = _changed(schema, name, given.get(key), key, value)
-    kept = {k: v for k, v in given.items() if v is not None}
-    return schema.add(Feature.from_dict(kept))
-
-
-def _changed(schema: Schema, name: str, have: Any, key: str, value: Any) -> Any:
-    if key == "domain" and isinstance(value, Mapping):
-        domain = schema.domain_of(schema[name])
-        if "add" in value:
-            values = domain.values if isinstance(domain, StringDomain) else ()
-            return domain_to_dict(StringDomain(tuple(sorted({*values, *value["add"]}))))
-        return domain_to_dict(domain_from_dict({**(domain_to_dict(domain) if domain else {}), **value}))
-    if isinstance(value, Mapping) and isinstance(have, Mapping):
-        return {**have, **value}
-    return value

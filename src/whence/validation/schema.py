@@ -5,35 +5,40 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from html import escape
+from datetime import timedelta
 from typing import Any
 
 from whence._base.digest import canonical_json, spec_digest
+from whence.drawing.text import one_line
 from whence.errors import NotFoundError, UsageError
-from whence.validation.statistics import html_table, plain_table
+from whence.validation.edit import edited
+from whence.validation.expressions import check_expression
+from whence.validation.outline import describe_domain, describe_expectation, feature_line
+from whence.validation.plain import build, parse_duration, to_plain, value_of, wrong
+from whence.validation.small import schema_html
+from whence.validation.statistics import plain_table
 from whence.validation.types import (
+    REASONS,
+    Annotation,
     AnomalyType,
-    BoolDomain,
-    Comparator,
+    Check,
     DatasetConstraints,
     Domain,
+    Expectation,
     Feature,
-    FloatDomain,
-    IntDomain,
+    Freshness,
     Presence,
     Rule,
     Severity,
-    StringDomain,
-    TimeDomain,
-    Unique,
-    ValueCount,
-    dataset_constraints,
+    SparseFeature,
+    WeightedFeature,
     domain_from_dict,
     domain_to_dict,
 )
 
+__all__ = ["FORMAT", "Schema", "SchemaChange", "describe_domain"]
+
 FORMAT = "whence-schema-1"
-_RANGE_KEYS = ("min", "max", "disallow_nan", "disallow_inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +66,21 @@ class Schema:
         rules: Expressions every row must satisfy.
         domains: Domains several columns share, by name.
         default_environments: Where a column belongs unless it says otherwise; none means everywhere.
-        constraints: How many rows there must be.
+        constraints: How many rows there must be, and how new.
         severities: Severities of anomaly types that differ from ERROR.
         source: The statistics it was inferred from; not part of its digest.
+        checks: Expressions over all rows together that must be true.
+        sparse_features: Values with their indices in columns of their own, by name.
+        weighted_features: Columns with the columns of their weights, by name.
+        represent_variable_length_as_ragged: How trainers read lists; kept for the round trip.
+        annotation: Words of people.
+        extra: What a ``schema.pbtxt`` says that has no meaning here (tensor representations), as JSON.
 
     Example:
         >>> s = Schema().add(Feature("wind_speed", "FLOAT")).edit("wind_speed", max=100.0)
         >>> s = s.environments("TRAINING", "SERVING").rule("calm or not", "wind_speed >= 0")
         >>> s["wind_speed"].domain
-        FloatDomain(min=None, max=100.0, disallow_nan=False, disallow_inf=False)
+        FloatDomain(min=None, max=100.0, ...)
     """
 
     features: Mapping[str, Feature] = field(default_factory=dict)
@@ -79,6 +90,12 @@ class Schema:
     constraints: DatasetConstraints = field(default_factory=DatasetConstraints)
     severities: Mapping[AnomalyType, Severity] = field(default_factory=dict)
     source: str | None = field(default=None, compare=False)
+    checks: tuple[Check, ...] = ()
+    sparse_features: Mapping[str, SparseFeature] = field(default_factory=dict)
+    weighted_features: Mapping[str, WeightedFeature] = field(default_factory=dict)
+    represent_variable_length_as_ragged: bool | None = None
+    annotation: Annotation | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, column: str) -> Feature:
         try:
@@ -113,7 +130,8 @@ class Schema:
         Besides the fields of `Feature` these short forms are understood: ``min=``, ``max=``,
         ``disallow_nan=``, ``disallow_inf=`` (the range of a number or time), ``values=`` (the texts),
         ``min_fraction=``, ``min_count=`` (presence), ``min_unique=``, ``max_unique=``,
-        ``drift_threshold=``, ``skew_threshold=`` (L-infinity for text, Jensen-Shannon for numbers).
+        ``drift_threshold=``, ``skew_threshold=`` (L-infinity for text, Jensen-Shannon for numbers),
+        ``shape=(2, 3)``, ``expect={"mean": (0, 10)}`` (see `expect` to add to what is there).
 
         Raises:
             NotFoundError: The feature is absent.
@@ -122,11 +140,45 @@ class Schema:
 
         Example:
             >>> s = Schema().add(Feature("carrier", "STRING")).edit("carrier", values=["AA", "UA"])
-            >>> s["carrier"].domain
-            StringDomain(values=('AA', 'UA'))
+            >>> s["carrier"].domain.values
+            ('AA', 'UA')
         """
-        feature = _edited(self, self[column], dict(changes))
-        return replace(self, features={**self.features, column: feature})
+        have = self[column]
+        return replace(self, features={**self.features, column: edited(have, self.domain_of(have), changes)})
+
+    def expect(
+        self,
+        column: str,
+        of: str,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        severity: Severity = "ERROR",
+    ) -> Schema:
+        """With bounds on a measure of a column; bounds on the same measure are replaced.
+
+        Raises:
+            NotFoundError: The feature is absent.
+            UsageError: The measure is unknown, or there is no bound (``bad-schema``).
+
+        Example:
+            >>> s = Schema().add(Feature("delay", "FLOAT")).expect("delay", "mean", 0.0, 20.0)
+            >>> s.expect("delay", "quantile(0.99)", high=180.0)["delay"].expect[1].max
+            180.0
+        """
+        kept = [e for e in self[column].expect if e.of != of]
+        return self.edit(column, expect=(*kept, Expectation(of, low, high, severity)))
+
+    def fresh(self, column: str, max_age: timedelta | str, *, severity: Severity = "ERROR") -> Schema:
+        """The newest value of a column of times must not be older than `max_age`, such as ``2d``.
+
+        Raises:
+            UsageError: The duration cannot be read (``bad-schema``).
+        """
+        age = parse_duration(max_age) if isinstance(max_age, str) else max_age
+        kept = [f for f in self.constraints.freshness if f.column != column]
+        freshness = (*kept, Freshness(column, age, severity))
+        return replace(self, constraints=replace(self.constraints, freshness=freshness))
 
     def required(self, *columns: str) -> Schema:
         """These columns must have a value in every row."""
@@ -169,12 +221,42 @@ class Schema:
         the data do not have is reported as not applicable.
 
         Raises:
-            UsageError: The name or the expression is empty, or holds a ``;`` (``bad-rule``).
+            UsageError: The name is empty, or this is not one expression over the columns of the rows: it
+                cannot be parsed or holds a query (``bad-rule``), or calls a function that gives rows or
+                reads from elsewhere (``sql-function``).
         """
-        if not name.strip() or not sql.strip() or ";" in sql:
-            raise UsageError(f"rule {name!r} is not one expression: {sql!r}", code="bad-rule")
+        if not name.strip():
+            raise UsageError(f"a rule has a name: {sql!r}", code="bad-rule")
+        check_expression(f"rule {name!r}", sql)
         kept = [r for r in self.rules if r.name != name]
         return replace(self, rules=(*kept, Rule(name, sql, severity, tuple(environments))))
+
+    def check(
+        self, name: str, sql: str, *, severity: Severity = "ERROR", environments: Iterable[str] = ()
+    ) -> Schema:
+        """With an expression over all rows that must be true: ``avg(delay) < 20``; same name, replaced.
+
+        Unknown (null) passes. A check that names a column of the schema which the data do not have is
+        reported as not applicable.
+
+        Raises:
+            UsageError: The name is empty, or this is not one expression over the columns of the rows: it
+                cannot be parsed or holds a query (``bad-rule``), or calls a function that gives rows or
+                reads from elsewhere (``sql-function``).
+        """
+        if not name.strip():
+            raise UsageError(f"a check has a name: {sql!r}", code="bad-rule")
+        check_expression(f"check {name!r}", sql)
+        kept = [c for c in self.checks if c.name != name]
+        return replace(self, checks=(*kept, Check(name, sql, severity, tuple(environments))))
+
+    def sparse(self, *features: SparseFeature) -> Schema:
+        """With these sparse features, in place of those of the same name."""
+        return replace(self, sparse_features={**self.sparse_features, **{f.name: f for f in features}})
+
+    def weighted(self, *features: WeightedFeature) -> Schema:
+        """With these weighted features, in place of those of the same name."""
+        return replace(self, weighted_features={**self.weighted_features, **{f.name: f for f in features}})
 
     def domain(self, name: str, domain: Domain) -> Schema:
         """With a domain columns can share: ``edit(column, domain=name)``."""
@@ -182,7 +264,8 @@ class Schema:
 
     def rows_between(self, low: int | None = None, high: int | None = None) -> Schema:
         """With bounds on the number of rows."""
-        return replace(self, constraints=DatasetConstraints(low, high))
+        bounds = replace(self.constraints, min_examples_count=low, max_examples_count=high)
+        return replace(self, constraints=bounds)
 
     def severity(self, type_: AnomalyType, severity: Severity) -> Schema:
         """With another severity for one type of anomaly."""
@@ -206,20 +289,19 @@ class Schema:
         """The features that belong to an environment and are checked.
 
         Raises:
-            NotFoundError: The schema speaks of environments, but not of this one.
+            NotFoundError: The schema does not speak of this one (``environment-not-found``).
         """
         known = self.known_environments
-        if environment is not None and known and environment not in known:
-            raise NotFoundError(
-                "environment", environment, near=known, hint=f"the schema knows {sorted(known)}"
-            )
+        if environment is not None and environment not in known:
+            hint = f"the schema knows {sorted(known)}" if known else "the schema names no environments"
+            raise NotFoundError("environment", environment, near=known, hint=hint)
         return [f for f in self if f.checked and f.belongs_to(environment, self.default_environments)]
 
     @property
     def known_environments(self) -> frozenset[str]:
         """All environments the schema speaks of."""
         named = (e for f in self for e in (*f.in_environment, *f.not_in_environment))
-        of_rules = (e for r in self.rules for e in r.environments)
+        of_rules = (e for named in (self.rules, self.checks) for r in named for e in r.environments)
         return frozenset([*self.default_environments, *named, *of_rules])
 
     @property
@@ -243,45 +325,64 @@ class Schema:
 
     def to_dict(self, *, by_name: bool = False) -> dict[str, Any]:
         """The schema as JSON; what is not said is left out."""
-        features: Any = [f.to_dict() for f in self]
-        rules: Any = [r.to_dict() for r in self.rules]
+        named: dict[str, Any] = {
+            "features": [f.to_dict() for f in self],
+            "rules": to_plain(self.rules),
+            "checks": to_plain(self.checks),
+            "sparse_features": to_plain(tuple(self.sparse_features.values())),
+            "weighted_features": to_plain(tuple(self.weighted_features.values())),
+        }
         if by_name:
-            features = {f["name"]: {k: v for k, v in f.items() if k != "name"} for f in features}
-            rules = {r["name"]: {k: v for k, v in r.items() if k != "name"} for r in rules}
+            named = {k: {e["name"]: _without_name(e) for e in v} for k, v in named.items()}
         out: dict[str, Any] = {
             "format": FORMAT,
-            "features": features,
-            "rules": rules,
+            **named,
             "domains": {n: domain_to_dict(d) for n, d in self.domains.items()},
             "default_environments": list(self.default_environments),
             "constraints": self.constraints.to_dict(),
             "severities": dict(self.severities),
+            "extra": to_plain(self.extra),
         }
-        return {k: v for k, v in out.items() if v}
+        said = {k: v for k, v in out.items() if v}
+        if self.annotation is not None:
+            said["annotation"] = to_plain(self.annotation)
+        if self.represent_variable_length_as_ragged is not None:
+            said["represent_variable_length_as_ragged"] = self.represent_variable_length_as_ragged
+        return said
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Schema:
         """The schema that `to_dict` wrote.
 
         Raises:
-            UsageError: The format, a key or a value is unknown (``bad-schema``).
+            UsageError: The format, a key or a value is unknown (``bad-schema``); ``details["at"]`` is the
+                place.
         """
         if data.get("format") != FORMAT:
-            raise UsageError(f"not a schema: format {data.get('format')!r}", code="bad-schema")
-        known = {f.name for f in fields(cls)} | {"format"}
-        unknown = [k for k in data if k not in known]
-        if unknown:
-            raise UsageError(
-                f"a schema has no {unknown[0]!r}", code="bad-schema", hint=f"known: {sorted(known)}"
-            )
-        features = [Feature.from_dict(f) for f in data.get("features", [])]
+            raise wrong(f"not a schema: format {data.get('format')!r}", ("format",))
+        known = {f.name for f in fields(cls)} - {"source"} | {"format"}
+        for key in data:
+            if key not in known:
+                raise wrong(f"a schema has no {key!r}", (str(key),), near=(str(key), known))
+        features = _entries(Feature, "feature", "features", data)
+        domains = data.get("domains", {})
         return cls(
             {f.name: f for f in features},
-            tuple(Rule.from_dict(r) for r in data.get("rules", [])),
-            {n: domain_from_dict(d) for n, d in data.get("domains", {}).items()},
-            tuple(data.get("default_environments", ())),
-            dataset_constraints(data.get("constraints", {})),
-            dict(data.get("severities", {})),
+            tuple(_entries(Rule, "rule", "rules", data)),
+            {n: domain_from_dict(d, ("domains", n)) for n, d in domains.items()},
+            value_of(tuple[str, ...], data.get("default_environments", ()), "default_environments", ()),
+            build(DatasetConstraints, data.get("constraints", {}), "dataset_constraints", ("constraints",)),
+            _severities(data.get("severities", {})),
+            checks=tuple(_entries(Check, "check", "checks", data)),
+            sparse_features={
+                f.name: f for f in _entries(SparseFeature, "sparse feature", "sparse_features", data)
+            },
+            weighted_features={
+                f.name: f for f in _entries(WeightedFeature, "weighted feature", "weighted_features", data)
+            },
+            represent_variable_length_as_ragged=data.get("represent_variable_length_as_ragged"),
+            annotation=_annotation(data.get("annotation")),
+            extra=dict(data.get("extra", {})),
         )
 
     def to_json(self) -> str:
@@ -305,79 +406,24 @@ class Schema:
 
     def table(self) -> list[dict[str, str]]:
         """One line a feature, as text."""
-        return [_line(self, f) for f in self]
+        return [feature_line(f, self.domain_of(f)) for f in self]
 
     def text(self) -> str:
-        """The schema as plain text."""
+        """The schema as plain text; control characters are escapes."""
         lines = [plain_table(self.table())]
         lines += [f"rule {r.name!r}: {r.sql}" for r in self.rules]
+        lines += [f"check {c.name!r}: {c.sql}" for c in self.checks]
+        lines += [f"expected of {f.name}: {describe_expectation(e)}" for f in self for e in f.expect]
         if self.default_environments:
             lines.append("environments: " + ", ".join(self.default_environments))
-        return "\n".join(lines)
+        return "\n".join([lines[0], *map(one_line, lines[1:])])
 
     def __str__(self) -> str:
         return self.text()
 
     def _repr_html_(self) -> str:
-        rules = "".join(f"<li>{escape(r.name)}: <code>{escape(r.sql)}</code></li>" for r in self.rules)
-        return html_table(self.table()) + (f"<ul>{rules}</ul>" if rules else "")
-
-
-# --- editing ------------------------------------------------------------------------------------
-
-
-def _edited(schema: Schema, feature: Feature, changes: dict[str, Any]) -> Feature:
-    domain = {k: changes.pop(k) for k in _RANGE_KEYS if k in changes}
-    if domain:
-        changes["domain"] = _ranged(schema, feature, domain)
-    if "values" in changes:
-        changes["domain"] = StringDomain(tuple(changes.pop("values")))
-    presence = {k: changes.pop(k) for k in ("min_fraction", "min_count") if k in changes}
-    if presence:
-        changes["presence"] = replace(feature.presence or Presence(), **presence)
-    unique = {k[:3]: changes.pop(k) for k in ("min_unique", "max_unique") if k in changes}
-    if unique:
-        changes["unique"] = replace(feature.unique or Unique(), **unique)
-    for side in ("drift", "skew"):
-        if f"{side}_threshold" in changes:
-            changes[side] = _comparator(feature, changes.pop(f"{side}_threshold"))
-    known = {f.name for f in fields(Feature)} - {"name"}
-    unknown = [k for k in changes if k not in known]
-    if unknown:
-        raise UsageError(
-            f"a feature has no {unknown[0]!r}",
-            code="bad-schema",
-            hint=f"known: {sorted([*known, *_RANGE_KEYS, 'values', 'min_fraction', 'min_count'])}",
-        )
-    return replace(feature, **changes)
-
-
-def _comparator(feature: Feature, threshold: float | None) -> Comparator:
-    text = feature.type in ("STRING", "BYTES", "BOOL")
-    return Comparator(infinity_norm=threshold) if text else Comparator(jensen_shannon_divergence=threshold)
-
-
-def _ranged(schema: Schema, feature: Feature, given: Mapping[str, Any]) -> Domain:
-    domain = schema.domain_of(feature)
-    start: IntDomain | FloatDomain | TimeDomain
-    if isinstance(domain, (IntDomain, FloatDomain, TimeDomain)):
-        start = domain
-    elif feature.type == "INT":
-        start = IntDomain()
-    elif feature.type == "FLOAT":
-        start = FloatDomain()
-    elif feature.type in ("TIMESTAMP", "DATE"):
-        start = TimeDomain()
-    else:
-        raise UsageError(
-            f"feature {feature.name!r} is {feature.type} and has no range",
-            code="no-range",
-            hint="give domain=IntDomain(...) or domain=FloatDomain(...) when its text reads as numbers",
-        )
-    try:
-        return replace(start, **given)
-    except TypeError as error:
-        raise UsageError(f"feature {feature.name!r}: {error}", code="bad-schema") from error
+        rules = [f"{r.name}: {r.sql}" for r in self.rules] + [f"{c.name}: {c.sql}" for c in self.checks]
+        return schema_html("", self.table(), rules)
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -389,59 +435,38 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
-# --- to look at ---------------------------------------------------------------------------------
+_SEVERITIES = Mapping[str, Severity]
 
 
-def _line(schema: Schema, f: Feature) -> dict[str, str]:
-    return {
-        "feature": f.name,
-        "type": f.type or "?",
-        "presence": _presence(f.presence),
-        "values": _count(f.value_count),
-        "domain": f.domain if isinstance(f.domain, str) else describe_domain(schema.domain_of(f)),
-        "environments": " ".join([*f.in_environment, *(f"not {e}" for e in f.not_in_environment)]),
-    }
+def _severities(data: Any) -> dict[AnomalyType, Severity]:
+    made = value_of(_SEVERITIES, data, "severities", ("severities",))
+    for type_ in made:
+        if type_ not in REASONS:
+            raise wrong(f"{type_!r} is no type of anomaly", ("severities", type_), near=(type_, REASONS))
+    return dict(made)
 
 
-def _presence(p: Presence | None) -> str:
-    if p is None:
-        return "optional"
-    if p.min_fraction == 1.0:
-        return "required"
-    parts = [f"{p.min_fraction:.0%} of rows"] if p.min_fraction else []
-    return " and ".join([*parts, *([f"{p.min_count} rows"] if p.min_count else [])]) or "optional"
+def _entries(shape: type[Any], word: str, key: str, data: Mapping[str, Any]) -> list[Any]:
+    given = data.get(key, [])
+    if not isinstance(given, (list, tuple)):
+        raise wrong(f"{key} must be a list, got {type(given).__name__}", (key,))
+    made = [build(shape, e, f"{word} {_name(e)!r}", (key, i)) for i, e in enumerate(given)]
+    seen: set[str] = set()
+    for i, entry in enumerate(made):
+        if entry.name in seen and shape not in (Rule, Check):  # these are kept in order, not by name
+            raise wrong(f"{word} {entry.name!r} is there twice", (key, i))
+        seen.add(entry.name)
+    return made
 
 
-def _count(v: ValueCount | None) -> str:
-    return "" if v is None else f"[{'' if v.min is None else v.min}, {'' if v.max is None else v.max}]"
+def _name(entry: Any) -> Any:
+    return entry.get("name") if isinstance(entry, Mapping) else None
 
 
-def describe_domain(domain: Domain | None) -> str:
-    """A domain in a few words.
-
-    Example:
-        >>> describe_domain(FloatDomain(max=100.0)), describe_domain(StringDomain(("a", "b")))
-        ('<= 100.0', "'a', 'b'")
-    """
-    if domain is None:
-        return ""
-    if isinstance(domain, StringDomain):
-        shown = ", ".join(repr(v) for v in domain.values[:8])
-        return shown + (f", … {len(domain.values)} values" if len(domain.values) > 8 else "")
-    if isinstance(domain, BoolDomain):
-        if domain.true_value is None and domain.false_value is None:
-            return "bool"
-        return f"bool {domain.true_value!r}/{domain.false_value!r}"
-    return _describe_range(domain)
+def _without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in entry.items() if k != "name"}
 
 
-def _describe_range(domain: IntDomain | FloatDomain | TimeDomain) -> str:
-    low = "" if domain.min is None else f">= {domain.min}"
-    high = "" if domain.max is None else f"<= {domain.max}"
-    parts = [p for p in (low, high) if p]
-    if isinstance(domain, FloatDomain):
-        parts += ["no NaN"] if domain.disallow_nan else []
-        parts += ["no infinity"] if domain.disallow_inf else []
-    if not parts:
-        return "int" if isinstance(domain, IntDomain) else "any"
-    return ", ".join(parts)
+def _annotation(data: Any) -> Annotation | None:
+    made: Annotation | None = None if data is None else build(Annotation, data, "annotation", ("annotation",))
+    return made

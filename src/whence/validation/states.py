@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from whence.stats import Distinct, IntegerMoments, MinMax, Moments, Quantiles, TopValues, hash64
 from whence.stats.base import numbers
+from whence.stats.frequency import EXACT_LIMIT
+from whence.validation.counted import Counted
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,14 @@ class Numbers:
     range: MinMax = field(default_factory=MinMax)
     quantiles: Quantiles = field(default_factory=Quantiles)
     distinct: Distinct | None = None
-    """Needed only when the quantiles no longer hold every value."""
+    """Stands for the values once there are more than `limit` different ones."""
     n_zeros: int = 0
     n_nan: int = 0
     n_low: int = 0
     n_high: int = 0
+    counted: Counted | None = None
+    """Every value, from when the quantiles no longer hold each until there are more than `limit`."""
+    limit: int = EXACT_LIMIT
 
     def add(self, values: pa.Array) -> Numbers:
         """Take in a batch without nulls."""
@@ -42,9 +47,9 @@ class Numbers:
             array = (array[~nan] if n_nan else array) + 0.0  # one zero
         different, counts = np.unique(array, return_counts=True)
         quantiles = self.quantiles.add_counts(different, counts)
-        distinct = None
+        counted, distinct = None, None
         if not quantiles.exact:
-            distinct = seen_values(self).add_hashes(hash64(different))
+            counted, distinct = self._with(Counted(different, counts), self.limit)
         return Numbers(
             self.moments.add(array),
             self.range.add(different[[0, -1]] if len(different) else different),
@@ -54,7 +59,25 @@ class Numbers:
             self.n_nan + n_nan,
             self.n_low + int(counts[different == -np.inf].sum()),
             self.n_high + int(counts[different == np.inf].sum()),
+            counted,
+            self.limit,
         )
+
+    @property
+    def known(self) -> Counted | None:
+        """Every different value with its count, NaN left out; None when there are too many."""
+        if self.quantiles.exact:
+            return Counted(*self.quantiles.entries())
+        return self.counted
+
+    def _with(self, more: Counted, limit: int) -> tuple[Counted | None, Distinct | None]:
+        mine = self.known
+        if mine is None:
+            return None, seen_values(self).add_hashes(hash64(more.values))
+        both = mine.merge(more)
+        if len(both) <= limit:
+            return both, None
+        return None, Distinct().add_hashes(hash64(both.values))
 
     def merge(self, other: Numbers) -> Numbers:
         """The state of both."""
@@ -64,16 +87,25 @@ class Numbers:
             moments = mine.merge(theirs)
         else:
             moments = cast("IntegerMoments", mine).merge(cast("IntegerMoments", theirs))
-        quantiles = self.quantiles.merge(other.quantiles)
+        quantiles, limit = self.quantiles.merge(other.quantiles), min(self.limit, other.limit)
+        counted, distinct = None, None
+        if not quantiles.exact:
+            theirs_known = other.known
+            if theirs_known is None:
+                distinct = seen_values(self).merge(seen_values(other))
+            else:
+                counted, distinct = self._with(theirs_known, limit)
         return Numbers(
             moments,
             self.range.merge(other.range),
             quantiles,
-            None if quantiles.exact else seen_values(self).merge(seen_values(other)),
+            distinct,
             self.n_zeros + other.n_zeros,
             self.n_nan + other.n_nan,
             self.n_low + other.n_low,
             self.n_high + other.n_high,
+            counted,
+            limit,
         )
 
     def sealed(self) -> Numbers:
@@ -90,6 +122,8 @@ class Numbers:
             "quantiles": self.quantiles.to_dict(),
             "distinct": None if self.distinct is None else self.distinct.to_dict(),
             "counts": [self.n_zeros, self.n_nan, self.n_low, self.n_high],
+            **({} if self.counted is None else {"counted": self.counted.to_dict()}),
+            **({} if self.limit == EXACT_LIMIT else {"limit": self.limit}),
         }
 
     @classmethod
@@ -97,44 +131,66 @@ class Numbers:
         """The state that `to_dict` wrote."""
         moments = (IntegerMoments if data["exact"] else Moments).from_dict(data["moments"])
         distinct = None if data["distinct"] is None else Distinct.from_dict(data["distinct"])
+        n_zeros, n_nan, n_low, n_high = data["counts"]
         return cls(
             moments,
             MinMax.from_dict(data["range"]),
             Quantiles.from_dict(data["quantiles"]),
             distinct,
-            *data["counts"],
+            n_zeros,
+            n_nan,
+            n_low,
+            n_high,
+            counted=Counted.from_dict(data["counted"]) if "counted" in data else None,
+            limit=data.get("limit", EXACT_LIMIT),
         )
 
 
 def seen_values(state: Numbers) -> Distinct:
-    """All values of a state: while its quantiles are exact they hold each of them."""
-    return state.distinct or Distinct().add_hashes(hash64(state.quantiles.entries()[0]))
+    """All values of a state as a sketch of how many there are."""
+    if state.distinct is not None:
+        return state.distinct
+    known = state.known
+    return Distinct() if known is None else Distinct().add_hashes(hash64(known.values))
+
+
+LONG: Final = 1_024
+"""Values of more bytes than this are counted by their beginning and a hash, so that documents fit in memory."""
+_KEPT: Final = 1_000
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The state of text or bytes: every value with its count, lengths in bytes, invalid UTF-8."""
+    """The state of text or bytes: every value with its count, lengths in bytes, invalid UTF-8.
+
+    A value of more than 1,024 bytes stands as its first 1,000, ``…#`` and the 16 hexadecimal digits of its
+    hash: it is counted like any other, and `n_long` says how many there were.
+    """
 
     top: TopValues = field(default_factory=TopValues)
     lengths: IntegerMoments = field(default_factory=IntegerMoments)
     length_range: MinMax = field(default_factory=MinMax)
     n_invalid_utf8: int = 0
+    n_long: int = 0
 
     def add(self, values: pa.Array) -> Texts:
-        """Take in a batch without nulls."""
+        """Take in a batch without nulls: text, bytes, a dictionary of them, or integers as categories."""
         if not len(values):
             return self
-        pairs = pc.value_counts(_plain_text(values))
-        distinct, counts = pairs.field("values"), pairs.field("counts").to_numpy()
+        distinct, counts = _counted(values)
         lengths = pc.binary_length(distinct).to_numpy().astype(np.int64)
         sums = IntegerMoments(
             len(values), int(np.dot(lengths, counts)), int(np.dot(lengths * lengths, counts))
         )
+        n_invalid, long = _count_invalid(distinct, counts), np.flatnonzero(lengths > LONG)
+        if len(long):
+            distinct = _cut(distinct, long)
         return Texts(
             self.top.add_counts(distinct, counts),
             self.lengths.merge(sums),
             self.length_range.add(lengths),
-            self.n_invalid_utf8 + _count_invalid(distinct, counts),
+            self.n_invalid_utf8 + n_invalid,
+            self.n_long + int(counts[long].sum()),
         )
 
     def merge(self, other: Texts) -> Texts:
@@ -144,6 +200,7 @@ class Texts:
             self.lengths.merge(other.lengths),
             self.length_range.merge(other.length_range),
             self.n_invalid_utf8 + other.n_invalid_utf8,
+            self.n_long + other.n_long,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,6 +210,7 @@ class Texts:
             "lengths": self.lengths.to_dict(),
             "length_range": self.length_range.to_dict(),
             "n_invalid_utf8": self.n_invalid_utf8,
+            "n_long": self.n_long,
         }
 
     @classmethod
@@ -163,15 +221,46 @@ class Texts:
             IntegerMoments.from_dict(data["lengths"]),
             MinMax.from_dict(data["length_range"]),
             data["n_invalid_utf8"],
+            data.get("n_long", 0),
         )
 
 
-def _plain_text(values: pa.Array) -> pa.Array:
+def _counted(values: pa.Array) -> tuple[pa.Array, Any]:
+    """Different values as plain text or bytes, and how often each occurs."""
+    pairs = pc.value_counts(values)
+    distinct, counts = pairs.field("values"), pairs.field("counts").to_numpy()
+    if not pa.types.is_dictionary(distinct.type):
+        return plain_text(distinct), counts
+    # A dictionary may hold a value twice: its entries are made different first.
+    encoded = plain_text(distinct.dictionary_decode()).dictionary_encode()
+    sums = np.zeros(len(encoded.dictionary), dtype=np.int64)
+    np.add.at(sums, encoded.indices.to_numpy(), counts)
+    return encoded.dictionary, sums
+
+
+def _cut(distinct: pa.Array, long: Any) -> pa.Array:
+    raw = distinct.cast(pa.binary()).to_pylist()
+    for i, number in zip(long.tolist(), hash64(distinct.take(pa.array(long))).tolist(), strict=True):
+        head: bytes = raw[i][:_KEPT]
+        if pa.types.is_string(distinct.type) and is_utf8(raw[i]):
+            head = head.decode("utf-8", "ignore").encode()  # not in the middle of a character
+        raw[i] = head + f"…#{number:016x}".encode()
+    made = pa.array(raw, pa.binary())
+    return (
+        made
+        if pa.types.is_binary(distinct.type)
+        else pa.Array.from_buffers(pa.string(), len(made), made.buffers())
+    )
+
+
+def plain_text(values: pa.Array) -> pa.Array:
+    """Text or bytes in their plain Arrow type; integers and booleans as the text that says them."""
     kind = values.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return values
-    text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return values.cast(pa.string() if text else pa.binary())
+    t = pa.types
+    raw = t.is_large_binary(kind) or t.is_binary_view(kind) or t.is_fixed_size_binary(kind)
+    return values.cast(pa.binary() if raw else pa.string())
 
 
 def _count_invalid(distinct: pa.Array, counts: Any) -> int:

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import pyarrow as pa
-
 from whence._base.arrow import to_arrow
+from whence._base.clock import Clock, WallClock
 from whence._base.crash import crash_point, register
 from whence._base.refs import Ref
 from whence.compute import Engine
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.metadata import Artifact, Recorder, Type, Value, declare_types
-from whence.validation.anomalies import validate_statistics
+from whence.validation.anomalies import validate_statistics, validation_notes
 from whence.validation.base import Blobs, Version, ViewRows, is_version, is_view, name_of
+from whence.validation.csv import CsvFormat
+from whence.validation.defaults import defaults_of
+from whence.validation.describe import Progress, describe
+from whence.validation.expressions import check_rule_columns, check_schema_expressions
 from whence.validation.find import Rows, check_rules, find_rows
+from whence.validation.incidents import TYPES as INCIDENT_TYPES
+from whence.validation.incidents import found_in
 from whence.validation.infer import infer_schema
+from whence.validation.kept import Kept
+from whence.validation.learned import TYPES as LEARNED_TYPES
+from whence.validation.options import DEFAULTS, SliceLike, StatisticsOptions
+from whence.validation.past import Past
+from whence.validation.reading import describe_files, describe_frame, describe_version, is_files, is_query
 from whence.validation.report import Report
-from whence.validation.rows import RELATION, RowCheck
+from whence.validation.rows import RowCheck
 from whence.validation.schema import Schema, SchemaChange
-from whence.validation.statistics import Statistics, describe
+from whence.validation.skew import TYPES as SKEW_TYPES
+from whence.validation.skew import SkewReport, recorded_skew
+from whence.validation.sources import is_path
+from whence.validation.statistics import Statistics
+from whence.validation.totals import check_totals
+from whence.validation.types import Anomaly
+from whence.validation.update import update_schema
+from whence.validation.windows import TYPES as WINDOW_TYPES
 
 TYPES: Final = (
     Type(
@@ -42,6 +59,7 @@ TYPES: Final = (
             "n_features": "INT",
             "changes": "STRUCT",
             "enforced": "BOOLEAN",
+            "fills": "BOOLEAN",
         },
         description="a version of a schema; the bytes are a blob",
     ),
@@ -56,12 +74,17 @@ TYPES: Final = (
             "ok": "BOOLEAN",
             "n_errors": "INT",
             "n_warnings": "INT",
+            "found": "STRUCT",
         },
         description="what a validation found; the bytes are a blob",
     ),
     Type("execution", "statistics"),
     Type("execution", "put_schema"),
     Type("execution", "validate"),
+    *WINDOW_TYPES,
+    *INCIDENT_TYPES,
+    *LEARNED_TYPES,
+    *SKEW_TYPES,
 )
 
 STATISTICS_STORED: Final = register(
@@ -77,7 +100,7 @@ _TRIES: Final = 30
 _PAUSE_S: Final = 0.01
 
 
-class Validation:
+class Validation(Past):
     """Statistics, schemas and validations of a workspace.
 
     Args:
@@ -85,43 +108,67 @@ class Validation:
         blobs: Where bytes are kept.
         lake: The tables; None when only versions and rows are handed in.
         engine: Reads rows and runs rules.
+        clock: What time it is, for freshness; wall time by default.
     """
 
-    def __init__(self, recorder: Recorder, blobs: Blobs, lake: Any, engine: Engine) -> None:
+    def __init__(
+        self, recorder: Recorder, blobs: Blobs, lake: Any, engine: Engine, *, clock: Clock | None = None
+    ) -> None:
         # Any: of the lake only `table(name).head()` and `.at(version)` are used, for references as text
         self._recorder = recorder
         self._blobs = blobs
         self._lake = lake
         self._engine = engine
+        self._clock = clock or WallClock()
+        self._kept = Kept(recorder, blobs, lake, engine, self._clock)
         self._guards: dict[str, tuple[str, RowCheck]] = {}
         declare_types(recorder.store, TYPES)
 
     # --- statistics
 
     def statistics(
-        self, source: Version | Any, *, columns: Sequence[str] | None = None, slices: Sequence[str] = ()
+        self,
+        source: Version | Any,
+        *,
+        columns: Sequence[str] | None = None,
+        slices: Sequence[SliceLike] = (),
+        options: StatisticsOptions = DEFAULTS,
+        csv: CsvFormat | None = None,
+        progress: Progress | None = None,
     ) -> Statistics:
         """The statistics of a table version, computed once and kept; or of rows, computed now.
 
         Args:
-            source: A version of a table, its reference (``flights@12``; without a version the newest),
-                or rows of any kind `to_arrow` takes.
+            source: A version of a table or a view, its reference (``flights@12``; without a version the
+                newest), a SELECT over tables, a CSV or Parquet path or pattern of paths, or rows:
+                Arrow, pandas, Polars, DuckDB, mappings.
             columns: Only these columns.
-            slices: Columns; also make statistics of the rows of each of their values.
+            slices: Columns, several crossed columns, or `Slice`: also make statistics of these rows.
+            options: What is computed and how much of it is shown; `columns` and `slices` go before.
+            csv: How CSV files are written.
+            progress: Called with the number of rows after each block.
 
         Raises:
-            NotFoundError: A column is absent.
-            UsageError: A slice column has more than 1,000 values (``too-many-slices``).
+            NotFoundError: A column, table or file is absent.
+            UsageError: The slices are more than 1,000 (``too-many-slices``), a file is no CSV file
+                (``bad-csv``); else as `describe`.
 
         Records:
-            For a version not described before, one execution ``statistics``: the table version in, a
-            `Statistics` artifact named like the version (``flights@12``) out. For rows nothing.
+            For a version not described so before, one execution ``statistics``: the table version in, a
+            `Statistics` artifact named like the version (``flights@12``) out. For rows, files and queries
+            nothing.
         """
+        options = options.with_slices(slices)
+        if columns is not None:
+            options = replace(options, columns=tuple(columns))
+        if is_files(source):
+            return describe_files(source, options, self._engine, csv, progress)
+        if is_query(source):
+            return describe_frame(self._lake.sql(source), "query", options, self._engine, progress)
         source = self._resolve(source)
         if not is_version(source):
-            table = to_arrow(source)
-            return describe(table if columns is None else _select(table, columns), slices=slices)
-        return self._of_version(source, columns, tuple(slices))
+            return describe_frame(source, "data", options, self._engine, progress)
+        return self._of_version(source, options, progress)
 
     def find_statistics(self, source: Version | str) -> Statistics | None:
         """The kept statistics of a version (or of its name, ``flights@12``); None when not computed yet."""
@@ -131,7 +178,7 @@ class Validation:
 
     def _resolve(self, source: Any) -> Any:
         """The version a reference or a table handle stands for, the newest one; anything else as it is."""
-        if isinstance(source, str) and self._lake is not None and not source.endswith((".csv", ".parquet")):
+        if isinstance(source, str) and self._lake is not None and not is_path(source):
             ref = Ref.parse(source, kind="table")
             table = self._lake.table(ref.name)
             return table.head() if ref.version is None else table.at(ref.number)
@@ -142,27 +189,31 @@ class Validation:
         return ViewRows(source) if is_view(source) else source
 
     def _of_version(
-        self, version: Version, columns: Sequence[str] | None, slices: tuple[str, ...]
+        self, version: Version, options: StatisticsOptions, progress: Progress | None = None
     ) -> Statistics:
-        name = name_of(version)
-        if columns is not None:
-            whole = self._find("Statistics", name + _suffix(None, slices))
+        base = name_of(version)
+        if options.columns is not None and not options.extras:
+            whole = self._find("Statistics", base + replace(options, columns=None).suffix())
             if whole is not None:
-                return self._load(whole).select(columns)
-        name += _suffix(columns, slices)
+                return self._load(whole).select(options.columns)
+        name = base + options.suffix()
         artifact = self._find("Statistics", name)
-        return self._load(artifact) if artifact else self._compute(version, name, columns, slices)
+        return self._load(artifact) if artifact else self._compute(version, name, options, progress)
 
     def _load(self, artifact: Artifact) -> Statistics:
         return Statistics.from_bytes(self._blobs.get(str(artifact.get("digest"))))
 
     def _compute(
-        self, version: Version, name: str, columns: Sequence[str] | None, slices: tuple[str, ...]
+        self, version: Version, name: str, options: StatisticsOptions, progress: Progress | None
     ) -> Statistics:
-        params = {"columns": None if columns is None else list(columns), "slices": list(slices)}
+        columns = None if options.columns is None else list(options.columns)
+        params: dict[str, Any] = {"columns": columns, "slices": [s.name for s in options.slices]}
+        rest = replace(options, columns=None, slices=()).to_dict()
+        if rest:
+            params["options"] = rest
         inputs = [(version.artifact(), ("data",))]
         with self._recorder.execution("statistics", params=params, inputs=inputs, looks=True) as recording:
-            made = describe(self._read(version, columns), name=name, slices=slices)
+            made = describe_version(version, name, options, self._engine, progress)
             digest = self._blobs.put(made.to_bytes())
             crash_point(STATISTICS_STORED)
             facts = {
@@ -174,14 +225,6 @@ class Validation:
             recording.output(_artifact("Statistics", name, digest, facts), path=("statistics",))
         return made
 
-    def _read(self, version: Version, columns: Sequence[str] | None) -> pa.RecordBatchReader:
-        names = version.schema.names if columns is None else list(columns)
-        absent = [c for c in names if c not in version.schema.names]
-        if absent:
-            raise NotFoundError("column", absent[0], near=version.schema.names)
-        listed = ", ".join('"' + n.replace('"', '""') + '"' for n in names)
-        return self._engine.stream(f"SELECT {listed} FROM {RELATION}", {RELATION: version.files()})
-
     # --- schemas
 
     def infer_schema(
@@ -192,7 +235,9 @@ class Validation:
             statistics, max_string_domain_size=max_string_domain_size, robust_ranges=robust_ranges
         )
 
-    def put_schema(self, name: str, schema: Schema, *, enforce: bool | None = None) -> Artifact:
+    def put_schema(
+        self, name: str, schema: Schema, *, enforce: bool | None = None, fill: bool | None = None
+    ) -> Artifact:
         """Keep a schema as the next version of `name`; the same schema as the newest is kept once.
 
         Args:
@@ -200,9 +245,15 @@ class Validation:
             schema: The schema.
             enforce: Whether rows that break it are refused entry to the table of that name from now
                 on, by whatever process; None leaves it as it was.
+            fill: Whether rows that enter get the schema's defaults in place of missing values, before they
+                are judged; only where it is enforced. None leaves it as it was. The execution of the
+                commit says in ``filled`` how many values of each column were.
 
         Raises:
-            UsageError: The name is empty or holds ``@`` or ``/`` (``bad-name``).
+            UsageError: The name is empty or holds ``@`` or ``/`` (``bad-name``); a default is no value of
+                its feature's type (``bad-default``); a rule or check is not one expression, or an enforced
+                rule names a column that neither the schema nor the table has (``bad-rule``); one calls a
+                function that reads from elsewhere (``sql-function``).
 
         Records:
             One execution ``put_schema``, its key the new version; the statistics the schema was
@@ -211,14 +262,23 @@ class Validation:
         """
         if not name or any(c in name for c in "@/ "):
             raise UsageError(f"{name!r} cannot name a schema", code="bad-name", hint="use the table's name")
+        check_schema_expressions(schema.rules, schema.checks)
         for attempt in range(_TRIES):
             newest = self._newest(name)
             before = newest is not None and newest.get("enforced") is True
             enforced = before if enforce is None else enforce
-            if newest is not None and newest.get("digest") == schema.digest and enforced == before:
+            had = newest is not None and newest.get("fills") is True
+            fills = had if fill is None else fill
+            if fills:
+                defaults_of(schema)
+            if enforced:
+                known = [*(f.steps[0] for f in schema), *self._columns_of(name)]
+                check_rule_columns(schema.rules, known)
+            same = newest is not None and newest.get("digest") == schema.digest
+            if newest is not None and same and (enforced, fills) == (before, had):
                 return newest
             try:
-                return self._put_schema(name, schema, newest, enforced=enforced)
+                return self._put_schema(name, schema, newest, enforced=enforced, fills=fills)
             except ConflictError as error:
                 if error.code not in ("execution-running", "execution-complete"):
                     raise
@@ -227,7 +287,18 @@ class Validation:
             f"schema {name!r} is being changed by others", code="schema-contested", hint="retry"
         )
 
-    def _put_schema(self, name: str, schema: Schema, newest: Artifact | None, *, enforced: bool) -> Artifact:
+    def _columns_of(self, name: str) -> list[str]:
+        """The columns of the table a schema is named after; none when there is no such table."""
+        try:
+            return [] if self._lake is None else list(self._lake.table(name).head().schema.names)
+        except (NotFoundError, UsageError):
+            return []
+
+    def _put_schema(
+        self, name: str, schema: Schema, newest: Artifact | None, *, enforced: bool, fills: bool | None = None
+    ) -> Artifact:
+        if fills is None:
+            fills = newest is not None and newest.get("fills") is True
         source = self._find("Statistics", schema.source) if schema.source else None
         version = 1 if newest is None else _version(newest) + 1
         inputs = [(a, (p,)) for a, p in ((source, "statistics"), (newest, "before")) if a is not None]
@@ -243,10 +314,39 @@ class Validation:
                 "n_features": len(schema),
                 "enforced": enforced,
             }
+            if fills:
+                facts["fills"] = True
             if newest is not None:
                 facts["changes"] = [str(c) for c in self._schema(newest).diff(schema)]
             recording.output(_artifact("Schema", f"{name}@{version}", blob, facts), path=("schema",))
         return recording.outputs[0]
+
+    def update_schema(self, name: str, anomalies: Sequence[Anomaly]) -> Artifact:
+        """Keep the next version of a schema, with the changes that anomalies propose; see `update_schema`.
+
+        Of several writers each takes what the one before it made: no change is lost.
+
+        Raises:
+            NotFoundError: No such schema (``schema-not-found``).
+            ConflictError: Others change it without end (``schema-contested``).
+
+        Records:
+            As `put_schema`; nothing when the schema allows all of them already.
+        """
+        for attempt in range(_TRIES):
+            newest = self._get_schema(name, None)
+            updated = update_schema(self._schema(newest), anomalies)
+            if updated.digest == newest.get("digest"):
+                return newest
+            try:
+                return self._put_schema(name, updated, newest, enforced=newest.get("enforced") is True)
+            except ConflictError as error:
+                if error.code not in ("execution-running", "execution-complete"):
+                    raise
+                time.sleep(_PAUSE_S * attempt)
+        raise ConflictError(
+            f"schema {name!r} is being changed by others", code="schema-contested", hint="retry"
+        )
 
     def get_schema(self, name: str, version: int | None = None) -> Schema:
         """A kept schema: the newest version of ``flights``, or ``flights@2``.
@@ -303,6 +403,7 @@ class Validation:
         environment: str | None = None,
         previous: Version | Statistics | None = None,
         serving: Version | Statistics | None = None,
+        previous_version: Version | Statistics | None = None,
     ) -> Report:
         """Judge data by a schema.
 
@@ -315,6 +416,7 @@ class Validation:
             environment: For which environment, such as ``SERVING``.
             previous: What it is compared with for drift.
             serving: What it is compared with for skew.
+            previous_version: The version before of the same days, for ``num_examples_version``.
 
         Raises:
             NotFoundError: The schema, its version, or the environment is unknown.
@@ -326,14 +428,19 @@ class Validation:
         artifact = self._get_schema(schema, None) if isinstance(schema, str) else None
         rules = self._schema(artifact) if artifact is not None else self._as_schema(schema)
         label = f"schema:{artifact.name}" if artifact is not None else rules.digest
-        controls = {"previous": self._control(previous), "serving": self._control(serving)}
+        controls = {
+            "previous": self._control(previous),
+            "serving": self._control(serving),
+            "previous_version": self._control(previous_version),
+        }
         rules.expected(environment)  # an unknown environment is refused before anything is read
         if isinstance(source, Statistics):
-            return _judge(source, rules, label, environment, controls)
+            report = _judge(source, rules, label, environment, controls, self._clock)
+            return replace(report, notes=(*report.notes, *_unread(rules)))
         source = self._resolve(source)
         if not is_version(source):
             table = to_arrow(source)
-            report = _judge(describe(table), rules, label, environment, controls)
+            report = _judge(describe(table), rules, label, environment, controls, self._clock)
             return self._with_rows(report, Rows("data", table, table.column_names), rules)
         return self._validate_version(source, rules, label, environment, controls, artifact)
 
@@ -344,7 +451,7 @@ class Validation:
             )
         return schema
 
-    def _control(self, source: Version | Statistics | None) -> Statistics | None:
+    def _control(self, source: Version | Statistics | str | None) -> Statistics | None:
         if source is None or isinstance(source, Statistics):
             return source
         return self.statistics(source)
@@ -362,9 +469,14 @@ class Validation:
         described = self._find("Statistics", statistics.name)
         inputs = [(version.artifact(), ("data",))]
         inputs += [(a, (p,)) for a, p in ((described, "statistics"), (artifact, "schema")) if a is not None]
+        inputs += [
+            (a, (role,))
+            for role, control in controls.items()
+            if control is not None and (a := self._find("Statistics", control.name)) is not None
+        ]
         params = {"schema": label, "environment": environment}
         with self._recorder.execution("validate", params=params, inputs=inputs, looks=True) as recording:
-            report = _judge(statistics, schema, label, environment, controls)
+            report = _judge(statistics, schema, label, environment, controls, self._clock)
             rows = Rows(
                 statistics.name, version.files(), version.schema.names, tuple(version.declaration.key)
             )
@@ -380,6 +492,7 @@ class Validation:
                 "ok": report.ok,
                 "n_errors": len(report.errors),
                 "n_warnings": len(report.warnings),
+                "found": found_in(report),
             }
             recording.output(_artifact("Anomalies", name, digest, facts), path=("anomalies",))
         return replace(report, ref=f"artifact:{recording.outputs[0].uid}")
@@ -387,9 +500,10 @@ class Validation:
     def _with_rows(self, report: Report, rows: Rows, schema: Schema) -> Report:
         found = find_rows(rows, schema, report.anomalies, self._engine, environment=report.environment)
         more, notes = check_rules(rows, schema, self._engine, environment=report.environment)
+        totals, untotalled = check_totals(rows, schema, self._engine, environment=report.environment)
         severities = schema.severities
-        more = [replace(a, severity=severities.get(a.type, a.severity)) for a in more]
-        return replace(report, anomalies=(*found, *more), notes=tuple(notes))
+        more = [replace(a, severity=severities.get(a.type, a.severity)) for a in (*more, *totals)]
+        return replace(report, anomalies=(*found, *more), notes=(*report.notes, *notes, *untotalled))
 
     def reports(self, source: Version | str | None = None) -> list[Report]:
         """The kept reports, newest first; of a table (``flights``) or one version of it when given."""
@@ -404,10 +518,48 @@ class Validation:
     def _report(self, artifact: Artifact) -> Report:
         return Report.from_bytes(self._blobs.get(str(artifact.get("digest"))), ref=f"artifact:{artifact.uid}")
 
-    def row_check(self, schema: Schema | str, environment: str | None = None) -> RowCheck:
-        """A schema as a check of batches: batch → (mask, reasons); the port of the lake's ingest."""
+    def skew(
+        self,
+        training: Version | Any,
+        serving: Version | Any,
+        keys: Sequence[str],
+        *,
+        columns: Sequence[str] | None = None,
+        tolerance: float | Mapping[str, float] = 0.0,
+    ) -> SkewReport:
+        """Compare training and serving rows that have the same keys, feature by feature.
+
+        Args:
+            training: A version of a table or view, its reference (``train@3``), or rows.
+            serving: The same of serving.
+            keys: The columns that name a row on both sides.
+            columns: What is compared; by default all columns that both sides have.
+            tolerance: The largest difference of numbers that does not count, for all columns or by column.
+
+        Raises:
+            NotFoundError: A key or column is absent on a side.
+            UsageError: There is no key (``no-keys``), or a tolerance is negative (``bad-tolerance``).
+
+        Records:
+            For two versions, one execution ``skew``: both in, a `FeatureSkew` artifact out. For rows nothing.
+        """
+        sides = (self._resolve(training), self._resolve(serving))
+        names = ("training", "serving")
+        a, b = (s if is_version(s) else _as_rows(n, s) for n, s in zip(names, sides, strict=True))
+        return recorded_skew(
+            a, b, keys, engine=self._engine, recorder=self._recorder, blobs=self._blobs,
+            columns=columns, tolerance=tolerance,
+        )  # fmt: skip
+
+    def row_check(
+        self, schema: Schema | str, environment: str | None = None, *, fill: bool = False
+    ) -> RowCheck:
+        """A schema as a check of batches: batch → (mask, reasons); the port of the lake's ingest.
+
+        With `fill`, `RowCheck.filled` puts the schema's defaults in place of missing values.
+        """
         rules = self.get_schema(schema) if isinstance(schema, str) else schema
-        return RowCheck(rules, environment, engine=self._engine)
+        return RowCheck(rules, environment, engine=self._engine, fill=fill)
 
     def find_guard(self, table: str) -> RowCheck | None:
         """The row check of the newest schema of `table`, when that schema is enforced."""
@@ -416,7 +568,7 @@ class Validation:
             return None
         known = self._guards.get(table)
         if known is None or known[0] != newest.uid:
-            known = newest.uid, self.row_check(self._schema(newest))
+            known = newest.uid, self.row_check(self._schema(newest), fill=newest.get("fills") is True)
             known[1].ref = f"schema:{newest.name}"
             self._guards[table] = known
         return known[1]
@@ -456,9 +608,9 @@ class SchemaHandle:
         """The schema; another version of it when given."""
         return self._validation.get_schema(self.name, self.version if version is None else version)
 
-    def put(self, schema: Schema, *, enforce: bool | None = None) -> Artifact:
-        """Keep a schema as the next version."""
-        return self._validation.put_schema(self.name, schema, enforce=enforce)
+    def put(self, schema: Schema, *, enforce: bool | None = None, fill: bool | None = None) -> Artifact:
+        """Keep a schema as the next version; see `Validation.put_schema`."""
+        return self._validation.put_schema(self.name, schema, enforce=enforce, fill=fill)
 
     def versions(self) -> list[Artifact]:
         """All versions, oldest first."""
@@ -475,10 +627,16 @@ class SchemaHandle:
         environment: str | None = None,
         previous: Version | Statistics | None = None,
         serving: Version | Statistics | None = None,
+        previous_version: Version | Statistics | None = None,
     ) -> Report:
         """Judge data by this schema; see `Validation.validate`."""
         return self._validation.validate(
-            source, self._text, environment=environment, previous=previous, serving=serving
+            source,
+            self._text,
+            environment=environment,
+            previous=previous,
+            serving=serving,
+            previous_version=previous_version,
         )
 
     def row_check(self, environment: str | None = None) -> RowCheck:
@@ -493,12 +651,18 @@ class SchemaHandle:
         return f"SchemaHandle({self._text!r})"
 
 
+def _as_rows(name: str, source: Any) -> Rows:
+    table = to_arrow(source)
+    return Rows(name, table, table.column_names)
+
+
 def _judge(
     statistics: Statistics,
     schema: Schema,
     label: str,
     environment: str | None,
     controls: dict[str, Statistics | None],
+    clock: Clock,
 ) -> Report:
     found, distances = validate_statistics(
         statistics,
@@ -506,14 +670,18 @@ def _judge(
         environment=environment,
         previous=controls["previous"],
         serving=controls["serving"],
+        previous_version=controls["previous_version"],
+        now=clock.now(),
     )
+    notes = tuple(validation_notes(statistics, schema, environment=environment))
     return Report(
-        statistics.name, label, environment, statistics.n_rows, tuple(found), tuple(distances), _notes(schema)
+        statistics.name, label, environment, statistics.n_rows, tuple(found), tuple(distances), notes
     )
 
 
-def _notes(schema: Schema) -> tuple[str, ...]:
-    return tuple(f"rule {r.name!r} needs rows, only statistics are known" for r in schema.rules)
+def _unread(schema: Schema) -> tuple[str, ...]:
+    told = [("rule", r.name) for r in schema.rules] + [("check", c.name) for c in schema.checks]
+    return tuple(f"{word} {name!r} needs rows, only statistics are known" for word, name in told)
 
 
 def _is_of(report: Artifact, wanted: Ref) -> bool:
@@ -529,16 +697,3 @@ def _version(artifact: Artifact) -> int:
     number = artifact.get("version")
     assert isinstance(number, int)
     return number
-
-
-def _select(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    absent = [c for c in columns if c not in table.column_names]
-    if absent:
-        raise NotFoundError("column", absent[0], near=table.column_names)
-    return table.select(list(columns))
-
-
-def _suffix(columns: Sequence[str] | None, slices: Sequence[str]) -> str:
-    """What a name carries when not all columns, or slices, were described."""
-    chosen = "" if columns is None else f"[{','.join(columns)}]"
-    return chosen + (f"/by:{','.join(slices)}" if slices else "")

@@ -2,16 +2,106 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias
 
-from whence._base.clock import utc
-from whence.errors import UsageError
-from whence.validation.features import FeatureType, jsonable
+from whence.validation.cells import FeatureType, jsonable
+from whence.validation.domains import (
+    DOMAINS,
+    SEMANTIC,
+    AudioDomain,
+    BoolDomain,
+    ContentChunkDomain,
+    Coverage,
+    Domain,
+    FloatDomain,
+    ImageDomain,
+    Instant,
+    IntDomain,
+    IntegerTimeFormat,
+    MidDomain,
+    NaturalLanguageDomain,
+    SequenceLength,
+    StringDomain,
+    StructDomain,
+    TimeDomain,
+    TimeOfDayDomain,
+    TokenConstraint,
+    UrlDomain,
+    VideoDomain,
+    as_micros,
+    domain_fits,
+    domain_from_dict,
+    domain_to_dict,
+    read_domain_info,
+)
+from whence.validation.plain import build, duration_text, parse_duration, parse_instant, to_plain, wrong
+from whence.validation.reasons import REASONS, Anomaly, AnomalyType, Severity
 
-Severity: TypeAlias = Literal["ERROR", "WARNING"]
+__all__ = [
+    "DOMAINS",
+    "REASONS",
+    "SEMANTIC",
+    "UNCHECKED_STAGES",
+    "Annotation",
+    "Anomaly",
+    "AnomalyType",
+    "AudioDomain",
+    "BoolDomain",
+    "Check",
+    "Comparator",
+    "ContentChunkDomain",
+    "Coverage",
+    "DatasetConstraints",
+    "DerivedSource",
+    "Domain",
+    "Expectation",
+    "Feature",
+    "FeatureType",
+    "FloatDomain",
+    "FractionBounds",
+    "Freshness",
+    "HistogramSource",
+    "ImageDomain",
+    "Instant",
+    "IntDomain",
+    "IntegerTimeFormat",
+    "LifecycleStage",
+    "MidDomain",
+    "NaturalLanguageDomain",
+    "Presence",
+    "Rule",
+    "SequenceLength",
+    "SequenceMetadata",
+    "Severity",
+    "Shape",
+    "SparseFeature",
+    "StringDomain",
+    "StructDomain",
+    "TimeDomain",
+    "TimeOfDayDomain",
+    "TokenConstraint",
+    "Unique",
+    "UrlDomain",
+    "ValueCount",
+    "VideoDomain",
+    "WeightedFeature",
+    "as_micros",
+    "build",
+    "domain_fits",
+    "domain_from_dict",
+    "domain_to_dict",
+    "duration_text",
+    "jsonable",
+    "parse_duration",
+    "parse_instant",
+    "read_domain_info",
+    "to_plain",
+    "type_accepts",
+]
 
 LifecycleStage: TypeAlias = Literal[
     "PLANNED", "ALPHA", "BETA", "PRODUCTION", "DEPRECATED", "DEBUG_ONLY", "DISABLED", "VALIDATION_DERIVED"
@@ -19,49 +109,8 @@ LifecycleStage: TypeAlias = Literal[
 UNCHECKED_STAGES: Final = frozenset({"PLANNED", "ALPHA", "DEBUG_ONLY", "DEPRECATED", "DISABLED"})
 """A feature in one of these stages is not required, and not checked."""
 
-AnomalyType: TypeAlias = Literal[
-    "BOOL_TYPE_BIG_INT",
-    "BOOL_TYPE_INVALID_CONFIG",
-    "BOOL_TYPE_SMALL_INT",
-    "BOOL_TYPE_UNEXPECTED_FLOAT",
-    "BOOL_TYPE_UNEXPECTED_STRING",
-    "COMPARATOR_CONTROL_DATA_MISSING",
-    "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH",
-    "COMPARATOR_L_INFTY_HIGH",
-    "CUSTOM_VALIDATION",
-    "DATASET_HIGH_NUM_EXAMPLES",
-    "DATASET_LOW_NUM_EXAMPLES",
-    "DOMAIN_INVALID_FOR_TYPE",
-    "ENUM_TYPE_INVALID_UTF8",
-    "ENUM_TYPE_UNEXPECTED_STRING_VALUES",
-    "FEATURE_MISSING_TYPE",
-    "FEATURE_TYPE_HIGH_NUMBER_VALUES",
-    "FEATURE_TYPE_HIGH_UNIQUE",
-    "FEATURE_TYPE_LOW_FRACTION_PRESENT",
-    "FEATURE_TYPE_LOW_NUMBER_PRESENT",
-    "FEATURE_TYPE_LOW_NUMBER_VALUES",
-    "FEATURE_TYPE_LOW_UNIQUE",
-    "FEATURE_TYPE_NOT_PRESENT",
-    "FEATURE_TYPE_NO_UNIQUE",
-    "FLOAT_TYPE_BIG_FLOAT",
-    "FLOAT_TYPE_HAS_INF",
-    "FLOAT_TYPE_HAS_NAN",
-    "FLOAT_TYPE_SMALL_FLOAT",
-    "FLOAT_TYPE_STRING_NOT_FLOAT",
-    "INT_TYPE_BIG_INT",
-    "INT_TYPE_NOT_INT_STRING",
-    "INT_TYPE_SMALL_INT",
-    "INVALID_DOMAIN_SPECIFICATION",
-    "INVALID_SCHEMA_SPECIFICATION",
-    "SCHEMA_MISSING_COLUMN",
-    "SCHEMA_NEW_COLUMN",
-    "TIME_TYPE_BIG_TIME",
-    "TIME_TYPE_SMALL_TIME",
-    "UNEXPECTED_DATA_TYPE",
-]
-"""TFDV's anomaly types that are detected here; the two ``TIME_TYPE_…`` are ours (TFDV checks no range of times)."""
-
-Instant: TypeAlias = datetime | date
+HistogramSource: TypeAlias = Literal["DEFAULT", "QUANTILES", "STANDARD"]
+"""Which histogram of numbers the Jensen-Shannon divergence reads; DEFAULT is STANDARD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +130,19 @@ class ValueCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """A fixed number of values in every row, in these dimensions: ``Shape((2, 3))`` has 6; ``Shape()`` has 1.
+
+    Attributes:
+        dims: The sizes; None is not known.
+        names: Names of the dimensions; empty, or one for each.
+    """
+
+    dims: tuple[int | None, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unique:
     """How many different values a column has."""
 
@@ -89,79 +151,138 @@ class Unique:
 
 
 @dataclass(frozen=True, slots=True)
-class IntDomain:
-    """Integers (or text that reads as such) from `min` to `max`, both allowed."""
-
-    min: int | None = None
-    max: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FloatDomain:
-    """Numbers (or text that reads as such) from `min` to `max`, both allowed."""
-
-    min: float | None = None
-    max: float | None = None
-    disallow_nan: bool = False
-    disallow_inf: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StringDomain:
-    """The values a text may have."""
-
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BoolDomain:
-    """Booleans, the integers 0 and 1, or two texts that stand for them."""
-
-    true_value: str | None = None
-    false_value: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TimeDomain:
-    """Instants or dates from `min` to `max`, both allowed."""
-
-    min: Instant | None = None
-    max: Instant | None = None
-
-
-Domain: TypeAlias = IntDomain | FloatDomain | StringDomain | BoolDomain | TimeDomain
-_DOMAINS: Final[Mapping[str, type[Domain]]] = {
-    "bool": BoolDomain,
-    "float": FloatDomain,
-    "int": IntDomain,
-    "string": StringDomain,
-    "time": TimeDomain,
-}
-_TYPES_OF_DOMAIN: Final[Mapping[type[Domain], frozenset[FeatureType]]] = {
-    BoolDomain: frozenset({"BOOL", "INT", "FLOAT", "STRING", "BYTES"}),
-    FloatDomain: frozenset({"FLOAT", "STRING", "BYTES"}),
-    IntDomain: frozenset({"INT", "STRING", "BYTES"}),
-    StringDomain: frozenset({"STRING", "BYTES"}),
-    TimeDomain: frozenset({"TIMESTAMP", "DATE"}),
-}
-
-
-def domain_fits(domain: Domain, type_: FeatureType) -> bool:
-    """Whether a domain speaks of values of this type.
-
-    Example:
-        >>> domain_fits(IntDomain(0, 9), "STRING"), domain_fits(IntDomain(0, 9), "FLOAT")
-        (True, False)
-    """
-    return type_ in _TYPES_OF_DOMAIN[type(domain)]
-
-
-@dataclass(frozen=True, slots=True)
 class Comparator:
-    """How far a column may be from the other side; None means: report, allow any distance."""
+    """How far a column may be from the other side; None means: report, allow any distance.
+
+    Attributes:
+        infinity_norm: Largest difference of the share of one value.
+        jensen_shannon_divergence: Largest divergence, in bits.
+        normalized_abs_difference: Largest difference of the counts of one value over the counts of both
+            sides together.
+        source: Which histogram of numbers is compared.
+        learned_from: The versions thresholds were learned from; empty when set by hand.
+    """
 
     infinity_norm: float | None = None
     jensen_shannon_divergence: float | None = None
+    normalized_abs_difference: float | None = None
+    source: HistogramSource = "DEFAULT"
+    learned_from: tuple[str, ...] = ()
+
+
+MEASURES: Final = (
+    "avg_length",
+    "max",
+    "max_length",
+    "mean",
+    "median",
+    "min",
+    "min_length",
+    "missing_ratio",
+    "nan_ratio",
+    "std",
+    "top_share",
+    "unique",
+    "unique_ratio",
+    "zeros_ratio",
+)
+"""What an `Expectation` may be of, beside ``quantile(q)``."""
+_QUANTILE: Final = re.compile(r"quantile\(\s*(0?\.\d+|0|1|1\.0|0\.0)\s*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Bounds on a measure of a column, both allowed.
+
+    Attributes:
+        of: ``mean``, ``std``, ``median``, ``min``, ``max``, ``quantile(0.99)``, ``zeros_ratio``,
+            ``nan_ratio``, ``missing_ratio``, ``unique``, ``unique_ratio``, ``top_share`` (the share of the
+            most frequent value), ``avg_length``, ``min_length``, ``max_length`` (bytes).
+        min: The smallest value allowed.
+        max: The largest.
+        severity: ERROR fails the validation, WARNING does not.
+        learned_from: The versions the bounds were learned from; empty when set by hand.
+
+    Raises:
+        UsageError: The measure is unknown, or there is no bound (``bad-schema``).
+
+    Example:
+        >>> Expectation("quantile(0.99)", max=30.0).quantile
+        0.99
+    """
+
+    of: str
+    min: float | None = None
+    max: float | None = None
+    severity: Severity = "ERROR"
+    learned_from: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.of not in MEASURES and not _QUANTILE.fullmatch(self.of):
+            raise wrong(f"{self.of!r} is no measure", ("of",), near=(self.of, [*MEASURES, "quantile(0.5)"]))
+        if self.min is None and self.max is None:
+            raise wrong(f"the expectation of {self.of} has neither min nor max")
+
+    @property
+    def quantile(self) -> float | None:
+        """The q of ``quantile(q)``."""
+        found = _QUANTILE.fullmatch(self.of)
+        return float(found.group(1)) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedSource:
+    """Whence a column comes that validation itself derives.
+
+    Attributes:
+        deriver_name: What derives it.
+        description: For people.
+        source_paths: The columns it reads.
+        declaratively_configured: Whether `config` alone says how.
+        config: How, as the JSON of the proto.
+    """
+
+    deriver_name: str = ""
+    description: str = ""
+    source_paths: tuple[tuple[str, ...], ...] = ()
+    declaratively_configured: bool | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceMetadata:
+    """Whether the values of a row are a sequence, and with which others they go in step."""
+
+    sequential_status: Literal["SEQUENTIAL_YES", "SEQUENTIAL_NO"] | None = None
+    joint_group: str | None = None
+    sequence_truncation_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """Words of people: tags, comments, and whatever else (JSON)."""
+
+    tags: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
+    extra_metadata: tuple[Any, ...] = ()
+
+
+_TAKES: Final[Mapping[str, frozenset[str]]] = {
+    "BYTES": frozenset({"BYTES", "STRING"}),
+    "INT": frozenset({"INT", "BOOL"}),
+}
+
+
+def type_accepts(wanted: FeatureType, seen: FeatureType) -> bool:
+    """Whether a column of type `seen` is what a feature of type `wanted` asks for.
+
+    The same type; and as TFDV has no text and no booleans, text is BYTES and a boolean is an INT.
+
+    Example:
+        >>> type_accepts("BYTES", "STRING"), type_accepts("STRING", "BYTES"), type_accepts("FLOAT", "INT")
+        (True, False, False)
+    """
+    return wanted == seen or seen in _TAKES.get(wanted, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +290,7 @@ class Feature:
     """What a column must be.
 
     Attributes:
-        name: The column.
+        name: The column; of a part of a structure the text of its path, ``trip.miles``.
         type: What it holds; None is a fault that validation reports.
         presence: How much of it must be there; None requires nothing.
         value_count: Values per present row.
@@ -183,6 +304,15 @@ class Feature:
         skew: Comparator against serving data.
         drift: Comparator against the previous version.
         description: For people.
+        path: The steps of the name; empty for the one step that is the name.
+        shape: A fixed number of values, in place of `value_count`.
+        value_counts: Values per level of nested lists, outermost first, in place of `value_count`.
+        group_presence: Whether it is required among its siblings, in place of `presence`; not checked,
+            as in TFDV.
+        expect: Bounds on its mean, quantiles, ratios.
+        validation_derived_source: Whence it comes when validation derives it.
+        sequence_metadata: Whether its values are a sequence; not checked.
+        annotation: Words of people; not checked.
     """
 
     name: str
@@ -199,6 +329,19 @@ class Feature:
     skew: Comparator | None = None
     drift: Comparator | None = None
     description: str = ""
+    path: tuple[str, ...] = ()
+    shape: Shape | None = None
+    value_counts: tuple[ValueCount, ...] = ()
+    group_presence: bool | None = None
+    expect: tuple[Expectation, ...] = ()
+    validation_derived_source: DerivedSource | None = None
+    sequence_metadata: SequenceMetadata | None = None
+    annotation: Annotation | None = None
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The path: its steps, one for a plain column."""
+        return self.path or (self.name,)
 
     @property
     def checked(self) -> bool:
@@ -225,33 +368,61 @@ class Feature:
 
     def to_dict(self) -> dict[str, Any]:
         """The feature as JSON; what is not said is left out."""
-        out = {
-            f.name: _out(getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default
-        }
-        if self.domain is not None and not isinstance(self.domain, str):
-            out["domain"] = domain_to_dict(self.domain)
+        out: dict[str, Any] = to_plain(self)
         return out
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Feature:
+    def from_dict(cls, data: Mapping[str, Any], at: tuple[str | int, ...] = ()) -> Feature:
         """The feature that `to_dict` wrote.
 
         Raises:
             UsageError: A key is unknown or a value has the wrong shape (``bad-schema``).
         """
-        given = dict(data)
-        shapes = {"presence": Presence, "value_count": ValueCount, "unique": Unique}
-        shapes |= {"skew": Comparator, "drift": Comparator}
-        for key, shape in shapes.items():
-            if given.get(key) is not None:
-                given[key] = _build(shape, given[key], f"{key} of feature {given.get('name')!r}")
-        if isinstance(given.get("domain"), Mapping):
-            given["domain"] = domain_from_dict(given["domain"])
-        for key in ("in_environment", "not_in_environment"):
-            if key in given:
-                given[key] = tuple(given[key])
-        feature: Feature = _build(cls, given, f"feature {given.get('name')!r}")
+        feature: Feature = build(cls, data, f"feature {data.get('name')!r}", at)
         return feature
+
+
+@dataclass(frozen=True, slots=True)
+class SparseFeature:
+    """Values with their indices in columns of their own.
+
+    Attributes:
+        name: Its name; statistics of it stand under this name.
+        value_feature: The column of values.
+        index_features: The columns of indices, one a dimension.
+        is_sorted: Whether indices ascend.
+        dense_shape: The shape of what it stands for.
+        lifecycle_stage: As of a feature.
+        parent: The path of the structure the columns are parts of.
+    """
+
+    name: str
+    value_feature: str = ""
+    index_features: tuple[str, ...] = ()
+    is_sorted: bool | None = None
+    dense_shape: Shape | None = None
+    lifecycle_stage: LifecycleStage | None = None
+    parent: tuple[str, ...] = ()
+
+    @property
+    def checked(self) -> bool:
+        """Whether its stage lets it be checked."""
+        return self.lifecycle_stage not in UNCHECKED_STAGES
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedFeature:
+    """A column and the column of its weights, both by name."""
+
+    name: str
+    feature: str = ""
+    weight_feature: str = ""
+    lifecycle_stage: LifecycleStage | None = None
+
+    @property
+    def checked(self) -> bool:
+        """Whether its stage lets it be checked."""
+        return self.lifecycle_stage not in UNCHECKED_STAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,167 +436,66 @@ class Rule:
 
     def to_dict(self) -> dict[str, Any]:
         """The rule as JSON."""
-        return {
-            f.name: _out(getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default
-        }
+        out: dict[str, Any] = to_plain(self)
+        return out
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Rule:
+    def from_dict(cls, data: Mapping[str, Any], at: tuple[str | int, ...] = ()) -> Rule:
         """The rule that `to_dict` wrote."""
-        given = {**data, "environments": tuple(data.get("environments", ()))}
-        rule: Rule = _build(cls, given, f"rule {data.get('name')!r}")
+        rule: Rule = build(cls, data, f"rule {data.get('name')!r}", at)
         return rule
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetConstraints:
-    """How many rows there must be."""
+class Check:
+    """An expression over all rows together that must be true: ``avg(arr_delay) < 20``.
 
-    min_examples_count: int | None = None
-    max_examples_count: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The constraints as JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-
-
-def dataset_constraints(data: Mapping[str, Any]) -> DatasetConstraints:
-    """The constraints that `DatasetConstraints.to_dict` wrote."""
-    made: DatasetConstraints = _build(DatasetConstraints, data, "dataset_constraints")
-    return made
-
-
-def domain_to_dict(domain: Domain) -> dict[str, Any]:
-    """A domain as JSON, its kind first.
-
-    Example:
-        >>> domain_to_dict(FloatDomain(max=100.0))
-        {'kind': 'float', 'max': 100.0}
+    Unknown (null), as over no rows, passes.
     """
-    kind = next(k for k, v in _DOMAINS.items() if isinstance(domain, v))
-    given = {
-        f.name: _out(getattr(domain, f.name)) for f in fields(domain) if getattr(domain, f.name) != f.default
-    }
-    return {"kind": kind, **given}
 
-
-def domain_from_dict(data: Mapping[str, Any]) -> Domain:
-    """The domain that `domain_to_dict` wrote.
-
-    Raises:
-        UsageError: The kind or a key is unknown (``bad-schema``).
-    """
-    given = dict(data)
-    shape = _DOMAINS.get(given.pop("kind", ""))
-    if shape is None:
-        raise UsageError(
-            f"a domain of kind {data.get('kind')!r} is unknown",
-            code="bad-schema",
-            hint=f"one of {sorted(_DOMAINS)}",
-        )
-    if shape is StringDomain:
-        given["values"] = tuple(given.get("values", ()))
-    if shape is TimeDomain:
-        given = {k: parse_instant(v) for k, v in given.items()}
-    made: Domain = _build(shape, given, f"{data['kind']} domain")
-    return made
-
-
-def parse_instant(text: str | Instant | None) -> Instant | None:
-    """An instant or a date from its ISO text; an instant without a zone is refused.
-
-    Example:
-        >>> parse_instant("2013-01-01"), parse_instant("2013-01-01T00:00:00+00:00")
-        (datetime.date(2013, 1, 1), datetime.datetime(2013, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))
-    """
-    if text is None or not isinstance(text, str):
-        return text
-    try:
-        return date.fromisoformat(text) if len(text) == 10 else utc(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not an ISO time: {error}", code="bad-schema") from error
-
-
-def as_micros(moment: Instant) -> int:
-    """An instant (a date: its midnight in UTC) as microseconds since 1970."""
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-    delta = utc(moment) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-def _build(shape: Any, data: Any, what: str) -> Any:
-    # Any: dataclasses of this file, chosen by name
-    known = {f.name for f in fields(shape)}
-    if not isinstance(data, Mapping):
-        raise UsageError(f"{what} must be a mapping, got {type(data).__name__}", code="bad-schema")
-    unknown = [k for k in data if k not in known]
-    if unknown:
-        raise UsageError(
-            f"{what} has the unknown key {unknown[0]!r}", code="bad-schema", hint=f"known: {sorted(known)}"
-        )
-    try:
-        return shape(**data)
-    except TypeError as error:
-        raise UsageError(f"{what} is incomplete: {error}", code="bad-schema") from error
-
-
-def _out(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, (Presence, ValueCount, Unique, Comparator)):
-        return {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) is not None}
-    return jsonable(value)
+    name: str
+    sql: str
+    severity: Severity = "ERROR"
+    environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Anomaly:
-    """One rule the data break.
+class FractionBounds:
+    """Bounds on the number of rows over the number of rows of the other side."""
+
+    min_fraction_threshold: float | None = None
+    max_fraction_threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The newest value of a column of times must not be older than `max_age`."""
+
+    column: str
+    max_age: timedelta
+    severity: Severity = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetConstraints:
+    """How many rows there must be, and how new.
 
     Attributes:
-        feature: The column; ``""`` when the rule is about all of it.
-        type: TFDV's name of it.
-        severity: ERROR fails the validation, WARNING does not.
-        rule: The rule, as it stands in the schema.
-        observed: What was seen.
-        allowed: What the rule allows.
-        message: One sentence with both.
-        n_rows: How many rows break it, when the rule is about rows.
-        rows: References of some of them.
-        proposed: What would have to change in the schema for the data to pass: feature, key, value.
+        min_examples_count: At least so many rows.
+        max_examples_count: At most.
+        num_examples_drift: Rows over those of the previous data (`previous`).
+        num_examples_version: Rows over those of the previous version of the same span
+            (`previous_version`).
+        freshness: How old the newest row may be.
     """
 
-    feature: str
-    type: AnomalyType
-    severity: Severity
-    rule: str
-    observed: Any
-    allowed: Any
-    message: str
-    n_rows: int | None = None
-    rows: tuple[str, ...] = ()
-    proposed: Mapping[str, Any] = field(default_factory=dict)
+    min_examples_count: int | None = None
+    max_examples_count: int | None = None
+    num_examples_drift: FractionBounds | None = None
+    num_examples_version: FractionBounds | None = None
+    freshness: tuple[Freshness, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The anomaly as JSON."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {
-            **out,
-            "observed": _plain(self.observed),
-            "allowed": _plain(self.allowed),
-            "rows": list(self.rows),
-            "proposed": _plain(self.proposed),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Anomaly:
-        """The anomaly that `to_dict` wrote (times stay text)."""
-        return cls(**{**data, "rows": tuple(data["rows"])})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return jsonable(value)
+        """The constraints as JSON."""
+        out: dict[str, Any] = to_plain(self)
+        return out

@@ -27,6 +27,7 @@ from whence.validation import (
     robust_range,
     validate_statistics,
 )
+from whence.validation.types import Shape
 
 REQUIRED, OPTIONAL = Presence(1.0, 1), Presence(None, 1)
 
@@ -47,7 +48,10 @@ class TestRulesInOrder:
             ([1.5, None], Feature("c", "FLOAT", OPTIONAL)),
             ([True, False], Feature("c", "BOOL", REQUIRED)),
             (["true", "false"], Feature("c", "STRING", REQUIRED, domain=BoolDomain("true", "false"))),
-            (["yes", None], Feature("c", "STRING", OPTIONAL, domain=BoolDomain("yes", None))),
+            (["true", None], Feature("c", "STRING", OPTIONAL, domain=BoolDomain("true", None))),
+            (["yes", None], Feature("c", "STRING", OPTIONAL, domain=StringDomain(("yes",)))),
+            (["", ""], Feature("c", "STRING", REQUIRED, domain=BoolDomain(""))),
+            ([" 1", "+22"], Feature("c", "STRING", REQUIRED, domain=IntDomain())),
             (["yes", "maybe"], Feature("c", "STRING", REQUIRED, domain=StringDomain(("maybe", "yes")))),
             (["yes", "Yes"], Feature("c", "STRING", REQUIRED, domain=StringDomain(("Yes", "yes")))),
             (["7", "-12"], Feature("c", "STRING", REQUIRED, domain=IntDomain())),
@@ -55,7 +59,14 @@ class TestRulesInOrder:
             (["b", "a"], Feature("c", "STRING", REQUIRED, domain=StringDomain(("a", "b")))),
             ([b"a"], Feature("c", "BYTES", REQUIRED)),
             ([None, None], Feature("c", "STRING", Presence(None, 0))),
-            ([[1, 2], [3, 4]], Feature("c", "INT", REQUIRED, ValueCount(2, 2))),
+            ([[1, 2], [3, 4]], Feature("c", "INT", REQUIRED, shape=Shape((2,)))),
+            ([[1, 2], None], Feature("c", "INT", OPTIONAL, ValueCount(2, 2))),
+            ([[[1, 2]], [[3, 4]]], Feature("c", "INT", REQUIRED, shape=Shape((1, 2)))),
+            (
+                [[[1, 2], [3]], [[4]]],
+                Feature("c", "INT", REQUIRED, value_counts=(ValueCount(1), ValueCount(1))),
+            ),
+            ([[[1, 2], []], []], Feature("c", "INT", REQUIRED, value_counts=(ValueCount(), ValueCount()))),
             ([[1, 5], [3]], Feature("c", "INT", REQUIRED, ValueCount(1, None))),
             ([[1, 5], []], Feature("c", "INT", REQUIRED)),
         ],

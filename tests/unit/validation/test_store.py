@@ -368,10 +368,10 @@ class TestValidate:
         assert validation.reports("flights@12") == [report]
 
     def test_a_rule_the_engine_refuses_is_a_fault_of_the_schema(self, validation: Validation) -> None:
-        schema = Schema().add(Feature("dep", "INT")).rule("r", "dep + > 3")
+        schema = Schema().add(Feature("dep", "INT")).rule("r", "dep + nowhere > 3")
         report = validation.validate(pa.table({"dep": [1]}), schema)
         assert [(a.type, a.rule, a.observed) for a in report.anomalies] == [
-            ("INVALID_SCHEMA_SPECIFICATION", "r", "dep + > 3")
+            ("INVALID_SCHEMA_SPECIFICATION", "r", "dep + nowhere > 3")
         ]
         assert report.anomalies[0].message.startswith("rule 'r' cannot be run: ")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from functools import cache
-from types import SimpleNamespace
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -13,57 +11,17 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as _AnyMessage
 
 from whence.integrations.mlmd import published
-from whence.integrations.mlmd.wire import PACKAGE, SERVICE_FILE, STORE_FILE, Message, message_class, pool
+from whence.integrations.mlmd.wire import SERVICE_FILE, STORE_FILE, Message, pool
+from whence.integrations.protos import installed, module_of, read_as
 
-
-def _installed(name: str) -> Any:
-    try:
-        return importlib.import_module(f"ml_metadata.proto.{name}")
-    except Exception:  # noqa: BLE001 - a package built for another protobuf fails in many ways; ours then serve
-        return None
-
-
-def _own(file: str) -> Any:
-    """A namespace that reads like a generated module: messages, enums, and the values of outer enums."""
-    described = pool().FindFileByName(file)
-    made = SimpleNamespace(DESCRIPTOR=described)
-    for name in described.message_types_by_name:
-        setattr(made, name, message_class(name))
-    for enum in described.enum_types_by_name.values():
-        setattr(made, enum.name, _Enum({v.name: v.number for v in enum.values}))
-        for value in enum.values:
-            setattr(made, value.name, value.number)
-    return made
-
-
-class _Enum(SimpleNamespace):
-    """An enum of a generated module, as far as its users call it."""
-
-    def __init__(self, values: dict[str, int]) -> None:
-        super().__init__(**values)
-        self._values = values
-
-    def Name(self, number: int) -> str:  # noqa: N802 - protobuf's name
-        return next(name for name, value in self._values.items() if value == number)
-
-    def Value(self, name: str) -> int:  # noqa: N802 - protobuf's name
-        return self._values[name]
-
-    def keys(self) -> list[str]:
-        return list(self._values)
-
-    def values(self) -> list[int]:
-        return list(self._values.values())
-
-
-_STORE: Final = _installed("metadata_store_pb2")
-_SERVICE: Final = _installed("metadata_store_service_pb2") if _STORE is not None else None
+_STORE: Final = installed("ml_metadata.proto.metadata_store_pb2")
+_SERVICE: Final = installed("ml_metadata.proto.metadata_store_service_pb2") if _STORE is not None else None
 IS_INSTALLED: Final = _SERVICE is not None
 """Whether the messages are those of an installed ``ml_metadata``."""
 
-metadata_store_pb2: Any = _STORE if IS_INSTALLED else _own(STORE_FILE)
+metadata_store_pb2: Any = _STORE if IS_INSTALLED else module_of(pool(), STORE_FILE)
 """Nodes, types, options and configurations, as ``ml_metadata.proto.metadata_store_pb2`` has them."""
-metadata_store_service_pb2: Any = _SERVICE if IS_INSTALLED else _own(SERVICE_FILE)
+metadata_store_service_pb2: Any = _SERVICE if IS_INSTALLED else module_of(pool(), SERVICE_FILE)
 """Requests and responses, as ``ml_metadata.proto.metadata_store_service_pb2`` has them."""
 
 METHODS: Final = published.METHODS
@@ -88,11 +46,7 @@ def as_ours(message: object, name: str) -> Message:
         TypeError: It is no message, or one of another name, as protobuf itself says.
     """
     cls = getattr(metadata_store_pb2, name, None) or getattr(metadata_store_service_pb2, name)
-    if isinstance(message, cls):
-        return message
-    if isinstance(message, _AnyMessage) and message.DESCRIPTOR.full_name == f"{PACKAGE}.{name}":
-        return cls.FromString(message.SerializeToString())
-    raise TypeError(f"expected a message {PACKAGE}.{name}, got {type(message).__name__}")
+    return read_as(message, cls)
 
 
 def find_bad_text(message: Message) -> str | None:

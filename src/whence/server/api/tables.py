@@ -22,7 +22,7 @@ from whence.server.api.base import (
 )
 from whence.trace.names import LAKE_WRITES
 from whence.trace.plain import Json, plain
-from whence.validation import Statistics
+from whence.validation import Report, Statistics
 from whence.workspace import Workspace
 
 Role: TypeAlias = Literal["source", "derived", "predictions", "replay", "monitor", "quarantine"]
@@ -30,6 +30,7 @@ Role: TypeAlias = Literal["source", "derived", "predictions", "replay", "monitor
 SAMPLE_ROWS: Final = 8
 LOOK_ROWS: Final = 1_000_000
 """Statistics that were not kept are made on demand for at most so many rows."""
+MAX_ANOMALIES: Final = 50
 _PREDICTIONS: Final = frozenset({"score", "model", "model_digest", "definitions", "sources", "scored_at"})
 _FED: Final = LAKE_WRITES | {"create", "attach", "vacuum", "ingest"}
 
@@ -190,6 +191,7 @@ def show_version(asked: Asked) -> Data:
         **_around(ws, version),
         "can_look": statistics is None and version.n_rows <= LOOK_ROWS,
         "statistics": None if statistics is None else _statistics_json(statistics, kept=kept),
+        "validations": _validations(ws, version),
         "sample": _sample(ws, version),
     }
 
@@ -237,6 +239,27 @@ def _statistics_json(statistics: Statistics, *, kept: bool) -> Data:
     assert isinstance(found, dict)
     found.pop("slices", None)
     return {**found, "kept": kept}
+
+
+def _validations(ws: Workspace, version: TableVersion) -> Json:
+    """What validations of this version found: the newest of each schema and environment."""
+    page = ws.graph.find_nodes(
+        "artifact", type_="Anomalies", name_prefix=f"{version.name}~", state="LIVE", descending=True, limit=20
+    )
+    found: dict[tuple[str, str | None], Json] = {}
+    for node in page.nodes:
+        report = Report.from_bytes(ws.blobs.get(str(node.get("digest"))))
+        shown = report.anomalies[:MAX_ANOMALIES]
+        facts: Json = {
+            "schema": report.schema,
+            "environment": report.environment,
+            "ok": report.ok,
+            "headline": report.headline,
+            "n_anomalies": len(report.anomalies),
+            "anomalies": [json_of(a.to_dict()) for a in shown],
+        }
+        found.setdefault((report.schema, report.environment), facts)
+    return list(found.values())
 
 
 def _sample(ws: Workspace, version: TableVersion) -> Json:

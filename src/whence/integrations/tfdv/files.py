@@ -1,0 +1,163 @@
+"""Protos in files, by TFDV's names: text, bytes, and one record of a TFRecord file."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from whence.integrations.tfdv.messages import Message, anomalies_pb2, as_ours, schema_pb2, statistics_pb2
+from whence.integrations.tfdv.refusals import UnsupportedError, UsageError
+from whence.integrations.tfdv.text import read_binary, read_text, to_text
+from whence.integrations.tfdv.tfrecord import is_tfrecord, read_records, write_records
+from whence.integrations.tfdv.views import DatasetListView
+
+
+def write_schema_text(schema: Message, output_path: str) -> None:
+    """Write a schema as text.
+
+    Raises:
+        TypeError: It is no ``Schema``.
+    """
+    _write(as_ours(schema, "Schema"), output_path)
+
+
+def load_schema_text(input_path: str) -> Message:
+    """The schema of a text file.
+
+    Raises:
+        UsageError: It does not read; the line and near names are given (``bad-pbtxt``).
+    """
+    return _read(schema_pb2.Schema, input_path)
+
+
+def write_stats_text(stats: Message, output_path: str) -> None:
+    """Write statistics as text.
+
+    Raises:
+        TypeError: They are no ``DatasetFeatureStatisticsList``.
+    """
+    _write(as_ours(stats, "DatasetFeatureStatisticsList"), output_path)
+
+
+def load_stats_text(input_path: str) -> Message:
+    """The statistics of a text file.
+
+    Raises:
+        UsageError: It does not read (``bad-pbtxt``).
+    """
+    return _read(statistics_pb2.DatasetFeatureStatisticsList, input_path)
+
+
+def load_stats_binary(input_path: str) -> Message:
+    """The statistics of a file that holds the bytes of the message.
+
+    Raises:
+        UsageError: It holds something else (``bad-proto``).
+    """
+    data = Path(input_path).read_bytes()
+    return read_binary(statistics_pb2.DatasetFeatureStatisticsList, data, name=str(input_path))
+
+
+def load_statistics(input_path: str) -> Message:
+    """The statistics of a TFRecord file of one record, or of a text file.
+
+    Raises:
+        FileNotFoundError: There is no such file, as TFDV says it.
+        UsageError: It is neither (``bad-pbtxt``, ``bad-proto``).
+    """
+    if not Path(input_path).exists():
+        raise FileNotFoundError(f"no file {input_path}")
+    if not is_tfrecord(input_path):
+        return load_stats_text(input_path)
+    records = list(read_records(input_path))
+    if len(records) != 1:
+        raise UsageError(
+            f"{input_path} has {len(records)} records where statistics are one",
+            code="bad-statistics",
+            hint="load_sharded_statistics reads several",
+        )
+    return read_binary(statistics_pb2.DatasetFeatureStatisticsList, records[0], name=str(input_path))
+
+
+def load_sharded_statistics(
+    input_path_prefix: str | None = None,
+    input_paths: Iterable[str] | None = None,
+    io_provider: Any = None,
+) -> DatasetListView:
+    """The statistics of several TFRecord files, each of which has some of the features.
+
+    Args:
+        input_path_prefix: The files' names up to ``-00000-of-00007``.
+        input_paths: The files themselves.
+        io_provider: Refused: files are TFRecord files.
+
+    Raises:
+        UsageError: Not one of both is given, or no file fits (``usage``).
+    """
+    if io_provider is not None:
+        raise UnsupportedError("io_provider is not offered", hint="shards are TFRecord files")
+    if (input_path_prefix is None) == (input_paths is None):
+        raise UsageError("give one of input_path_prefix and input_paths")
+    if input_path_prefix is None:
+        paths = list(input_paths or ())
+    else:
+        pattern = f"{glob.escape(input_path_prefix)}-*-of-*"
+        paths = sorted(glob.glob(pattern))  # noqa: PTH207 - a prefix may begin at the root
+    if not paths:
+        raise UsageError(f"no file fits {input_path_prefix or input_paths}")
+    return DatasetListView(_joined(paths))
+
+
+def _joined(paths: Iterable[str]) -> Message:
+    out = statistics_pb2.DatasetFeatureStatisticsList()
+    by_name: dict[str, Message] = {}
+    features: dict[tuple[str, tuple[str, ...]], Message] = {}
+    for path in paths:
+        for record in read_records(path):
+            shard = read_binary(statistics_pb2.DatasetFeatureStatisticsList, record, name=path)
+            for dataset in shard.datasets:
+                whole = by_name.get(dataset.name) or out.datasets.add(name=dataset.name)
+                by_name[dataset.name] = whole
+                whole.num_examples = max(whole.num_examples, dataset.num_examples)
+                whole.weighted_num_examples = max(whole.weighted_num_examples, dataset.weighted_num_examples)
+                whole.cross_features.extend(dataset.cross_features)
+                for feature in dataset.features:
+                    key = (dataset.name, tuple(feature.path.step) or (feature.name,))
+                    if key not in features:
+                        features[key] = whole.features.add()
+                    features[key].MergeFrom(feature)
+    return out
+
+
+def write_statistics(stats: Message, output_path: str | Path | bytes) -> None:
+    """Write statistics as a TFRecord file of one record, which `load_statistics` reads."""
+    path = output_path.decode() if isinstance(output_path, bytes) else output_path
+    write_records(path, [stats.SerializeToString(deterministic=True)])
+
+
+def write_anomalies_text(anomalies: Message, output_path: str) -> None:
+    """Write anomalies as text.
+
+    Raises:
+        TypeError: They are no ``Anomalies``.
+    """
+    _write(as_ours(anomalies, "Anomalies"), output_path)
+
+
+def load_anomalies_text(input_path: str) -> Message:
+    """The anomalies of a text file.
+
+    Raises:
+        UsageError: It does not read (``bad-pbtxt``).
+    """
+    return _read(anomalies_pb2.Anomalies, input_path)
+
+
+def _write(message: Message, path: str) -> None:
+    Path(path).write_text(to_text(message), encoding="utf-8")
+
+
+def _read(cls: Any, path: str) -> Message:
+    return read_text(cls, Path(path).read_bytes(), name=str(path))

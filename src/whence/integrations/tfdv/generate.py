@@ -1,0 +1,275 @@
+"""Statistics of CSV files, TFRecord files and data frames, by TFDV's functions."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from whence.integrations.tfdv.csv_rows import CsvRows, Kind
+from whence.integrations.tfdv.example_rows import ExampleRows
+from whence.integrations.tfdv.feature_path import FeaturePath
+from whence.integrations.tfdv.files import write_statistics
+from whence.integrations.tfdv.messages import Message, schema_pb2
+from whence.integrations.tfdv.refusals import UnsupportedError, UsageError
+from whence.integrations.tfdv.slicing_util import SliceFunction, config_slicers, listed
+from whence.integrations.tfdv.statistics_out import statistics_to_proto
+from whence.integrations.tfdv.stats_options import StatsOptions
+from whence.validation import Statistics
+from whence.validation.describe import Describing, describe_batches
+
+log = logging.getLogger(__name__)
+
+_KINDS: Mapping[int, Kind] = {
+    schema_pb2.BYTES: "STRING",
+    schema_pb2.INT: "INT",
+    schema_pb2.FLOAT: "FLOAT",
+}
+
+
+def generate_statistics_from_csv(
+    data_location: str,
+    column_names: list[str] | None = None,
+    delimiter: str = ",",
+    output_path: str | bytes | None = None,
+    stats_options: StatsOptions | None = None,
+    pipeline_options: Any = None,
+    compression_type: str = "auto",
+) -> Message:
+    """Statistics of CSV files.
+
+    As TFDV reads them: an empty cell is missing, a column is INT, FLOAT or text by all its cells, floats
+    are single precision. A quoted cell may span lines, which TFDV cannot read.
+
+    Args:
+        data_location: A path or a pattern.
+        column_names: The columns; None takes the first line.
+        delimiter: The character between cells.
+        output_path: A TFRecord file the statistics are also written to.
+        stats_options: How they are made.
+        pipeline_options: Refused: nothing is run elsewhere.
+        compression_type: ``auto``, ``gzip``, ``bzip2`` or ``uncompressed``.
+
+    Returns:
+        A ``DatasetFeatureStatisticsList``.
+
+    Raises:
+        UsageError: A file is no CSV or a line is ragged; the line is named (``bad-csv``).
+        NotFoundError: There is no file (``file-not-found``).
+        UnsupportedError: An option is not offered.
+    """
+    options = _checked(stats_options)
+    _refuse_pipeline(pipeline_options)
+    rows = CsvRows(
+        data_location, column_names=column_names, delimiter=delimiter, compression=compression_type
+    )
+    schema, batches = rows.batches(csv_kinds(rows, options))
+    return _finished(described(schema, batches, options), options, output_path)
+
+
+def csv_kinds(rows: CsvRows, options: StatsOptions) -> dict[str, Kind]:
+    """The columns that are read and as what: by the schema when the options say so, else by the cells.
+
+    Raises:
+        UsageError: There is no schema, or a feature of it is a structure (``bad-schema``).
+    """
+    if not options.infer_type_from_schema:
+        kinds = rows.kinds()
+    elif options.schema is None:
+        raise UsageError("infer_type_from_schema needs a schema", code="bad-options")
+    else:
+        by_name = {f.name: f.type for f in options.schema.feature}
+        odd = next((n for n, t in by_name.items() if t not in _KINDS), None)
+        if odd is not None:
+            raise UsageError(f"feature {odd!r} has a type no column of a CSV file has", code="bad-schema")
+        kinds = {c: _KINDS[by_name[c]] for c in rows.columns if c in by_name}
+    allowed = options.allowed()
+    needed = None if allowed is None else {*allowed, options.weight_feature}
+    return {c: k for c, k in kinds.items() if needed is None or c in needed}
+
+
+def generate_statistics_from_tfrecord(
+    data_location: str,
+    output_path: str | bytes | None = None,
+    stats_options: StatsOptions | None = None,
+    pipeline_options: Any = None,
+) -> Message:
+    """Statistics of TFRecord files of ``tf.train.Example``, gzipped or not.
+
+    Args:
+        data_location: A path or a pattern.
+        output_path: A TFRecord file the statistics are also written to.
+        stats_options: How they are made.
+        pipeline_options: Refused: nothing is run elsewhere.
+
+    Returns:
+        A ``DatasetFeatureStatisticsList``.
+
+    Raises:
+        UsageError: A file is no TFRecord file, a record no example, or a feature has two types
+            (``bad-tfrecord``).
+        NotFoundError: There is no file (``file-not-found``).
+        UnsupportedError: As of `generate_statistics_from_csv`.
+    """
+    options = _checked(stats_options)
+    _refuse_pipeline(pipeline_options)
+    rows = ExampleRows(data_location)
+    allowed = options.allowed()
+    schema = rows.schema()
+    if allowed is not None:
+        needed = {*allowed, options.weight_feature}
+        schema = pa.schema([f for f in schema if f.name in needed])
+    return _finished(described(schema, rows.batches(schema), options), options, output_path)
+
+
+def generate_statistics_from_dataframe(
+    dataframe: Any, stats_options: StatsOptions | None = None, n_jobs: int = 1
+) -> Message:
+    """Statistics of a pandas data frame.
+
+    As TFDV reads it: NaN is missing, booleans are integers, an index that is not 0, 1, 2 … is a column
+    (``__index_level_0__``), and columns of times are left out (which is logged).
+
+    Args:
+        dataframe: The frame.
+        stats_options: How they are made; slices are not made of a frame, as in TFDV.
+        n_jobs: -1 or more than 0; columns are described side by side in any case.
+
+    Returns:
+        A ``DatasetFeatureStatisticsList``.
+
+    Raises:
+        TypeError: It is no data frame.
+        UsageError: `n_jobs` is 0 or below -1.
+    """
+    options = _checked(stats_options)
+    kinds = getattr(dataframe, "dtypes", None)
+    if kinds is None or not hasattr(dataframe, "iloc"):
+        raise TypeError(f"dataframe is of type {type(dataframe).__name__}, should be a pandas DataFrame")
+    if n_jobs < -1 or n_jobs == 0:
+        raise UsageError(f"n_jobs is -1 or more than 0, got {n_jobs}")
+    left_out = [c for c, kind in zip(dataframe.columns, kinds, strict=True) if kind.kind in "mMc"]
+    if left_out:
+        log.warning("columns of times are left out", extra={"columns": left_out})
+    allowed = options.allowed()
+    dropped = left_out if allowed is None else [c for c in dataframe.columns if c not in allowed]
+    table = pa.Table.from_pandas(dataframe.drop(columns=dropped))
+    options = _but(options, feature_allowlist=None)
+    table = pa.table({n: _as_tfdv(table.column(n)) for n in table.column_names})
+    return _finished(described(table.schema, table.to_batches(), options, slices=False), options, None)
+
+
+def _as_tfdv(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Booleans as integers; other columns as they are."""
+    return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+
+
+def _but(options: StatsOptions, **changes: Any) -> StatsOptions:
+    made = StatsOptions()
+    for name, value in {**vars(options), **changes}.items():
+        setattr(made, name, value)
+    return made
+
+
+def _checked(options: StatsOptions | None) -> StatsOptions:
+    if options is None:
+        return StatsOptions()
+    if not isinstance(options, StatsOptions):
+        raise TypeError(
+            f"stats_options is of type {type(options).__name__}, should be a whence.integrations.tfdv.StatsOptions"
+        )
+    return options
+
+
+def _refuse_pipeline(pipeline_options: Any) -> None:
+    if pipeline_options is not None:
+        raise UnsupportedError(
+            "pipeline_options are Beam's, and no Beam pipeline is run",
+            hint="leave them out: files are read here, in flat memory",
+        )
+
+
+# --- describing ---------------------------------------------------------------------------------
+
+
+def described(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], options: StatsOptions, *, slices: bool = True
+) -> Statistics:
+    """The statistics of batches, and of the slices the options ask for.
+
+    Raises:
+        UsageError: A slice function fails or gives no pairs (``bad-slice``).
+    """
+    asked = options.to_options(schema.names)
+    functions = list(options.experimental_slice_functions or ()) + config_slicers(options.slicing_config)
+    if not functions or not slices:
+        return describe_batches(batches, schema, "data", asked).sealed()
+    whole = replace(asked, sample_rate=None)
+    parts: dict[str, Describing] = {}
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)))
+
+        def watched() -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for key, part in _slices_of(batch, functions):
+                    if key not in parts:
+                        parts[key] = Describing(part.schema, key, whole, None, pool)
+                    parts[key].add(pa.Table.from_batches([part]))
+                yield batch
+
+        made = describe_batches(watched(), schema, "data", asked).sealed()
+        return replace(made, slices={k: parts[k].finish().sealed() for k in sorted(parts)})
+
+
+def _slices_of(batch: pa.RecordBatch, functions: list[SliceFunction]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    given = listed(batch)
+    for function in functions:
+        try:
+            found = [(str(key), part) for key, part in function(given)]
+        except UsageError:
+            raise
+        except Exception as error:
+            name = getattr(function, "__name__", repr(function))
+            raise UsageError(f"the slice function {name} failed: {error!r}", code="bad-slice") from error
+        yield from found
+
+
+def _finished(statistics: Statistics, options: StatsOptions, output_path: str | bytes | None) -> Message:
+    proto = statistics_to_proto(statistics, plain=True)
+    images = options.images()
+    for dataset in proto.datasets:
+        for feature in dataset.features:
+            path = FeaturePath(feature.path.step)
+            if not options.per_feature_stats_config.should_compute_histograms(path):
+                _without_histograms(feature)
+            if path.steps() in images and feature.WhichOneof("stats") == "string_stats":
+                _as_bytes(feature, statistics)
+    if output_path is not None:
+        write_statistics(proto, output_path)
+    return proto
+
+
+def _without_histograms(feature: Message) -> None:
+    if feature.WhichOneof("stats") == "num_stats":
+        feature.num_stats.ClearField("histograms")
+        feature.num_stats.ClearField("median")
+
+
+def _as_bytes(feature: Message, statistics: Statistics) -> None:
+    """Images: their number and sizes, no values."""
+    said = statistics[feature.path.step[0]]
+    common = type(feature.string_stats.common_stats)()
+    common.CopyFrom(feature.string_stats.common_stats)
+    feature.type = type(feature).BYTES
+    feature.bytes_stats.common_stats.CopyFrom(common)
+    feature.bytes_stats.unique = said.num_unique or 0
+    feature.bytes_stats.avg_num_bytes = said.avg_length or 0.0
+    feature.bytes_stats.min_num_bytes = said.min_length or 0
+    feature.bytes_stats.max_num_bytes = said.max_length or 0
+    feature.bytes_stats.max_num_bytes_int = said.max_length or 0

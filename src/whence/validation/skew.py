@@ -1,0 +1,385 @@
+"""Feature skew: the same rows in training and in serving, joined on keys and compared value by value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pyarrow as pa
+
+from whence._base.digest import canonical_json
+from whence._base.refs import row_key
+from whence.compute import Engine
+from whence.errors import NotFoundError, UnsupportedError, UsageError
+from whence.metadata import Artifact, Recorder, Type
+from whence.validation.base import Blobs, Version, is_version, name_of
+from whence.validation.cells import feature_type, jsonable
+from whence.validation.find import Rows
+from whence.validation.sql_checks import quoted, relation_schema
+from whence.validation.statistics import plain_table
+
+TYPES: Final = (
+    Type(
+        "artifact",
+        "FeatureSkew",
+        {"training": "STRING", "serving": "STRING", "digest": "STRING", "n_pairs": "INT", "ok": "BOOLEAN"},
+        description="how rows of training and of serving differ; the bytes are a blob",
+    ),
+    Type("execution", "skew"),
+)
+_EXAMPLES: Final = 5
+_COUNTS: Final = ("match", "mismatch", "training_only", "serving_only")
+
+
+@dataclass(frozen=True, slots=True)
+class SkewExample:
+    """A pair of rows that differ in a feature.
+
+    Attributes:
+        training: The row in training, ``row:train@3/17``.
+        serving: The row in serving.
+        training_value: What it has there, as JSON.
+        serving_value: And here.
+    """
+
+    training: str
+    serving: str
+    training_value: Any
+    serving_value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSkew:
+    """How often a feature differs between the rows of a pair.
+
+    Attributes:
+        feature: The column.
+        match: Pairs in which both have a value, the same one.
+        mismatch: Pairs in which both have a value, and not the same.
+        training_only: Pairs in which only training has one.
+        serving_only: Pairs in which only serving has one.
+        examples: Some pairs that differ, those of the smallest keys.
+    """
+
+    feature: str
+    match: int
+    mismatch: int
+    training_only: int
+    serving_only: int
+    examples: tuple[SkewExample, ...] = ()
+
+    @property
+    def n_different(self) -> int:
+        """Pairs that differ in any way."""
+        return self.mismatch + self.training_only + self.serving_only
+
+    @property
+    def share(self) -> float:
+        """The share of pairs that differ, of those in which there is a value at all."""
+        n = self.match + self.n_different
+        return self.n_different / n if n else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SkewReport:
+    """Training and serving rows compared.
+
+    Attributes:
+        training: What it was, ``train@3``.
+        serving: What it was compared with.
+        keys: The columns that name a row on both sides.
+        n_pairs: Rows that are on both sides.
+        n_training_only: Rows of training whose key serving does not have.
+        n_serving_only: Rows of serving whose key training does not have.
+        n_left_out: Rows of both sides that name no row: a null in the key, or a key that occurs twice.
+        features: Each column, in the order of training.
+        ref: The artifact it is stored as; None when it is not.
+    """
+
+    training: str
+    serving: str
+    keys: tuple[str, ...]
+    n_pairs: int
+    n_training_only: int
+    n_serving_only: int
+    n_left_out: int
+    features: tuple[FeatureSkew, ...] = ()
+    ref: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether no pair differs in anything."""
+        return not any(f.n_different for f in self.features)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __getitem__(self, feature: str) -> FeatureSkew:
+        for f in self.features:
+            if f.feature == feature:
+                return f
+        raise NotFoundError("feature", feature, near=[f.feature for f in self.features])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON."""
+        named = {k: getattr(self, k) for k in self.__slots__ if k not in ("keys", "features", "ref")}
+        features = [
+            {
+                "feature": f.feature,
+                **{c: getattr(f, c) for c in _COUNTS},
+                "examples": [{k: getattr(e, k) for k in SkewExample.__slots__} for e in f.examples],
+            }
+            for f in self.features
+        ]
+        return {**named, "keys": list(self.keys), "features": features}
+
+    @classmethod
+    def from_bytes(cls, data: bytes, ref: str | None = None) -> SkewReport:
+        """The report whose `to_dict` was stored as JSON."""
+        said = json.loads(data)
+        features = tuple(
+            FeatureSkew(**{**f, "examples": tuple(SkewExample(**e) for e in f["examples"])})
+            for f in said["features"]
+        )
+        return cls(**{**said, "keys": tuple(said["keys"]), "features": features, "ref": ref})
+
+    def text(self) -> str:
+        """The report as plain text, the features that differ first."""
+        first = (
+            f"{self.n_pairs:,} rows of {self.training} and {self.serving} have the same "
+            f"({', '.join(self.keys)}); {self.n_training_only:,} are in training only, "
+            f"{self.n_serving_only:,} in serving only, {self.n_left_out:,} have no key of their own"
+        )
+        ordered = sorted(self.features, key=lambda f: -f.n_different)
+        rows = [{"feature": f.feature, **{c: f"{getattr(f, c):,}" for c in _COUNTS}} for f in ordered]
+        return "\n".join([first, plain_table(rows)] if rows else [first])
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def detect_skew(
+    training: Rows,
+    serving: Rows,
+    keys: Sequence[str],
+    engine: Engine,
+    *,
+    columns: Sequence[str] | None = None,
+    tolerance: float | Mapping[str, float] = 0.0,
+) -> SkewReport:
+    """Compare the rows of two sides that have the same keys, feature by feature, on the engine.
+
+    Two values are the same when they are equal (NaN is NaN, -0.0 is 0.0) or, for numbers, not further
+    apart than the tolerance. An integer and a floating number can be the same; values of other types that
+    differ never are. Lists and structures are compared whole, without tolerance. A pair that misses the
+    value on both sides is not counted.
+
+    Args:
+        training: n rows.
+        serving: m rows.
+        keys: The columns that name a row. A row with a null in them, or whose key occurs more than once on
+            its side, is left out and counted.
+        engine: Joins and counts; rows do not leave it, but a few examples.
+        columns: What is compared; by default all columns that both sides have.
+        tolerance: The largest difference of numbers that does not count, for all columns or by column.
+
+    Raises:
+        NotFoundError: A key or column is absent on a side (``column-not-found``).
+        UsageError: There is no key, or the tolerance is negative or no number (``bad-tolerance``).
+        UnsupportedError: The engine has no such SQL (``skew-engine``).
+
+    Source:
+        TFDV ``DetectFeatureSkew``: match, base only (here training), test only (serving) and diff counts.
+        Differs: tolerances instead of rounded digits; keys that occur twice are left out, not multiplied.
+
+    Example:
+        >>> from whence.compute import open_engine
+        >>> a = Rows("a", pa.table({"k": [1, 2, 3], "x": [1.0, 2.0, None]}), ["k", "x"])
+        >>> b = Rows("b", pa.table({"k": [3, 2, 1], "x": [5.0, 2.5, 1.0]}), ["k", "x"])
+        >>> found = detect_skew(a, b, ["k"], open_engine())["x"]
+        >>> found.match, found.mismatch, found.training_only, found.serving_only
+        (1, 1, 0, 1)
+    """
+    if engine.dialect != "duckdb":
+        raise UnsupportedError(f"{engine.name} does not compare rows", code="skew-engine", hint="use DuckDB")
+    if not keys:
+        raise UsageError("rows are compared by keys and none is given", code="no-keys")
+    compared = _columns(training, serving, keys, columns)
+    near = {c: _tolerance(tolerance, c) for c in compared}
+    kinds = [relation_schema(side.relation) for side in (training, serving)]
+    verdicts = [_verdict(i, [k.field(c).type for k in kinds], near[c]) for i, c in enumerate(compared)]
+    relations = {"training": training.relation, "serving": serving.relation}
+    row = engine.query(_counting(keys, compared, verdicts), relations).to_pylist()[0]
+    features = []
+    for i, column in enumerate(compared):
+        counts = {name: row[f"{name}{i}"] for name in _COUNTS}
+        made = FeatureSkew(column, **counts)
+        if made.n_different:
+            found = engine.query(_finding(keys, i, column, verdicts[i]), relations).to_pylist()
+            made = replace(made, examples=tuple(_example(r, len(keys), training, serving) for r in found))
+        features.append(made)
+    return SkewReport(
+        training.name,
+        serving.name,
+        tuple(keys),
+        row["n_pairs"],
+        row["n_training"] - row["n_pairs"],
+        row["n_serving"] - row["n_pairs"],
+        row["n_all"] - row["n_training"] - row["n_serving"],
+        tuple(features),
+    )
+
+
+def _columns(training: Rows, serving: Rows, keys: Sequence[str], columns: Sequence[str] | None) -> list[str]:
+    if columns is None:
+        columns = [c for c in training.columns if c in serving.columns and c not in keys]
+    for side in (training, serving):
+        for name in (*keys, *columns):
+            if name not in side.columns:
+                raise NotFoundError("column", name, near=side.columns, hint=f"of {side.name}")
+    return list(dict.fromkeys(columns))
+
+
+def _tolerance(given: float | Mapping[str, float], column: str) -> float:
+    value: Any = given.get(column, 0.0) if isinstance(given, Mapping) else given
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < float("inf"):
+        raise UsageError(f"the tolerance of {column} is {value!r}", code="bad-tolerance", hint="0 or more")
+    return float(value)
+
+
+# --- the query -----------------------------------------------------------------------------------
+
+
+def _pairs(keys: Sequence[str], columns: Mapping[int, str]) -> tuple[str, str, str]:
+    """The common tables `a` and `b`, rows whose key is there once; the join; and how rows of a side are counted."""
+    listed = ", ".join(f"{quoted(k)} AS k{i}" for i, k in enumerate(keys))
+    values = "".join(f", {quoted(c)} AS v{i}" for i, c in columns.items())
+    there = " AND ".join(f"{quoted(k)} IS NOT NULL" for k in keys)
+    names = ", ".join(f"k{i}" for i in range(len(keys)))
+    tables = {}
+    for side, name in (("a", "training"), ("b", "serving")):
+        counted = (
+            f"SELECT {names}, count(*) AS n FROM (SELECT {listed} FROM {name} WHERE {there}) GROUP BY {names}"
+        )
+        tables[f"twice_{side}"] = f"MATERIALIZED ({counted} HAVING count(*) > 1)"
+        inner = f"SELECT {listed}{values} FROM {name} WHERE {there}"
+        tables[side] = f"(SELECT * FROM ({inner}) ANTI JOIN twice_{side} USING ({names}))"
+    on = " AND ".join(f"a.k{i} = b.k{i}" for i in range(len(keys)))
+    named = ", ".join(f"{name} AS {sql}" for name, sql in tables.items())
+    return f"WITH {named}", f"a JOIN b ON {on}", there
+
+
+def _counting(keys: Sequence[str], compared: Sequence[str], verdicts: Sequence[str]) -> str:
+    tables, join, there = _pairs(keys, dict(enumerate(compared)))
+
+    def total(name: str, twice: str) -> str:
+        rows = f"(SELECT count(*) FROM {name} WHERE {there})"
+        return f"{rows} - (SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM {twice})"
+
+    wanted = [
+        "count(*) AS n_pairs",
+        f"{total('training', 'twice_a')} AS n_training",
+        f"{total('serving', 'twice_b')} AS n_serving",
+        "(SELECT count(*) FROM training) + (SELECT count(*) FROM serving) AS n_all",
+    ]
+    for i in range(len(compared)):
+        wanted += [f"count(CASE WHEN d{i} = {n} THEN 1 END) AS {name}{i}" for n, name in enumerate(_COUNTS)]
+    judged = ", ".join(["1 AS one", *(f"{sql} AS d{i}" for i, sql in enumerate(verdicts))])
+    return f"{tables} SELECT {', '.join(wanted)} FROM (SELECT {judged} FROM {join}) AS judged"
+
+
+def _finding(keys: Sequence[str], i: int, column: str, verdict: str) -> str:
+    """The pairs of the smallest keys that differ in one feature."""
+    tables, join, _ = _pairs(keys, {i: column})
+    names = ", ".join(f"a.k{j} AS k{j}" for j in range(len(keys)))
+    order = ", ".join(f"a.k{j}" for j in range(len(keys)))
+    return (
+        f"{tables} SELECT {names}, a.v{i} AS x, b.v{i} AS y FROM {join} "
+        f"WHERE {verdict} > 0 ORDER BY {order} LIMIT {_EXAMPLES}"
+    )
+
+
+def _verdict(i: int, kinds: Sequence[pa.DataType], tolerance: float) -> str:
+    """The place in `_COUNTS` of what a pair is in one feature; null where neither side has a value."""
+    x, y = f"a.v{i}", f"b.v{i}"
+    return (
+        f"(CASE WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN CASE WHEN {_same(x, y, kinds, tolerance)} "
+        f"THEN 0 ELSE 1 END WHEN {x} IS NOT NULL THEN 2 WHEN {y} IS NOT NULL THEN 3 END)"
+    )
+
+
+def _same(x: str, y: str, kinds: Sequence[pa.DataType], tolerance: float) -> str:
+    types = {feature_type(k) for k in kinds}
+    t = pa.types
+    numbers = all(t.is_integer(k) or t.is_floating(k) or t.is_decimal(k) for k in kinds)
+    if numbers:
+        if not tolerance:
+            return f"{x} = {y}"
+        if all(t.is_integer(k) for k in kinds):
+            return f"abs(CAST({x} AS HUGEINT) - CAST({y} AS HUGEINT)) <= {tolerance!r}"
+        a, b = f"CAST({x} AS DOUBLE)", f"CAST({y} AS DOUBLE)"
+        return f"({a} = {b} OR abs({a} - {b}) <= {tolerance!r})"
+    alike = len(types) == 1 and t.is_nested(kinds[0]) == t.is_nested(kinds[1])
+    if not alike or (t.is_nested(kinds[0]) and not kinds[0].equals(kinds[1])):
+        return "FALSE"
+    return f"{x} = {y}"
+
+
+def _example(row: Mapping[str, Any], n_keys: int, training: Rows, serving: Rows) -> SkewExample:
+    key = row_key(tuple(row[f"k{j}"] for j in range(n_keys)))
+    return SkewExample(
+        f"row:{training.name}/{key}", f"row:{serving.name}/{key}", _plain(row["x"]), _plain(row["y"])
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else jsonable(value)
+
+
+# --- kept ----------------------------------------------------------------------------------------
+
+
+def recorded_skew(
+    training: Version | Rows,
+    serving: Version | Rows,
+    keys: Sequence[str],
+    *,
+    engine: Engine,
+    recorder: Recorder,
+    blobs: Blobs,
+    columns: Sequence[str] | None = None,
+    tolerance: float | Mapping[str, float] = 0.0,
+) -> SkewReport:
+    """`detect_skew`, kept in the graph when both sides are versions; see `Validation.skew`."""
+    a, b = _rows(training), _rows(serving)
+    if isinstance(training, Rows) or isinstance(serving, Rows):
+        return detect_skew(a, b, keys, engine, columns=columns, tolerance=tolerance)
+    told = dict(tolerance) if isinstance(tolerance, Mapping) else tolerance
+    params = {"keys": list(keys), "columns": None if columns is None else list(columns), "tolerance": told}
+    inputs = [(training.artifact(), ("training",)), (serving.artifact(), ("serving",))]
+    with recorder.execution("skew", params=params, inputs=inputs, looks=True) as recording:
+        report = detect_skew(a, b, keys, engine, columns=columns, tolerance=tolerance)
+        digest = blobs.put(canonical_json(report.to_dict()).encode())
+        facts: dict[str, Any] = {
+            "training": training.ref,
+            "serving": serving.ref,
+            "digest": digest,
+            "n_pairs": report.n_pairs,
+            "ok": report.ok,
+        }
+        name = f"{report.training}~{report.serving}"
+        made = Artifact(type="FeatureSkew", name=name, uri=f"blob:{digest}", properties=facts)
+        recording.output(made, path=("skew",))
+    stored: SkewReport = SkewReport.from_bytes(blobs.get(digest), f"artifact:{recording.outputs[0].uid}")
+    return stored
+
+
+def _rows(source: Version | Rows) -> Rows:
+    if isinstance(source, Rows):
+        return source
+    assert is_version(source)
+    return Rows(name_of(source), source.files(), source.schema.names, tuple(source.declaration.key))

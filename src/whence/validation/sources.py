@@ -1,0 +1,298 @@
+"""Rows of files and frames, streamed: CSV, Parquet, pandas, Polars, Arrow."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from whence._base.arrow import read_any
+from whence.compute import Engine, open_engine
+from whence.errors import IntegrityError, NotFoundError, UsageError
+from whence.validation.csv import CsvFormat, Widened, csv_names, open_csv
+from whence.validation.describe import Progress, describe_batches, named_columns, with_query_slices
+from whence.validation.options import DEFAULTS, StatisticsOptions
+from whence.validation.slicing import RELATION
+from whence.validation.statistics import Statistics
+
+CSV_ENDINGS: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst")
+ENDINGS: Final = (*CSV_ENDINGS, ".parquet")
+_READ_AS: Final[Mapping[str, pa.DataType]] = {
+    "INT": pa.int64(),
+    "FLOAT": pa.float64(),
+    "STRING": pa.string(),
+    "BYTES": pa.binary(),
+    "BOOL": pa.bool_(),
+}
+"""Types a CSV file is read as when they are asked for: text keeps its leading zeros."""
+_WILD: Final = re.compile(r"[*?\[]")
+
+FilePath: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that can be streamed.
+
+    Attributes:
+        schema: The columns.
+        batches: Reads the rows; each call reads them anew, when `again` says so.
+        n_rows: How many there are, when known without reading.
+        again: Whether they can be read more than once.
+    """
+
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    n_rows: int | None = None
+    again: bool = True
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The rows as one reader."""
+        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
+
+
+def is_path(source: object) -> bool:
+    """Whether a source is the path of a file (or a pattern of paths) that can be described.
+
+    Example:
+        >>> is_path("data/*.csv"), is_path("flights@12")
+        (True, False)
+    """
+    if isinstance(source, os.PathLike):
+        return True
+    return isinstance(source, str) and source.lower().endswith(ENDINGS)
+
+
+def describe_file(
+    path: FilePath | Sequence[FilePath],
+    *,
+    name: str | None = None,
+    options: StatisticsOptions = DEFAULTS,
+    csv: CsvFormat | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Statistics of one or several CSV or Parquet files, streamed in flat memory.
+
+    Several files (a list, or a pattern such as ``days/*.csv``) are one set of rows; each has the same
+    columns. A CSV column has the type that all its values read as: where a later value does not fit the
+    type its first megabyte suggested, the files are read again with a wider one.
+
+    Args:
+        path: The files.
+        name: What is described; None is the file's name.
+        options: What is computed and how much of it is shown.
+        csv: How CSV files are written; None is comma, quotes and a header.
+        engine: Evaluates slices given as SQL; None opens one when it is needed.
+        progress: Called after each block with its number of rows.
+
+    Raises:
+        NotFoundError: A file is absent (``file-not-found``).
+        UsageError: A file is no CSV file, or a line has too many or too few fields (``bad-csv``); it is
+            neither CSV nor Parquet (``bad-data``); else as `describe`.
+        IntegrityError: A Parquet file cannot be read (``file-corrupted``).
+    """
+    paths = _paths(path)
+    title = name if name is not None else _title(paths)
+    if paths[0].name.lower().endswith(".parquet"):
+        return _describe(_parquet(paths, options), title, options, engine, progress)
+    format_ = csv or CsvFormat()
+    asked = {c: _READ_AS[t] for c, t in options.types.items() if t in _READ_AS}
+    format_ = replace(format_, types={**asked, **format_.types})
+    found: dict[str, pa.DataType] = {}
+    shown = _Seen(progress)
+    while True:
+        try:
+            return _describe(_csv(paths, format_, found, options), title, options, engine, shown.advance)
+        except Widened as wider:
+            found[wider.column] = wider.type
+            shown.restart()
+
+
+class _Seen:
+    """Reports rows once, also when they are read again."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._shown = self._now = 0
+
+    def advance(self, n: int) -> None:
+        self._now += n
+        if self._progress is not None and self._now > self._shown:
+            self._progress(self._now - self._shown)
+        self._shown = max(self._shown, self._now)
+
+    def restart(self) -> None:
+        self._now = 0
+
+
+def describe_rows(
+    rows: Rows,
+    *,
+    name: str,
+    options: StatisticsOptions,
+    engine: Engine,
+    progress: Progress | None = None,
+    query: Callable[[str], pa.RecordBatchReader] | None = None,
+) -> Statistics:
+    """Statistics of streamed rows; `query` answers the slices that are given as queries."""
+    made = describe_batches(rows.batches(), rows.schema, name, options, engine, progress)
+    if query is not None:
+        made = with_query_slices(made, options, query)
+    elif any(s.query for s in options.slices):
+        made = with_query_slices(made, options, _query_of(rows, engine))
+    return made.sealed()
+
+
+def _query_of(rows: Rows, engine: Engine) -> Callable[[str], pa.RecordBatchReader]:
+    if not rows.again:
+        raise UsageError(
+            "a slice given as a query needs rows that can be read again",
+            code="bad-slice",
+            hint="give a table, a file or a version, or an expression: Slice(name, where)",
+        )
+    return lambda sql: engine.stream(sql, {RELATION: rows.reader()})
+
+
+def _describe(
+    rows: Rows, name: str, options: StatisticsOptions, engine: Engine | None, progress: Progress | None
+) -> Statistics:
+    if engine is not None:
+        return describe_rows(rows, name=name, options=options, engine=engine, progress=progress)
+    if not any(s.where or s.query for s in options.slices):
+        return describe_batches(rows.batches(), rows.schema, name, options, None, progress).sealed()
+    opened = open_engine(threads=1)
+    try:
+        return describe_rows(rows, name=name, options=options, engine=opened, progress=progress)
+    finally:
+        opened.close()
+
+
+def needed_columns(names: Sequence[str], options: StatisticsOptions) -> list[str]:
+    """The columns that must be read: those described and those the options name; all when SQL may name more.
+
+    Raises:
+        NotFoundError: A column the options name is absent.
+    """
+    named = named_columns(options)
+    for column in named:
+        if column not in names:
+            raise NotFoundError("column", column, near=names)
+    by_sql = any(s.where or s.query for s in options.slices)
+    if options.columns is None or by_sql or any(e.columns() is None for e in options.extras):
+        return list(names)
+    return [n for n in names if n in named]
+
+
+# --- frames -------------------------------------------------------------------------------------
+
+
+def frame_rows(source: Any) -> Rows:
+    """Rows of anything that holds them: Arrow, pandas, Polars (lazy ones too), DuckDB, mappings.
+
+    Types are taken as they come: a time without a zone is described, not refused.
+
+    Raises:
+        UsageError: It is no such thing, or a column mixes types (``bad-data``).
+    """
+    if isinstance(source, pa.RecordBatchReader):
+        return Rows(source.schema, lambda: iter(source), None, again=False)
+    if callable(getattr(source, "collect", None)) and not hasattr(source, "__arrow_c_stream__"):
+        source = source.collect()
+    try:
+        table = read_any(source, None)
+    except pa.ArrowException as error:
+        raise UsageError(f"the data cannot be read as Arrow: {error}", code="bad-data") from error
+    return Rows(table.schema, lambda: iter(table.to_batches()), table.num_rows)
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def _paths(path: FilePath | Sequence[FilePath]) -> list[Path]:
+    given = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    found: list[Path] = []
+    for one in given:
+        text = os.fspath(one)
+        if _WILD.search(text) and not Path(text).exists():
+            found += map(Path, sorted(glob.glob(text)))  # noqa: PTH207 - the pattern may begin with a folder
+        else:
+            found.append(Path(text))
+    if not found:
+        raise NotFoundError("file", os.fspath(given[0]) if given else "(none)")
+    kinds = {p.name.lower().endswith(".parquet") for p in found}
+    for one in found:
+        if not one.exists():
+            raise NotFoundError("file", str(one))
+        if one.is_dir():
+            raise UsageError(
+                f"{str(one)!r} is a folder", code="bad-data", hint=f"{one}/*.csv names its files"
+            )
+        if not one.name.lower().endswith(ENDINGS) and len(kinds) > 1:
+            raise UsageError(f"file {one.name!r} is neither CSV nor Parquet", code="bad-data")
+    if len(kinds) > 1:
+        raise UsageError("CSV and Parquet files cannot be described together", code="bad-data")
+    return found
+
+
+def _title(paths: Sequence[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more"
+
+
+def _parquet(paths: Sequence[Path], options: StatisticsOptions) -> Rows:
+    files = [_parquet_file(p) for p in paths]
+    schema = files[0].schema_arrow
+    chosen = needed_columns(schema.names, options)
+    narrow = pa.schema([schema.field(n) for n in chosen])
+    wide = max(len(chosen), 1)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for path, file in zip(paths, files, strict=True):
+            try:
+                yield from file.iter_batches(max(min(1 << 16, (1 << 22) // wide), 64), columns=chosen)
+            except (pa.ArrowException, OSError) as error:
+                raise _corrupted(path, error) from error
+
+    return Rows(narrow, batches, sum(f.metadata.num_rows for f in files))
+
+
+def _parquet_file(path: Path) -> pyarrow.parquet.ParquetFile:
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _corrupted(path, error) from error
+
+
+def _corrupted(path: Path, error: Exception) -> IntegrityError:
+    return IntegrityError(f"{path.name} cannot be read as Parquet: {error}", code="file-corrupted")
+
+
+def _csv(
+    paths: Sequence[Path], format_: CsvFormat, found: dict[str, pa.DataType], options: StatisticsOptions
+) -> Rows:
+    first = open_csv(paths[0], format_, None, found)
+    first.close()
+    for column in first.schema:
+        found.setdefault(column.name, column.type)
+    chosen = needed_columns(first.names, options)
+    schema = pa.schema([first.schema.field(n) for n in chosen])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for path in paths:
+            names = csv_names(path, format_)
+            if names != first.names:
+                raise UsageError(
+                    f"{path.name} has the columns {', '.join(names)}; {paths[0].name} has "
+                    f"{', '.join(first.names)}",
+                    code="bad-csv",
+                )
+            yield from open_csv(path, format_, chosen, found)
+
+    return Rows(schema, batches)

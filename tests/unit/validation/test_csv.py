@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whence.errors import IntegrityError, NotFoundError, UsageError, WhenceError
+from whence.validation import Statistics, StatisticsOptions, csv, describe
+from whence.validation.csv import CsvFormat
+from whence.validation.sources import describe_file, frame_rows, is_path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "x.csv"
+
+
+def described(file: Path, data: bytes, format_: CsvFormat | None = None) -> Statistics:
+    file.write_bytes(data)
+    return describe_file(file, csv=format_)
+
+
+def types(s: Statistics) -> dict[str, str]:
+    return {f.name: f.type for f in s}
+
+
+class TestTypes:
+    def test_what_all_values_read_as(self, file: Path) -> None:
+        s = described(file, b"i,f,t,b,d,s,n\n1,1.5,x,true,2013-01-01,2013-01-01 00:00:01,\n2,2,NA,false,,,\n")
+        assert types(s) == {
+            "i": "INT", "f": "FLOAT", "t": "STRING", "b": "BOOL", "d": "DATE", "s": "TIMESTAMP", "n": "STRING",
+        }  # fmt: skip
+        assert (s["t"].num_missing, s["n"].num_missing, s.name) == (1, 2, "x.csv")
+
+    def test_plain_is_as_in_tfdv(self, file: Path) -> None:
+        s = described(file, b"i,b,d\n1,True,2013-01-01\n", CsvFormat(plain=True))
+        assert types(s) == {"i": "INT", "b": "STRING", "d": "STRING"}
+        assert s["b"].top_values() == [("True", 1)]
+
+    @pytest.mark.parametrize(
+        ("first", "later", "want"),
+        [
+            ("1", "1.5", "FLOAT"),
+            ("1", "x", "STRING"),
+            ("1.5", "x", "STRING"),
+            ("", "7", "INT"),
+            ("", "2013-01-01", "DATE"),
+            ("true", "maybe", "STRING"),
+            ("2013-01-01", "2013-01-01 10:00:00", "TIMESTAMP"),
+            ("2013-01-01 10:00:00", "2013-01-01 10:00:00.5", "TIMESTAMP"),
+            ("2013-01-01", "soon", "STRING"),
+            ("2013-01-01 10:00:00", "2013-01-01T10:00:00Z", "STRING"),
+        ],
+    )
+    def test_a_later_value_widens(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch, first: str, later: str, want: str
+    ) -> None:
+        monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
+        lines = ["k,v", *(f"{i},{first}" for i in range(2_000)), f"7,{later}"]
+        file.write_text("\n".join(lines))
+        n: list[int] = []
+        s = describe_file(file, progress=n.append)
+        assert (s["v"].type, s.n_rows, sum(n)) == (want, 2_001, 2_001)
+        assert s["v"].num_non_missing == (2_001 if first else 1)
+
+    def test_types_asked_for_keep_leading_zeros(self, file: Path) -> None:
+        file.write_text("zip,n\n007,1\n010,2\n")
+        s = describe_file(file, options=StatisticsOptions(types={"zip": "STRING"}))
+        assert s["zip"].top_values() == [("007", 1), ("010", 1)]
+        with pytest.raises(
+            UsageError, match=r"x\.csv, row 3: column 'zip' is int64, '1x' is not \(bad-csv\)"
+        ):
+            described(file, b"zip\n1\n1x\n", CsvFormat(types={"zip": pa.int64()}))
+
+    def test_text_that_is_not_utf8_is_counted(self, file: Path) -> None:
+        s = described(file, b"a,b\n1,x\n2,\xff\xfe\n")
+        assert (s["b"].type, s["b"].num_invalid_utf8, s["b"].num_unique) == ("STRING", 1, 2)
+
+
+class TestForms:
+    def test_quotes_line_ends_and_marks(self, file: Path) -> None:
+        s = described(file, b'\xef\xbb\xbfa,b\r\n1,"x,\r\n""y"""\r\n\r\n2,""\r\n')
+        assert list(s.features) == ["a", "b"]
+        assert s["b"].value_counts() == {'x,\r\n"y"': 1, "": 1}
+
+    def test_a_format_of_its_own(self, file: Path) -> None:
+        format_ = CsvFormat(
+            delimiter=";", quote=None, column_names=("a", "b"), skip_lines=1, null_values=("?",)
+        )
+        s = described(file, b'made by hand\n1;"x\n2;?\n', format_)
+        assert s["b"].value_counts() == {'"x': 1}
+        assert s["b"].num_missing == 1
+
+    def test_compressed_and_several_files(self, tmp_path: Path) -> None:
+        (tmp_path / "b.csv").write_text("a\n3.5\n")
+        (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a\n1\n2\n"))
+        s = describe_file(str(tmp_path / "*.csv*"))
+        assert (s.name, s.n_rows, s["a"].type, s["a"].max) == ("a.csv.gz and 1 more", 3, "FLOAT", 3.5)
+        assert describe_file([tmp_path / "b.csv", tmp_path / "b.csv"]).n_rows == 2
+        (tmp_path / "c.csv").write_text("other\n1\n")
+        with pytest.raises(UsageError, match=r"c\.csv has the columns other; b\.csv has a \(bad-csv\)"):
+            describe_file([tmp_path / "b.csv", tmp_path / "c.csv"])
+
+    def test_a_row_larger_than_a_block(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(csv, "BLOCK_BYTES", 16)
+        s = described(file, b"a,b\n1,x\n2," + b"y" * 5_000 + b"\n")
+        assert (s.n_rows, s["b"].max_length) == (2, 5_000)
+
+    def test_no_rows(self, file: Path) -> None:
+        s = described(file, b"a,b\n")
+        assert (s.n_rows, types(s)) == (0, {"a": "STRING", "b": "STRING"})
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(st.integers(), st.text('ab,"\n;é ', max_size=4)), max_size=6))
+    def test_what_was_written_is_read(self, data: list[tuple[int, str]]) -> None:
+        import csv as writer
+        import tempfile
+
+        with tempfile.NamedTemporaryFile("w", suffix=".csv", newline="", encoding="utf-8") as out:
+            lines = writer.writer(out, quoting=writer.QUOTE_ALL)
+            lines.writerows([("n", "t"), *data])
+            out.flush()
+            s = describe_file(out.name, csv=CsvFormat(types={"t": pa.string(), "n": pa.string()}))
+        assert s.n_rows == len(data)
+        assert s["t"].value_counts() == {t: [x for _, x in data].count(t) for t in {x for _, x in data}}
+
+
+class TestBad:
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (
+                b"a,b\n1,2\n3\n4,5\n",
+                "x.csv, line 3 has 1 field, the header has 2: '3' (bad-csv). Hint: repair the line",
+            ),
+            (b'a,b\n1,"x\ny"\n1,2,3\n', "x.csv, line 4 has 3 fields, the header has 2: '1,2,3' (bad-csv)"),
+            (b'a,b\n1,"x\n2,y\n', "x.csv, line 2: a quotation mark is opened and never closed (bad-csv)"),
+            (
+                b"PAR1\x00\x01",
+                "x.csv is not a CSV file but looks like a Parquet file; name it .parquet (bad-csv)",
+            ),
+            (b"\xff\xfea\x00", "x.csv is not a CSV file but looks like UTF-16; save it as UTF-8 (bad-csv)"),
+            (b"a\x00b\n", "x.csv is not a CSV file but looks like a binary file (bad-csv)"),
+            (b"", "x.csv is empty (bad-csv)"),
+            (b" \n", "x.csv is empty (bad-csv)"),
+            (
+                b"a;b\n1;2\n",
+                "x.csv has one column, 'a;b': it seems to be separated by ';' (bad-csv). Hint: CsvFormat",
+            ),
+            (b"a,a\n1,2\n", "x.csv has two columns 'a' (duplicate-column)"),
+            (
+                b"a,caf\xe9\n1,2\n",
+                "x.csv, line 1: the name of column 2, b'caf\\xe9', is not UTF-8 (bad-csv). Hint: save the file",
+            ),
+        ],
+    )
+    def test_an_error_names_the_line_and_the_way_out(self, file: Path, data: bytes, message: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            described(file, data)
+        assert str(caught.value).startswith(message)
+
+    def test_a_header_that_is_not_utf8_and_its_ways_out(self, file: Path) -> None:
+        data = b"# made at caf\xe9\ncaf\xe9,b\n1,2\n3,4\n"
+        with pytest.raises(UsageError, match=r"x\.csv, line 2: the name of column 1") as caught:
+            described(file, data, CsvFormat(skip_lines=1))
+        assert caught.value.details == {"line": 2, "column": 1}
+        assert "CsvFormat(column_names=(...), skip_lines=2)" in str(caught.value)
+        for s in (
+            described(file, data, CsvFormat(skip_lines=2, column_names=("a", "b"))),
+            described(file, data.decode("latin-1").encode("utf-8"), CsvFormat(skip_lines=1)),
+        ):
+            assert (s.n_rows, len(s)) == (2, 2)
+
+    def test_a_line_far_down(self, file: Path) -> None:
+        with pytest.raises(UsageError, match="line 100002 has 1 field") as caught:
+            described(file, b"a,b\n" + b"1,2\n" * 100_000 + b"3\n")
+        assert caught.value.details == {"line": 100_002, "n_fields": 1, "n_columns": 2}
+
+    def test_files(self, tmp_path: Path) -> None:
+        for path, error in (
+            ("gone.csv", NotFoundError),
+            ("*.csv", NotFoundError),
+            ("gone.parquet", NotFoundError),
+        ):
+            with pytest.raises(error):
+                describe_file(tmp_path / path)
+        (tmp_path / "x.parquet").write_bytes(b"not parquet")
+        with pytest.raises(
+            IntegrityError, match=r"x\.parquet cannot be read as Parquet: .*\(file-corrupted\)"
+        ):
+            describe_file(tmp_path / "x.parquet")
+        (tmp_path / "x.csv").write_text("a\n1\n")
+        with pytest.raises(UsageError, match="CSV and Parquet files cannot be described together"):
+            describe_file([tmp_path / "x.csv", tmp_path / "x.parquet"])
+        with pytest.raises(NotFoundError, match=r"column 'b' not found"):
+            describe_file(tmp_path / "x.csv", options=StatisticsOptions(columns=("b",)))
+        with pytest.raises(UsageError, match="the delimiter is one character"):
+            CsvFormat(delimiter="::")
+
+
+def test_parquet_is_streamed(tmp_path: Path) -> None:
+    table = pa.table({"a": list(range(3_000)), "s": [{"x": i % 3} for i in range(3_000)], "z": ["q"] * 3_000})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=500)
+    n: list[int] = []
+    s = describe_file(tmp_path / "t.parquet", name="t", progress=n.append)
+    assert s.to_bytes() == describe(table, name="t").to_bytes()
+    assert sum(n) == 3_000
+    narrow = describe_file(tmp_path / "t.parquet", options=StatisticsOptions(columns=("s",), slices=("z",)))  # type: ignore[arg-type]
+    assert list(narrow.features) == ["s", "s.x"]
+    assert narrow.slices["z=q"].n_rows == 3_000
+
+
+class TestFrames:
+    def test_pandas_and_polars(self) -> None:
+        pd = pytest.importorskip("pandas")
+        frame = pd.DataFrame({"t": pd.to_datetime(["2013-01-01", None]), "c": pd.Categorical(["a", "b"])})
+        s = describe(frame_rows(frame).reader())
+        assert types(s) == {
+            "t": "TIMESTAMP",
+            "c": "STRING",
+        }  # a time without a zone is described, not refused
+        pl = pytest.importorskip("polars")
+        lazy = pl.LazyFrame({"a": ["x", None, "x"], "l": [[1], [], None]})
+        s = describe(frame_rows(lazy).reader())
+        assert (s["a"].top_values(), s["l"].max_num_values) == ([("x", 2)], 1)
+
+    def test_what_is_no_frame(self) -> None:
+        for data in (3, {"a": [1, "x"]}):
+            with pytest.raises(WhenceError):
+                frame_rows(data)
+
+    def test_paths_are_told_from_names(self) -> None:
+        assert [is_path(p) for p in ("a.csv", Path("a"), "flights@12", "A.PARQUET", 3)] == [
+            True, True, False, True, False,
+        ]  # fmt: skip

@@ -1,0 +1,140 @@
+"""The schema's defaults in place of missing values: in a batch, in one row, at ingest."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import whence
+from whence.errors import DataRejectedError, UsageError
+from whence.validation import Feature, IntDomain, Presence, Schema, describe
+from whence.validation.defaults import apply_defaults, defaults_of, row_filler
+
+SCHEMA = Schema().add(
+    Feature("k", "INT", Presence(1.0, 1)),
+    Feature("n", "INT", Presence(1.0, 1), domain=IntDomain(0, 9), default=7),
+    Feature("t", "STRING", default="none"),
+)
+
+
+@pytest.mark.parametrize(
+    ("type_", "default", "kind", "value"),
+    [
+        ("INT", 3, pa.int32(), 3),
+        ("FLOAT", 3, pa.float32(), 3.0),
+        ("STRING", "a", pa.dictionary(pa.int8(), pa.string()), "a"),
+        ("BYTES", "a", pa.binary(), b"a"),
+        ("BOOL", True, pa.bool_(), True),
+        ("DATE", "2013-01-01", pa.date32(), date(2013, 1, 1)),
+        ("TIMESTAMP", "2013-01-01T00:00:00Z", pa.timestamp("us", "UTC"), datetime(2013, 1, 1, tzinfo=UTC)),
+        ("INT", [1, 2], pa.list_(pa.int64()), [1, 2]),
+    ],
+)
+def test_a_default_of_every_type(type_: Any, default: Any, kind: pa.DataType, value: Any) -> None:
+    schema = Schema().add(Feature("x", type_, default=default))
+    filled = apply_defaults(pa.table({"x": pa.nulls(2, kind)}), schema)
+    assert filled.rows.column("x").to_pylist() == [value, value]
+    assert (filled.rows.schema.field("x").type, dict(filled.counts)) == (kind, {"x": 2})
+    again = Schema.from_json(schema.to_json())
+    assert defaults_of(again) == defaults_of(schema)
+    made = apply_defaults(pa.table({"y": [1]}), again)
+    assert made.rows.column("x").to_pylist() == [value]
+
+
+@pytest.mark.parametrize(
+    ("type_", "default"), [("INT", "3"), ("INT", 1.5), ("DATE", "x"), ("FLOAT", True), ("STRUCT", {})]
+)
+def test_a_default_that_is_no_value_of_the_column(type_: Any, default: Any) -> None:
+    with pytest.raises(UsageError, match=r"\(bad-default\)"):
+        defaults_of(Schema().add(Feature("x", type_, default=default)))
+
+
+def test_a_default_too_large_for_the_column() -> None:
+    with pytest.raises(UsageError, match=r"the default 300 of x is no int8 \(bad-default\)"):
+        apply_defaults(
+            pa.table({"x": pa.nulls(1, pa.int8())}), Schema().add(Feature("x", "INT", default=300))
+        )
+
+
+def test_a_column_of_another_environment_is_not_made() -> None:
+    schema = Schema().add(Feature("late", "BOOL", default=False)).environments("TRAINING", "SERVING")
+    schema = schema.not_in_environment("SERVING", "late")
+    assert apply_defaults(pa.table({"a": [1]}), schema, "SERVING").rows.column_names == ["a"]
+    assert apply_defaults(pa.table({"a": [1]}), schema, "TRAINING").rows.column_names == ["a", "late"]
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"k": st.integers(0, 9), "n": st.none() | st.integers(0, 9), "t": st.none() | st.just("a")}
+        )
+    )
+)
+def test_a_batch_and_its_rows_are_filled_alike(rows: list[dict[str, Any]]) -> None:
+    table = pa.Table.from_pylist(rows, pa.schema({"k": pa.int64(), "n": pa.int64(), "t": pa.string()}))
+    filled = apply_defaults(table, SCHEMA)
+    fill = row_filler(SCHEMA)
+    assert filled.rows.to_pylist() == [fill(r) for r in rows]
+    assert sum(filled.counts.values()) == sum(v is None for r in rows for v in r.values())
+    again = apply_defaults(filled.rows, SCHEMA)
+    assert not again.counts
+    assert again.rows.equals(filled.rows)
+
+
+def test_statistics_tell_how_many_were_filled() -> None:
+    filled = apply_defaults(pa.table({"k": [1, 2], "n": [None, 3], "t": ["a", "b"]}), SCHEMA)
+    told = filled.told_in(describe(filled.rows))
+    assert told.features["n"].custom == {"num_filled": 1}
+    assert told.features["t"].custom == {}
+    assert told.merge(told).features["n"].custom == {"num_filled": 2}
+    assert type(told).from_bytes(told.to_bytes()).features["n"].custom == {"num_filled": 1}
+
+
+class TestIngest:
+    @pytest.fixture
+    def ws(self, tmp_path: Path) -> Any:
+        with whence.connect(tmp_path / "w.whence") as ws:
+            ws.lake.create("t", pa.schema({"k": pa.int64(), "n": pa.int64(), "t": pa.string()}))
+            yield ws
+
+    def test_missing_values_get_the_default_when_asked(self, ws: Any) -> None:
+        table = ws.table("t")
+        ws.validation.put_schema("t", SCHEMA, enforce=True)
+        with pytest.raises(DataRejectedError, match="n is missing"):
+            table.append([{"k": 1, "n": None, "t": None}])
+        ws.validation.put_schema("t", SCHEMA, fill=True)
+        commit = table.append([{"k": 1, "n": None, "t": None}, {"k": 2, "n": 3, "t": "a"}])
+        assert table.at(commit.version).arrow().sort_by("k").to_pylist() == [
+            {"k": 1, "n": 7, "t": "none"},
+            {"k": 2, "n": 3, "t": "a"},
+        ]
+        assert ws.graph.execution(commit.execution).get("filled") == {"n": 1, "t": 1}
+        assert describe(table.head().arrow()).features["n"].num_missing == 0
+
+    def test_what_is_set_aside_is_as_it_came(self, ws: Any) -> None:
+        ws.validation.put_schema("t", SCHEMA, enforce=True, fill=True)
+        commit = ws.table("t").append(
+            [{"k": 1, "n": None}, {"k": None, "n": None}, {"k": 3, "n": 12}], on_error="quarantine"
+        )
+        assert (commit.n_rows, commit.n_quarantined) == (1, 2)
+        rows = ws.quarantine("t").list()
+        assert [r.row.get("n") for r in rows] == [None, 12]
+        assert ws.graph.execution(commit.execution).get("filled") == {"n": 1, "t": 1}
+
+    def test_the_option_stays_until_it_is_taken_back(self, ws: Any) -> None:
+        ws.validation.put_schema("t", SCHEMA, enforce=True, fill=True)
+        ws.validation.put_schema("t", SCHEMA.edit("n", default=8))
+        assert ws.validation.find_guard("t").fills == {"n", "t"}
+        ws.validation.put_schema("t", SCHEMA, fill=False)
+        assert not ws.validation.find_guard("t").fills
+
+    def test_a_default_that_is_none_is_refused_when_it_is_asked_for(self, ws: Any) -> None:
+        wrong = Schema().add(Feature("k", "INT", default="x"))
+        with pytest.raises(UsageError, match=r"\(bad-default\)"):
+            ws.validation.put_schema("t", wrong, enforce=True, fill=True)
