@@ -11,9 +11,9 @@ import pytest
 from whence.database import sqlite_url
 from whence.metadata import Artifact, Context, Event, Execution, Rows, Type, open_store
 
-N_EXECUTIONS = 10_000
-MOST_MB = 60
-"""What a run on ten times as much may take more. Batches of 5,000 rows and SQLite's caches fill up meanwhile."""
+N_EXECUTIONS = 6_000
+MOST_MB = 50
+"""What a run on six times as much may take more. Batches of 5,000 rows and SQLite's caches fill up meanwhile."""
 
 CHILD = """
 import resource, sys
@@ -72,7 +72,7 @@ def peak_mb(what: str, graph: Path, file: Path) -> int:
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_graph(tmp_path: Path) -> None:
     small, large = tmp_path / "small.db", tmp_path / "large.db"
-    fill(small, N_EXECUTIONS // 10)
+    fill(small, N_EXECUTIONS // 6)
     fill(large, N_EXECUTIONS)
     grown: dict[str, int] = {}
     for what in ("export mlmd", "dry run", "import mlmd", "prov", "graphml", "arrow"):
