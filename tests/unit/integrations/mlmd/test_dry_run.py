@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.unit.integrations.mlmd.golden import restored
-from whence.errors import IntegrityError, UsageError, WhenceError
+from whence.errors import WhenceError
 from whence.integrations.mlmd.importer import import_mlmd
 from whence.integrations.mlmd.rehearsal import MOST, namespace_to_look
-from whence.metadata import Artifact, Change, Context, MetadataStore, Put, Removal, Type, open_store
+from whence.metadata import Artifact, Change, Context, MetadataStore, Put, Removal, Type
 
 LONG = "replace(hex(zeroblob(300)), '0', 'n')"
 
@@ -162,78 +159,3 @@ def test_what_was_removed_here_stays_removed(store: MetadataStore, tmp_path: Pat
     again = import_mlmd(store, path)
     assert sum(again.written.values()) == 0
     assert again.told == ["1 artifacts were removed here since they came, and stay so"]
-
-
-GARBAGE = [
-    "NULL", "-1", "0", "1", "77", "4611686018427387905", "9223372036854775807", "0.5", "1e300", "'x'", "''", "x'ff'",
-    "cast(x'ff' AS TEXT)", "cast(x'610061' AS TEXT)", "'mlmd-struct::AA=='", "hex(zeroblob(400))",
-]  # fmt: skip
-
-
-def loosened(path: Path) -> dict[str, list[str]]:
-    """Take every constraint from the tables of a database; its tables with their columns."""
-    connection = sqlite3.connect(path)
-    tables: dict[str, list[str]] = {}
-    for (table,) in connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-    ).fetchall():
-        tables[table] = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        connection.execute(f"CREATE TABLE loose AS SELECT * FROM {table}")
-        connection.execute(f"DROP TABLE {table}")
-        connection.execute(f"ALTER TABLE loose RENAME TO {table}")
-    connection.commit()
-    connection.close()
-    return tables
-
-
-@settings(max_examples=100)
-@given(data=st.data(), version=st.sampled_from([6, 8, 10]))
-def test_garbage_is_refused_by_name_or_comes_in(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, version: int
-) -> None:
-    path = restored(tmp_path_factory.mktemp("db"), version)
-    tables = loosened(path)
-    connection = sqlite3.connect(path)
-    for _ in range(data.draw(st.integers(1, 3))):
-        table = data.draw(st.sampled_from(sorted(tables)))
-        column = data.draw(st.sampled_from(tables[table]))
-        what = data.draw(st.sampled_from(["set", "set", "set", "double", "drop"]))
-        try:
-            if what == "set":
-                row = f"(SELECT rowid FROM {table} LIMIT 1 OFFSET {data.draw(st.integers(0, 3))})"
-                where = "" if data.draw(st.booleans()) else f" WHERE rowid = {row}"
-                connection.execute(
-                    f"UPDATE {table} SET {column} = {data.draw(st.sampled_from(GARBAGE))}{where}"
-                )
-            elif what == "double":
-                connection.execute(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
-            else:
-                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        except sqlite3.OperationalError:
-            pass  # that column is gone already
-    connection.commit()
-    connection.close()
-    store = open_store("memory://")
-    try:
-        refused = dry(store, path)
-    except (IntegrityError, UsageError):
-        assert is_refused(store, path)
-    else:
-        assert bool(refused) == is_refused(store, path), refused
-
-
-@settings(max_examples=60)
-@given(start=st.floats(0, 1), data=st.binary(min_size=1, max_size=400), cut=st.booleans())
-def test_a_broken_file_is_an_error_of_ours(
-    tmp_path_factory: pytest.TempPathFactory, start: float, data: bytes, *, cut: bool
-) -> None:
-    path = restored(tmp_path_factory.mktemp("db"))
-    whole = path.read_bytes()
-    place = int(start * len(whole))
-    path.write_bytes(whole[:place] if cut else whole[:place] + data + whole[place + len(data) :])
-    store = open_store("memory://")
-    try:
-        import_mlmd(store, path, dry_run=True)
-    except WhenceError as error:
-        assert re.fullmatch("mlmd-mismatch|mlmd-version", error.code), error  # noqa: PT017 - else it may well be whole
-    is_refused(store, path)
