@@ -20,6 +20,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REQUIRED: Final = frozenset(filter(None, os.environ.get("WHENCE_TEST_REQUIRE", "").split(",")))
 DATA: Final = os.environ.get("WHENCE_TEST_DATA")
 
+#: What makes the golden files runs with the peers they were asked of, not with the tests.
+collect_ignore_glob = ["golden/*/make*.py"]
 
 #: Fixtures that start a server; whoever asks for one is marked `service`.
 SERVERS: Final = frozenset({"mariadb_server", "postgres_server"})

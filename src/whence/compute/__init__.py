@@ -2,5 +2,6 @@
 
 from whence.compute.base import Engine, Files, Relation
 from whence.compute.locate import open_engine
+from whence.compute.sql import quoted, text_literal
 
-__all__ = ["Engine", "Files", "Relation", "open_engine"]
+__all__ = ["Engine", "Files", "Relation", "open_engine", "quoted", "text_literal"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from whence.compute import quoted
 from whence.errors import UnsupportedError
 
 
@@ -79,11 +80,6 @@ def dialect_of(name: str) -> Dialect:
         ) from error
 
 
-def quote(name: str) -> str:
-    """A column's name, safe in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def from_source(name: str) -> str:
     """A column of the source; with its table, so that none of the statement's own names can hide it."""
-    return "src." + quote(name)
+    return "src." + quoted(name)

@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from whence._base.clock import utc
 from whence._base.refs import row_key
-from whence.compute import Engine
+from whence.compute import Engine, quoted, text_literal
 from whence.errors import UsageError
-from whence.features.dialect import quote
 from whence.features.duration import microseconds
 from whence.features.plain import Declared, fold, rows_of
 from whence.features.pointintime import join_features
@@ -157,17 +156,17 @@ def _candidates(
     """Rows that may count: those of the keys in the window, and all rows that may correct them."""
     if any(value is None for value in keys.values()):
         return _named(source.schema.empty_table(), source, [])
-    conditions = [f"{quote(key)} = ${f'k{i}'}" for i, key in enumerate(keys)]
+    conditions = [f"{quoted(key)} = ${f'k{i}'}" for i, key in enumerate(keys)]
     parameters = {f"k{i}": value for i, value in enumerate(keys.values())}
     if view.timestamp is not None:
-        conditions.append(f"{quote(view.timestamp)} <= $q")
+        conditions.append(f"{quoted(view.timestamp)} <= $q")
         parameters["q"] = at
         if feature.over is not None:
-            conditions.append(f"{quote(view.timestamp)} >= $start")
+            conditions.append(f"{quoted(view.timestamp)} >= $start")
             parameters["start"] = at - feature.over - (view.hop or timedelta(0))
     condition = " AND ".join(conditions) or "TRUE"
     if source.key:
-        names = ", ".join(quote(k) for k in source.key)
+        names = ", ".join(quoted(k) for k in source.key)
         row = names if len(source.key) == 1 else f"({names})"
         # struct comparison, so that the key is compared as a whole
         condition = f"({condition}) OR {row} IN (SELECT {row} FROM src WHERE {condition})"
@@ -197,13 +196,13 @@ def predicate_text(
     known: Known,
 ) -> str:
     """The rule that chooses the rows, in SQL a person can run."""
-    parts = [f"{quote(key)} = {_literal(value)}" for key, value in keys.items()]
+    parts = [f"{quoted(key)} = {_literal(value)}" for key, value in keys.items()]
     if feature.where is not None:
         parts.append(f"({feature.where})")
     if view.timestamp is not None:
         parts += _time_parts(view, feature, at)
     if known == "then" and source.known_at is not None:
-        parts.append(f"{quote(source.known_at)} {'<' if feature.over else '<='} {_literal(at)}")
+        parts.append(f"{quoted(source.known_at)} {'<' if feature.over else '<='} {_literal(at)}")
     text = " AND ".join(parts) or "TRUE"
     if source.key:
         newest = "newest known row" if known == "then" else "newest row"
@@ -214,7 +213,7 @@ def predicate_text(
 
 
 def _time_parts(view: FeatureView, feature: Aggregation, at: datetime) -> list[str]:
-    column = quote(str(view.timestamp))
+    column = quoted(str(view.timestamp))
     if feature.over is None:
         parts = [f"{column} <= {_literal(at)}"]
         return parts if view.ttl is None else [f"{column} >= {_literal(at - view.ttl)}", *parts]
@@ -230,4 +229,4 @@ def _literal(value: Any) -> str:
         return f"TIMESTAMPTZ '{value.isoformat()}'"
     if isinstance(value, bool | int):
         return str(value)
-    return "'" + str(value).replace("'", "''") + "'"
+    return text_literal(str(value))

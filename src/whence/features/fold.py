@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from whence._base.arrow import compare_schemas, normalise, schema_mismatch
-from whence.compute import Engine
+from whence.compute import Engine, quoted
 from whence.errors import NotFoundError, UsageError
-from whence.features.dialect import dialect_of, quote
+from whence.features.dialect import dialect_of
 from whence.features.duration import microseconds
 from whence.features.folding import ALWAYS, Batch, Events, FoldedGroup, Rows, Span, rows_for
 from whence.features.plain import micros
@@ -135,7 +135,7 @@ class Fold:
         if pa.types.is_date(rows.source.schema.field(column).type):
             return None
         instant = dialect_of(engine.dialect).instant
-        near = f"{quote(column)} >= {instant.format(at - max(r for r in reach if r is not None))}"
+        near = f"{quoted(column)} >= {instant.format(at - max(r for r in reach if r is not None))}"
         known_at = rows.source.known_at
         if known_at is None:
             return near
@@ -143,11 +143,11 @@ class Fold:
             return None
         # what takes such a row back was known no earlier; what is known later can still take back
         known = engine.query(
-            f"SELECT min({quote(known_at)}) AS first FROM src WHERE {near}", {"src": version.files()}
+            f"SELECT min({quoted(known_at)}) AS first FROM src WHERE {near}", {"src": version.files()}
         )
         first = micros(known["first"][0].as_py())
         since = at if first is None else min(at, first)
-        return f"{near} OR {quote(known_at)} >= {instant.format(since)}"
+        return f"{near} OR {quoted(known_at)} >= {instant.format(since)}"
 
     # --- the fold ----------------------------------------------------------------------------------
 

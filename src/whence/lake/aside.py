@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from whence._base.crash import crash_point, register
 from whence._base.ids import derived_uid, new_uid
+from whence.compute import text_literal
 from whence.errors import UsageError
 from whence.lake.cells import row_texts
 from whence.lake.commit import find_duplicate, run
@@ -22,7 +23,6 @@ from whence.lake.core import Core
 from whence.lake.operations import Append, declaration_of
 from whence.lake.quarantine_events import (
     Events,
-    literal,
     make_quarantine,
     next_moment,
     quarantine_of,
@@ -127,7 +127,7 @@ def _ids_of(core: Core, name: str, batch: str | None) -> set[str]:
     snapshot = core.find(name)
     if snapshot is None or batch is None:
         return set()
-    rows = core.rows(snapshot, columns=["id"], where=f"batch = {literal(batch)} AND state = 'in'")
+    rows = core.rows(snapshot, columns=["id"], where=f"batch = {text_literal(batch)} AND state = 'in'")
     return set(rows.column("id").to_pylist())
 
 

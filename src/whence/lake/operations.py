@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from whence._base.arrow import TS, conform, to_arrow
 from whence._base.clock import utc
 from whence._base.rows import row_digests, rows_digest, sum_digests
+from whence.compute import quoted
 from whence.compute.base import Relation
 from whence.errors import ConflictError, DataRejectedError, UnsupportedError, UsageError
 from whence.lake.base import Snapshot
@@ -442,9 +443,9 @@ class Merge(_RowsOperation):
         )  # fmt: skip
 
     def _joined(self, base: Snapshot, data: pa.Table, on: Sequence[str], kind: str) -> pa.Table:
-        keys = ", ".join(_quoted(c) for c in on)
+        keys = ", ".join(quoted(c) for c in on)
         relations: dict[str, Relation] = {"t": self.core.backend.relation(base), "s": data.select(list(on))}
-        chosen = ", ".join(f"t.{_quoted(c)}" for c in base.schema.names)
+        chosen = ", ".join(f"t.{quoted(c)}" for c in base.schema.names)
         got = self.core.engine.query(f"SELECT {chosen} FROM t {kind} JOIN s USING ({keys})", relations)
         return got.cast(base.schema)
 
@@ -575,7 +576,3 @@ def _check_unique(rows: pa.Table, on: Sequence[str], where: str, table: str) -> 
             code="duplicate-key",
             hint="keep one row per key",
         )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence._base.crash import crash_point, register
+from whence.compute import text_literal
 from whence.errors import NotFoundError, UsageError
 from whence.lake.arguments import check_arguments
 from whence.lake.base import Snapshot
@@ -40,7 +41,7 @@ from whence.lake.commit import find_duplicate, run
 from whence.lake.core import Core
 from whence.lake.corrections import Fix, check_fix, chosen_rows, fixed_rows, reasons_of, told_fix
 from whence.lake.operations import Append, declaration_of
-from whence.lake.quarantine_events import REPLAY, Events, Standing, State, literal, quarantine_of, recorded
+from whence.lake.quarantine_events import REPLAY, Events, Standing, State, quarantine_of, recorded
 from whence.lake.sift import sift
 from whence.lake.types import Commit, RowCheck
 from whence.metadata import Value
@@ -159,7 +160,7 @@ class Quarantine:
         """
         check_arguments(id=id)
         self._chosen(self.table(), [id])
-        rows = self._core.rows(self._core.get(self.kept_in), where=f"id = {literal(id)}")
+        rows = self._core.rows(self._core.get(self.kept_in), where=f"id = {text_literal(id)}")
         return [
             {"state": e["state"], "at": e["known_at"], "reasons": e["reasons"], "row": e["row"],
              "note": e["note"], "execution": e["execution"]}

@@ -140,11 +140,6 @@ def last_known(core: Core, snapshot: Snapshot, ids: pa.ChunkedArray) -> dict[str
     return dict(zip(last.column("id").to_pylist(), last.column("known_at_max").to_pylist(), strict=True))
 
 
-def literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 class Standing:
     """What the quarantine of a table holds."""
 

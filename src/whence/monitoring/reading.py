@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from whence.compute import Engine
+from whence.compute import Engine, quoted
 from whence.lake import Change, Lake, TableVersion
 from whence.monitoring import calendar
 from whence.monitoring.feeds import columns_of, describe, key_hashes
@@ -133,8 +133,8 @@ def read_predictions(
 def _labels(engine: Engine, monitor: Monitor, change: Change, head: TableVersion) -> Read:
     assert monitor.labels is not None
     known = head.declaration.known_at
-    order = "" if known is None else f" ORDER BY {_quoted(known)}, _place"
-    keys = ", ".join(_quoted(k) for k in monitor.labels.key)
+    order = "" if known is None else f" ORDER BY {quoted(known)}, _place"
+    keys = ", ".join(quoted(k) for k in monitor.labels.key)
     sql = (
         f"SELECT {keys}, CAST(({monitor.labels.truth}) AS TINYINT) AS _truth "
         f"FROM (SELECT *, row_number() OVER () AS _place FROM labels){order}"
@@ -143,10 +143,6 @@ def _labels(engine: Engine, monitor: Monitor, change: Change, head: TableVersion
     hashes = key_hashes(got, monitor.labels.key)
     truth = got.column("_truth").fill_null(UNKNOWN).to_numpy().astype(np.int8)
     return labels_read(head.table, change.version, hashes, truth)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def origins_of(views: Sequence[object], table: str) -> dict[str, tuple[str, str, int]]:

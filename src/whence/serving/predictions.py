@@ -12,6 +12,7 @@ import pyarrow as pa
 from whence._base.arrow import TS, widens
 from whence._base.digest import canonical_json, spec_digest
 from whence._base.refs import Ref
+from whence.compute import quoted, text_literal
 from whence.errors import IntegrityError, NotFoundError, UsageError
 from whence.lake import Lake, TableVersion
 from whence.metadata import MetadataStore, Value
@@ -254,9 +255,12 @@ def key_condition(key: Sequence[str], text: str) -> str:
         >>> print(key_condition(["carrier", "day"], "B6-2013-07-01"))
         concat_ws('-', CAST("carrier" AS VARCHAR), CAST("day" AS VARCHAR)) = 'B6-2013-07-01'
     """
-    columns = ", ".join('CAST("' + c.replace('"', '""') + '" AS VARCHAR)' for c in key)
-    quoted = text.replace("'", "''")
-    return f"concat_ws('-', {columns}) = '{quoted}'" if len(key) > 1 else f"{columns} = '{quoted}'"
+    columns = ", ".join(f"CAST({quoted(c)} AS VARCHAR)" for c in key)
+    return (
+        f"concat_ws('-', {columns}) = {text_literal(text)}"
+        if len(key) > 1
+        else f"{columns} = {text_literal(text)}"
+    )
 
 
 def _prediction(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whence._base.clock import utc
+from whence.compute import text_literal
 from whence.errors import ConflictError
 from whence.lake import Table
 from whence.serving.answers import REQUEST_KEY, to_stream
@@ -129,8 +130,7 @@ def find_answer(handle: Table, ask: Ask, inputs: pa.Table) -> Answer | None:
     assert ask.id is not None
     if not handle.exists:
         return None
-    quoted = ask.id.replace("'", "''")
-    rows = handle.head().arrow(where=f"{REQUEST_KEY[0]} = '{quoted}'")
+    rows = handle.head().arrow(where=f"{REQUEST_KEY[0]} = {text_literal(ask.id)}")
     if not rows.num_rows:
         return None
     rows = rows.sort_by(REQUEST_KEY[1])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whence._base.ids import derived_uid
-from whence.compute import Relation
+from whence.compute import Relation, quoted
 from whence.lake import Lake
 from whence.serving.types import Deployment
 
@@ -101,7 +101,7 @@ class ScoredKeys:
         asked = rows.select(keys).append_column("_row", pa.array(np.arange(rows.num_rows)))
         answered = np.zeros(rows.num_rows, dtype=bool)
         for relation in self._relations(keys, steps):
-            same = " AND ".join(f"scored.{_quoted(k)} = asked.{_quoted(k)}" for k in keys)
+            same = " AND ".join(f"scored.{quoted(k)} = asked.{quoted(k)}" for k in keys)
             found = self._lake.engine.query(
                 f"SELECT _row FROM asked WHERE EXISTS (SELECT 1 FROM scored WHERE {same})",
                 {"asked": asked, "scored": relation},
@@ -158,7 +158,3 @@ def step_key(deployment: Deployment, step: int) -> str:
 def step_uid(deployment: Deployment, step: int) -> str:
     """The uid of a step's execution: derived, so that a repetition is the same step."""
     return derived_uid("score", step_key(deployment, step))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from whence._base.digest import sha256_bytes
+from whence.compute import quoted
 from whence.errors import IntegrityError, UsageError
 from whence.features.points import moments_of
 from whence.lake import Lake, TableVersion
@@ -179,7 +180,7 @@ class Spine:
         ahead, *_ = self._ahead(upto, position, scored, 2**62)
         beyond = 0
         if self.horizon is not None and (upto is None or upto > self.horizon):
-            keys = ", ".join(_quoted(k) for k in self.deployment.key)
+            keys = ", ".join(quoted(k) for k in self.deployment.key)
             limit = "" if upto is None else f" AND {self._at} <= {_moment(upto)}"
             sql = f"SELECT count(DISTINCT ({keys})) AS n FROM spine WHERE {self._at} > {_moment(self.horizon)}{limit}"
             beyond = self.lake.engine.query(sql, {"spine": newest.files()})["n"][0].as_py()
@@ -362,7 +363,7 @@ class Spine:
 
     @property
     def _at(self) -> str:
-        return _quoted(self.deployment.at)
+        return quoted(self.deployment.at)
 
     @property
     def _start(self) -> int:
@@ -411,7 +412,3 @@ def _moment(us: int) -> str:
         "TIMESTAMPTZ '1970-01-01T00:00:00.000000+00:00'"
     """
     return f"TIMESTAMPTZ '{instant(us).isoformat(timespec='microseconds')}'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

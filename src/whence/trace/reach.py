@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
+from whence.compute import quoted
 from whence.errors import NotFoundError
 from whence.metadata.types import Execution
 from whence.trace.base import Declaration, Features, Graph, Table, Tables
@@ -67,7 +68,7 @@ def _span(
         return None
     over, hop = feature.get("over_us"), definition.get("hop_us")
     ttl = definition.get("ttl_us")
-    column = '"' + at.replace('"', '""') + '"'
+    column = quoted(at)
     length = over if isinstance(over, int) else ttl
     parts = (
         [f"{column} {'>' if isinstance(over, int) else '>='} '{max(moments).isoformat()}'"] if moments else []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from whence.compute import quoted, text_literal
 from whence.errors import NotFoundError, UsageError
 from whence.trace.base import CommitInfo, Table, TableVersion
 
@@ -87,17 +88,13 @@ def _values(columns: Sequence[str], key: str, ref: str) -> list[object]:
 
 def values_condition(values: Mapping[str, object]) -> str:
     """The SQL condition that columns have these values; the engine reads each text as its column's type."""
-    return " AND ".join(f"{_quoted(name)} = {_literal(value)}" for name, value in values.items()) or "TRUE"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return " AND ".join(f"{quoted(name)} = {_literal(value)}" for name, value in values.items()) or "TRUE"
 
 
 def _literal(value: object) -> str:
     if value is None:
         return "NULL"
-    return "'" + str(value).replace("'", "''") + "'"
+    return text_literal(str(value))
 
 
 def writer_of(table: Table, version: int, found: Found) -> CommitInfo | None:

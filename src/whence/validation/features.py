@@ -458,10 +458,13 @@ class FeatureStatistics:
         if self.text is not None:
             known = self.text.top.exact and not self.text.n_long
             return dict(self.text.top.top()) if known else None
-        if self.number is None or not self.number.quantiles.exact:
+        counted = None if self.number is None else self.number.known
+        if counted is None:
             return None
-        values, weights = self.number.quantiles.entries()
-        return {self.cell(v): w for v, w in zip(values.tolist(), weights.tolist(), strict=True)}
+        return {
+            self.cell(v): int(w)
+            for v, w in zip(counted.values.tolist(), counted.weights.tolist(), strict=True)
+        }
 
     @property
     def count_error(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from whence._base.refs import row_key
-from whence.compute import Engine, Relation
+from whence.compute import Engine, Relation, quoted
 from whence.errors import UsageError
 from whence.validation.anomalies import anomaly
 from whence.validation.arrow_checks import Cells, broken_rows, open_cells
@@ -162,7 +162,7 @@ def _check_rule(rows: Rows, rule: Rule, engine: Engine) -> list[Anomaly]:
 
 
 def _keyed(rows: Rows, breach: str, engine: Engine) -> list[str]:
-    listed = ", ".join('"' + c.replace('"', '""') + '"' for c in rows.key)
+    listed = ", ".join(map(quoted, rows.key))
     table = engine.query(
         f"SELECT {listed} {breach} ORDER BY {listed} LIMIT {EXAMPLES}", {RELATION: rows.relation}
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from whence._base.progress import progress as shown
-from whence.compute import Engine
+from whence.compute import Engine, quoted
 from whence.validation.base import Version
 from whence.validation.csv import CsvFormat
 from whence.validation.describe import DescribePart, Progress, merge_parts, with_query_slices
@@ -47,7 +47,7 @@ def describe_version(
 ) -> Statistics:
     """Statistics of a version of a table: one fold on the engine, and one read for each slice by query."""
     names = needed_columns(version.schema.names, options)
-    listed = ", ".join('"' + n.replace('"', '""') + '"' for n in names)
+    listed = ", ".join(map(quoted, names))
     relations = {RELATION: version.files()}
     with shown(f"statistics of {name}", getattr(version, "n_rows", None)) as step:
         made = engine.fold(

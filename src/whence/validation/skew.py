@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from whence._base.digest import canonical_json
 from whence._base.refs import row_key
-from whence.compute import Engine
+from whence.compute import Engine, quoted
 from whence.errors import NotFoundError, UnsupportedError, UsageError
 from whence.metadata import Artifact, Recorder, Type
 from whence.validation.base import Blobs, Version, is_version, name_of
 from whence.validation.cells import feature_type, jsonable
 from whence.validation.find import Rows
-from whence.validation.sql_checks import quoted, relation_schema
+from whence.validation.sql_checks import relation_schema
 from whence.validation.statistics import plain_table
 
 TYPES: Final = (

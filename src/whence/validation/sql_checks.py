@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence._base.refs import row_key
-from whence.compute import Engine, Relation
+from whence.compute import Engine, Relation, quoted, text_literal
 from whence.validation.arrow_checks import broken_rows, open_cells
 from whence.validation.cells import element_type, feature_type, is_list
 from whence.validation.patterns import INTEGER, NUMBER
@@ -122,16 +122,6 @@ def _read(
 
 
 # --- a test as a condition -----------------------------------------------------------------------
-
-
-def quoted(name: str) -> str:
-    """A name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text_literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def condition(test: RowTest, schema: pa.Schema, dialect: str) -> str | None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from whence._base.ids import new_uid
 from whence.compute.base import Engine, Files, Relation
+from whence.compute.sql import quoted, text_literal
 from whence.errors import BackendError, IntegrityError, NotFoundError, UsageError, WhenceError
 
 _SCANNED: Final = "whence_scanned"
@@ -90,7 +91,7 @@ class DuckDBEngine(Engine):
             return relation if columns is None else relation.select(list(columns))
         # `preserve_insertion_order` is DuckDB's default: without ORDER BY the rows of a plain scan come
         # in the order of the file list and of the rows in each file, whatever the number of threads.
-        chosen = ", ".join(_quoted(c) for c in (names if columns is None else columns))
+        chosen = ", ".join(quoted(c) for c in (names if columns is None else columns))
         condition = "" if where is None else f" WHERE ({where}\n)"
         return self.query(f"SELECT {chosen} FROM {_SCANNED}{condition}", {_SCANNED: relation})
 
@@ -134,7 +135,7 @@ def _check_one_query(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 def _register(cursor: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
     if isinstance(relation, Files):
-        cursor.execute(f"CREATE TEMP VIEW {_quoted(name)} AS {files_query(relation)}")
+        cursor.execute(f"CREATE TEMP VIEW {quoted(name)} AS {files_query(relation)}")
         return
     if isinstance(relation, pa.RecordBatchReader):
         # a reader gives its rows once, a query may name it twice
@@ -150,9 +151,9 @@ def files_query(files: Files) -> str:
         'SELECT CAST("a" AS INTEGER) AS "a" FROM (SELECT CAST(NULL AS INTEGER) AS "a" WHERE false)'
     """
     types = {field.name: duckdb_type(field.type) for field in files.schema}
-    chosen = ", ".join(f"CAST({_quoted(n)} AS {t}) AS {_quoted(n)}" for n, t in types.items())
+    chosen = ", ".join(f"CAST({quoted(n)} AS {t}) AS {quoted(n)}" for n, t in types.items())
     # The empty branch gives every declared column to files that none of them have.
-    nothing = ", ".join(f"CAST(NULL AS {t}) AS {_quoted(n)}" for n, t in types.items())
+    nothing = ", ".join(f"CAST(NULL AS {t}) AS {quoted(n)}" for n, t in types.items())
     source = f"SELECT {nothing} WHERE false"
     if files.paths:
         source = f"SELECT * FROM {_read_parquet(files, types)} UNION ALL BY NAME {source}"
@@ -160,10 +161,10 @@ def files_query(files: Files) -> str:
 
 
 def _read_parquet(files: Files, types: Mapping[str, str]) -> str:
-    paths = ", ".join(_literal(path) for path in files.paths)
+    paths = ", ".join(text_literal(path) for path in files.paths)
     hive = "hive_partitioning = false"
     if files.partition_columns:
-        kinds = ", ".join(f"{_literal(c)}: {types[c]}" for c in files.partition_columns)
+        kinds = ", ".join(f"{text_literal(c)}: {types[c]}" for c in files.partition_columns)
         hive = f"hive_partitioning = true, hive_types = {{{kinds}}}"
     return f"read_parquet([{paths}], union_by_name = true, {hive})"
 
@@ -182,7 +183,7 @@ def duckdb_type(type_: pa.DataType) -> str:
     if pa.types.is_list(type_):
         return f"{duckdb_type(type_.value_type)}[]"
     if pa.types.is_struct(type_):
-        fields = ", ".join(f"{_quoted(f.name)} {duckdb_type(f.type)}" for f in type_)
+        fields = ", ".join(f"{quoted(f.name)} {duckdb_type(f.type)}" for f in type_)
         return f"STRUCT({fields})"
     raise UsageError(f"type {type_} has no name in DuckDB", code="unsupported-type")
 
@@ -200,14 +201,6 @@ _TYPES: Final[Mapping[pa.DataType, str]] = {
     pa.date32(): "DATE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
 }
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 # --- errors -------------------------------------------------------------------------------------

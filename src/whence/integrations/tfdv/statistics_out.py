@@ -159,11 +159,11 @@ def _ranked(f: FeatureView) -> Ranked:
     """The most frequent values, of equal ones the last by value, as TFDV takes them; of numbers only when
     they are few and all known.
     """
-    known = f.value_counts()
     if f.is_text:
+        known = f.value_counts()
         limit = max(len(f.rank_histogram), 1)
         return _ordered(f.rank_histogram if known is None else known.items(), limit)
-    if known is None or len(known) > _NUMBERS_LISTED:
+    if (f.num_unique or 0) > _NUMBERS_LISTED or (known := f.value_counts()) is None:
         return ()
     return _ordered(known.items(), _NUMBERS_LISTED)
 

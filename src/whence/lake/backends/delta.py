@@ -27,6 +27,7 @@ from deltalake import (
 )
 
 from whence._base.arrow import normalise
+from whence.compute import quoted
 from whence.compute.base import Files, Relation
 from whence.errors import (
     BackendError,
@@ -281,7 +282,7 @@ class DeltaBackend(LakeBackend):
         rest: Callable[[], pa.Table],
         facts: CommitFacts,
     ) -> Snapshot:
-        predicate = " AND ".join(f"t.{_quoted(c)} = s.{_quoted(c)}" for c in on)
+        predicate = " AND ".join(f"t.{quoted(c)} = s.{quoted(c)}" for c in on)
 
         def write(table: DeltaTable) -> None:
             merger = table.merge(
@@ -490,10 +491,6 @@ class DeltaBackend(LakeBackend):
         with self._lock:
             self._handles.clear()
             self._versions.clear()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _no_version(table: str, version: int, why: str) -> NotFoundError:

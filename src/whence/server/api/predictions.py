@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from whence.compute import quoted
 from whence.errors import NotFoundError, UsageError
 from whence.lake import TableVersion
 from whence.server.api.base import Asked, Data, json_of
@@ -49,27 +50,23 @@ def _predictions(ws: Workspace, table: str) -> TableVersion:
 def _search(ws: Workspace, version: TableVersion, text: str) -> list[dict[str, object]]:
     """Exact keys first, then keys that hold the text; without a text the newest moments."""
     key = version.declaration.key
-    columns = ", ".join(_quoted(c) for c in dict.fromkeys([*key, *_SHOWN]))
+    columns = ", ".join(quoted(c) for c in dict.fromkeys([*key, *_SHOWN]))
     name = _key_text(key)
     shown = {"shown": version.files()}
     if not text:
-        query = f"SELECT {columns} FROM shown ORDER BY {_quoted(FEATURES_AT)} DESC, {name} LIMIT {FOUND}"
+        query = f"SELECT {columns} FROM shown ORDER BY {quoted(FEATURES_AT)} DESC, {name} LIMIT {FOUND}"
         return list(ws.engine.query(query, shown).to_pylist())
     query = (
         f"SELECT {columns} FROM shown WHERE contains(lower({name}), lower($key)) "
-        f"ORDER BY {name} <> $key, {_quoted(FEATURES_AT)} DESC, {name} LIMIT {FOUND}"
+        f"ORDER BY {name} <> $key, {quoted(FEATURES_AT)} DESC, {name} LIMIT {FOUND}"
     )
     return list(ws.engine.query(query, shown, parameters={"key": text}).to_pylist())
 
 
 def _key_text(key: tuple[str, ...]) -> str:
     """The SQL of the text by which a reference names a prediction."""
-    parts = ", ".join(f"CAST({_quoted(c)} AS VARCHAR)" for c in key)
+    parts = ", ".join(f"CAST({quoted(c)} AS VARCHAR)" for c in key)
     return f"concat_ws('-', {parts})" if len(key) > 1 else parts
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _line(version: TableVersion, row: dict[str, object]) -> Json:
