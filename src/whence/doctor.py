@@ -1,6 +1,7 @@
 """What `whence doctor` looks at: is everything there, does everything answer, and what to do if not.
 
-Nothing is changed: a workspace that does not exist is not made, locks are not taken, nothing is repaired.
+Nothing is changed: a workspace that does not exist is not made, databases are opened to look, locks are not taken,
+nothing is repaired.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from whence._version import __version__
 from whence.blobs import open_blobs
 from whence.compute import open_engine
 from whence.config import SETTINGS, Config, load_config
-from whence.database import Database
+from whence.database import Database, refuse_lost
 from whence.errors import WhenceError
 from whence.metadata import MetadataStore, open_store
 from whence.metadata.beats import BEAT_S, LATE_BEATS
@@ -53,15 +54,20 @@ class Check:
     remedy: str = ""
 
 
-def examine(target: str | Path | Config | None = None) -> list[Check]:
-    """Look at the machine, the packages and, when there is one, the workspace."""
+def examine(target: str | Path | Config | None = None, *, read_only: bool = False) -> list[Check]:
+    """Look at the machine, the packages and, when there is one, the workspace.
+
+    Args:
+        target: As `whence.connect` takes it.
+        read_only: The workspace is there to be looked at: that it cannot be written is nothing to repair.
+    """
     checks = [*_machine(), *_packages(), *_extras()]
     try:
         config = load_config(target)
     except WhenceError as error:
         status: Status = "warn" if error.code == "no-workspace" else "fail"
         return [*checks, Check("workspace", status, error.message, error.hint or "")]
-    return [*checks, *_workspace(config)]
+    return [*checks, *_workspace(config, read_only=read_only)]
 
 
 def _machine() -> Iterator[Check]:
@@ -132,7 +138,7 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _workspace(config: Config) -> Iterator[Check]:
+def _workspace(config: Config, *, read_only: bool) -> Iterator[Check]:
     unread = [s.name for s in SETTINGS if not s.read and config.source(s.name) != "default"]
     if unread:
         yield Check(
@@ -143,7 +149,7 @@ def _workspace(config: Config) -> Iterator[Check]:
     if not config.root.is_dir():
         yield Check("workspace", "warn", f"{config.root} does not exist", "whence init makes it")
         return
-    yield from _disk(config.root)
+    yield from _disk(config.root, read_only=read_only)
     yield from _locks(config.root)
     yield from _requests(config.root / "requests")
     for name, look in (("metadata", _metadata), ("lake", _lake), ("blobs", _blobs), ("compute", _compute)):
@@ -169,7 +175,7 @@ def _graph(config: Config) -> Iterator[Check]:
     if url.startswith("memory:") or _is_absent(url):
         return
     try:
-        database = Database.from_url(url, synchronous=config.text("metadata.synchronous"))
+        database = _to_look(config)
     except WhenceError:
         return  # told above
     try:
@@ -206,13 +212,19 @@ def _beats(store: MetadataStore) -> Check:
 
 def _metadata(config: Config) -> str:
     url = config.text("metadata.url")
+    refuse_lost(url, Path(config.text("lake.url").removeprefix("file:")))
     if _is_absent(url):
         return f"{config.shown('metadata.url')}: nothing there yet"
-    database = Database.from_url(url, synchronous=config.text("metadata.synchronous"))
+    database = _to_look(config)
     try:
         return f"{config.shown('metadata.url')}, tables at version {database.version('metadata')}"
     finally:
         database.close()
+
+
+def _to_look(config: Config) -> Database:
+    synchronous = config.text("metadata.synchronous")
+    return Database.from_url(config.text("metadata.url"), synchronous=synchronous, read_only=True)
 
 
 def _lake(config: Config) -> str:
@@ -246,7 +258,10 @@ def _compute(config: Config) -> str:
         engine.close()
 
 
-def _disk(root: Path) -> Iterator[Check]:
+def _disk(root: Path, *, read_only: bool) -> Iterator[Check]:
+    if read_only and not os.access(root, os.W_OK):
+        yield Check("disk", "ok", f"{root} cannot be written, and is opened to look")
+        return
     if not os.access(root, os.W_OK):
         yield Check("disk", "fail", f"{root} cannot be written", f"chmod u+w {root}")
         return

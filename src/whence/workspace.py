@@ -20,8 +20,8 @@ from whence._base.clock import Clock, WallClock
 from whence._base.locks import Life, file_lock
 from whence.blobs import BlobStore, open_blobs
 from whence.config import Config, is_reproducing, load_config, settings_file
-from whence.database import Database, sqlite_path
-from whence.errors import IntegrityError, UsageError
+from whence.database import Database, refuse_lost
+from whence.errors import UsageError
 from whence.metadata import MetadataStore, Recorder, Recording, open_store
 from whence.metadata.beats import DatabaseLife
 from whence.metadata.delegate import Looking
@@ -76,7 +76,7 @@ def connect(
         UsageError: The folder holds something else (``not-a-workspace``), or a setting is wrong.
         ConflictError: The workspace was written by a newer whence (``workspace-newer``), or by an earlier one
             (``workspace-older``).
-        IntegrityError: Its database has lost all it held (``store-corrupt``).
+        IntegrityError: Its database has lost all it held, or is gone and its tables are not (``store-corrupt``).
         BackendError: It cannot be reached, or nothing may be written there (``store-unavailable``).
 
     Example:
@@ -99,6 +99,9 @@ def connect(
 
 def _make_folder(config: Config) -> None:
     root = config.root
+    refuse_lost(
+        config.text("metadata.url"), _lake_folder(config)
+    )  # one without settings looks like no workspace now
     if root.is_dir() and _holds_something_else(root) and not _is_shared(config):
         raise UsageError(
             f"{str(root)!r} is not empty and holds no whence.toml",
@@ -126,26 +129,8 @@ def _is_local(config: Config) -> bool:
     return config.text("metadata.url").startswith(("sqlite:", "memory:"))
 
 
-def _refuse_emptied(url: str, root: Path) -> None:
-    """Refuse a database of no bytes beside tables: they are made after it.
-
-    Raises:
-        IntegrityError: ``store-corrupt``.
-    """
-    file, lake = sqlite_path(url), root / "lake"
-    if file is None or not _is_empty(file) or not lake.is_dir() or not any(lake.iterdir()):
-        return
-    if _is_empty(file):  # still: else it has just been made, and then the first table
-        raise IntegrityError(
-            f"the database {str(file)!r} has lost all it held: the file is empty, and there are tables beside it",
-            code="store-corrupt",
-            hint=f"restore a copy; or remove {file.name}, to begin anew without what was known",
-            details={"file": str(file)},
-        )
-
-
-def _is_empty(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size == 0
+def _lake_folder(config: Config) -> Path:
+    return Path(config.text("lake.url").removeprefix("file:"))
 
 
 def _is_locks(path: Path) -> bool:
@@ -231,7 +216,7 @@ class Workspace:
             raise UsageError("the workspace was closed", code="closed", hint="open it again")
         if url.startswith("memory:"):
             return None
-        _refuse_emptied(url, self.folder)
+        refuse_lost(url, _lake_folder(self.config))
         database = Database.from_url(
             url,
             synchronous=str(self.config.value("metadata.synchronous")).upper(),

@@ -42,7 +42,82 @@ def test_an_emptied_database_is_not_a_new_one(tmp_path: Path, without: tuple[str
     assert (tmp_path / "whence.db").stat().st_size == 0
 
 
-@pytest.mark.parametrize("point", ["database.file.made", "database.migrate.taken", "metadata.intent.before"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_database_that_is_gone_is_not_begun_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, elsewhere: bool
+) -> None:
+    folder, rows = tmp_path / "ws", tmp_path / "rows"
+    assert main(["init", str(folder)]) == 0
+    lake = f"file:{rows}" if elsewhere else None
+    with whence.connect(folder, lake_url=lake) as ws:
+        ws.table("flights").append([{"flight": 1}])
+        ws.graph.mark("table:flights@0", "swapped", onward=True)
+    (folder / "whence.db").rename(tmp_path / "copy")
+    for read_only in (False, True, False):
+        with pytest.raises(whence.IntegrityError, match="has lost all it held: the file is gone") as caught:
+            _ = whence.connect(folder, read_only=read_only, lake_url=lake).store
+        assert caught.value.code == "store-corrupt"
+        assert caught.value.hint == (
+            "restore a copy; or remove whence.db.lock, to begin anew without what was known"
+        )
+    assert not (folder / "whence.db").exists()
+    if not elsewhere:
+        capsys.readouterr()
+        assert main(["-w", str(folder), "doctor"]) == 3
+        assert "has lost all it held: the file is gone" in capsys.readouterr().out
+    shutil.copy(tmp_path / "copy", folder / "whence.db")  # one way out
+    with whence.connect(folder, lake_url=lake) as ws:
+        assert ws.graph.tainted("table:flights@0")
+    for file in folder.glob("whence.db*"):  # the other
+        file.unlink()
+    with whence.connect(folder, lake_url=lake) as ws:
+        assert ws.table("flights").arrow().num_rows == 1
+        assert not ws.graph.tainted("table:flights@0")
+
+
+def test_the_way_out_of_an_emptied_database(tmp_path: Path) -> None:
+    begun(tmp_path)
+    os.truncate(tmp_path / "whence.db", 0)
+    with pytest.raises(whence.IntegrityError, match="the file is empty") as caught:
+        whence.connect(tmp_path)
+    assert "remove whence.db and whence.db.lock, to begin anew" in (caught.value.hint or "")
+    (tmp_path / "whence.db").unlink()
+    with pytest.raises(whence.IntegrityError, match="the file is gone"):
+        whence.connect(tmp_path)
+    (tmp_path / "whence.db.lock").unlink()
+    with pytest.raises(whence.UsageError, match=r"holds no whence\.toml"):  # of its marks none is left
+        whence.connect(tmp_path)
+    (tmp_path / "whence.toml").touch()
+    with whence.connect(tmp_path) as ws:
+        assert ws.table("flights").arrow().num_rows == 1
+
+
+@pytest.mark.parametrize("point", ["database.file.begun", "database.file.taken", "database.file.made"])
+def test_a_first_opening_over_tables_that_died_is_begun_again(tmp_path: Path, point: str) -> None:
+    folder = tmp_path / "ws"
+    begun(tmp_path / "old")
+    folder.mkdir()
+    (folder / "whence.toml").touch()
+    shutil.copytree(tmp_path / "old" / "lake", folder / "lake")
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN, str(folder)], env={**os.environ, "WHENCE_CRASH_AT": point}, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    with whence.connect(folder) as ws:
+        assert ws.table("flights").arrow().num_rows == 1
+    assert not (folder / "whence.db.new").exists()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "database.file.begun",
+        "database.file.taken",
+        "database.file.made",
+        "database.migrate.taken",
+        "metadata.intent.before",
+    ],
+)
 def test_a_first_opening_that_died_is_begun_again(tmp_path: Path, point: str) -> None:
     folder = tmp_path / "ws"
     done = subprocess.run(
@@ -93,6 +168,7 @@ with whence.connect(sys.argv[1], read_only=True) as ws:
         except whence.DeniedError as error:
             print(error.code)
 from whence.cli.app import main
+print("doctor", main(["--read-only", "-w", sys.argv[1], "doctor"]), main(["-w", sys.argv[1], "doctor"]))
 print(main(["--read-only", "-w", sys.argv[1], "nodes", "--type", "Dataset", "--json"]))
 """
 
@@ -120,6 +196,9 @@ def test_a_workspace_where_nothing_may_be_written(tmp_path: Path) -> None:
         "read-only",
         "read-only",
     ], done.stderr
+    assert "doctor 0 3" in lines  # without --read-only: nothing can be written
+    assert done.stdout.count("tables at version") == 2
+    assert done.stdout.count("nothing is marked bad") == 2
     assert '"raw"' in done.stdout
     assert lines[-1] == "0"
     assert sorted(p for p in tmp_path.rglob("*")) == before

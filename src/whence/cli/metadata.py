@@ -157,9 +157,9 @@ def _collected(done: Collected) -> str:
     would = "would be " if done.dry_run else ""
     lines = [f"{len(done.removed)} nodes {would}removed", *(f"  {_gone(g)}" for g in done.removed)]
     if done.kept:
-        lines += [f"{len(done.kept)} nodes a rule lets go are kept", *(f"  {_gone(g)}" for g in done.kept)]
+        lines += [f"{len(done.kept)} nodes are kept", *(f"  {_gone(g)}" for g in done.kept)]
     lines.append(f"{done.n_nodes} tombstones {would}taken out, with {done.n_events} events")
-    lines.append(f"{done.n_tombstones} tombstones stay between living nodes")
+    lines.append(f"{done.n_tombstones} tombstones stay")
     if done.dry_run:
         lines.append("nothing was changed; --apply does it")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import typer
 from whence.cli import options
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.progress import make_reporter
-from whence.cli.session import target
+from whence.cli.session import target, to_look
 
 config_app = typer.Typer(
     help="Settings and whence each value came.", no_args_is_help=True, rich_markup_mode=None
@@ -84,7 +84,7 @@ def doctor(workspace: options.Workspace = None, *, as_json: options.AsJson = Fal
     """Look at versions, backends, disk and locks; say what is missing and how to install it."""
     from whence.doctor import examine
 
-    checks = examine(target(workspace))
+    checks = examine(target(workspace), read_only=to_look.get())
     failed = any(c.status == "fail" for c in checks)
     if as_json:
         print_json({"ok": not failed, "checks": checks})

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from whence.database import migrations as steps
+from whence.database.backends import sqlite_file
 from whence.database.backends.sqlite import SqliteBackend
 from whence.database.base import Abilities, Backend, Driver, check_words, closed
 from whence.database.migrations import Component, Migration
@@ -415,6 +416,21 @@ def sqlite_url(path: Path) -> str:
         'sqlite:///whence.db'
     """
     return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def refuse_lost(url: str, made_after: Path) -> None:
+    """Refuse a SQLite database that has lost all it held, while there is what was made after it.
+
+    Args:
+        url: Where it is; of servers nothing is said.
+        made_after: A folder in which nothing is made before the database is there.
+
+    Raises:
+        IntegrityError: Its file is empty, or gone and its lock is not (``store-corrupt``).
+    """
+    path = sqlite_path(url)
+    if path is not None:
+        sqlite_file.refuse_lost(path, made_after)
 
 
 def sqlite_path(url: str) -> Path | None:

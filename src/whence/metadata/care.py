@@ -168,7 +168,12 @@ class Cared(Delegate):
         return validity.put_repair(self, self.node(ref), reason=reason)[1]
 
     def lift(self, mark: int | Mark) -> Mark:
-        """Lift a mark: what it tainted is clean at once."""
+        """Lift a mark: what it tainted is clean at once.
+
+        Raises:
+            NotFoundError: There is no such mark (``mark-not-found``).
+            UsageError: It says that a version is repaired; to take that back, mark the version (``bad-mark``).
+        """
         return validity.lift_mark(self, mark)
 
     def marks(self, *, since: int = 0, ref: Ref | None = None, live: bool = False) -> list[Mark]:

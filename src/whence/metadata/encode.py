@@ -28,6 +28,8 @@ INT64_MAX: Final = 2**63 - 1
 # Of a value and of all properties of a node, as stored. MariaDB takes 16 MiB in one statement, as it comes.
 MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODE_BYTES: Final = 15 * 1024 * 1024
+MAX_DEPTH: Final = 100
+"""Of lists and structs in one another, in one value: far below what Python's and every database's JSON can read."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -37,7 +39,7 @@ def encode(properties: Properties, custom: Properties) -> str:
     """The stored text of a node's properties.
 
     Raises:
-        UsageError: A value is of no storable kind (``property-type``), text is not Unicode (``invalid-text``), a
+        UsageError: A value is of no storable kind or deeper than 100 (``property-type``), text is not Unicode (``invalid-text``), a
             value takes more than 4 MiB or all of them more than 15 (``too-large``).
 
     Example:
@@ -124,7 +126,7 @@ def _wrapped(plain: object, name: str) -> object:
     return plain
 
 
-def _plain(value: object, name: str) -> object:
+def _plain(value: object, name: str, room: int = MAX_DEPTH) -> object:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -138,9 +140,10 @@ def _plain(value: object, name: str) -> object:
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode()}
     if isinstance(value, Mapping):
-        return _plain_map(value, name)
+        return _plain_map(value, name, _less(room, name))
     if isinstance(value, Sequence) and not isinstance(value, bytearray | memoryview):
-        return [_plain(item, name) for item in value]
+        room = _less(room, name)
+        return [_plain(item, name, room) for item in value]
     raise UsageError(
         f"property {name!r}: a {type(value).__name__} cannot be stored",
         code="property-type",
@@ -148,7 +151,17 @@ def _plain(value: object, name: str) -> object:
     )
 
 
-def _plain_map(value: Mapping[object, object], name: str) -> dict[str, object]:
+def _less(room: int, name: str) -> int:
+    if room == 0:
+        raise UsageError(
+            f"property {name!r}: more than {MAX_DEPTH} lists and structs are in one another",
+            code="property-type",
+            hint="a value that holds itself has no end; put a deep one into a file or a blob, and its digest here",
+        )
+    return room - 1
+
+
+def _plain_map(value: Mapping[object, object], name: str, room: int) -> dict[str, object]:
     out: dict[str, object] = {}
     reserved = False
     for key, item in value.items():
@@ -157,7 +170,7 @@ def _plain_map(value: Mapping[object, object], name: str) -> dict[str, object]:
                 f"property {name!r}: the key {key!r} of a struct must be text", code="property-type"
             )
         reserved = reserved or key.startswith("$")
-        out[key] = _plain(item, name)
+        out[key] = _plain(item, name, room)
     return {"$map": out} if reserved else out
 
 
@@ -207,10 +220,17 @@ def check_properties(type_: Type, properties: Properties) -> Properties:
             widened[name] = float(value)
         elif not _fits(value, want):
             raise UsageError(
-                f"property {name!r} of {type_.name!r} is {want}, got {type(value).__name__} {value!r:.80}",
+                f"property {name!r} of {type_.name!r} is {want}, got {type(value).__name__} {_shown(value)}",
                 code="property-type",
             )
     return {**properties, **widened} if widened else properties
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except RecursionError:
+        return "too deep to show"
 
 
 def _fits(value: object, want: PropertyType) -> bool:

@@ -136,12 +136,21 @@ def lift_mark(store: MetadataStore, mark: int | Mark) -> Mark:
 
     Raises:
         NotFoundError: There is no such mark (``mark-not-found``).
+        UsageError: It is none, but says that a version is repaired (``bad-mark``).
     """
     number = mark.id if isinstance(mark, Mark) else mark
     if number is None:
         raise NotFoundError("mark", mark, hint="a stored one has an id; whence mark list shows them")
+    stored = get_mark(store, number)
+    if stored.verdict == REPAIRED:
+        raise UsageError(
+            f"mark {number} says that a version is repaired: that is not lifted",
+            code="bad-mark",
+            hint="to take it back, mark the version: whence mark add --onward",
+            details={"mark": number, "uid": stored.uid},
+        )
     written = store.write(Change(lifts=[Lift(number, current_principal())])).marks
-    return written[0] if written else get_mark(store, number)
+    return written[0] if written else stored
 
 
 def get_mark(store: MetadataStore, number: int) -> Mark:

@@ -112,10 +112,14 @@ def as_of(row: NodeRow, pasts: Iterable[PastRow], moment_us: int) -> NodeRow | N
         pasts: The earlier revisions that ended after the moment; others do no harm.
         moment_us: Microseconds since 1970.
     """
-    if row.created_us > moment_us:
-        return None
+    return None if row.created_us > moment_us else rolled_to(row, pasts, moment_us)
+
+
+def rolled_to(row: NodeRow, pasts: Iterable[PastRow], moment_us: int) -> NodeRow:
+    """The row of a node that was there at a moment, whatever time it claims; see `as_of`."""
     for past in sorted(pasts, key=lambda p: -p.revision):
-        if past.until_us <= moment_us:
+        # A revision is missing where the clock had been wrong, and later ones ended earlier.
+        if past.until_us <= moment_us or past.revision != row.revision - 1:
             break
         row = rolled_back(row, past)
     return row

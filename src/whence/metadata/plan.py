@@ -23,8 +23,8 @@ from whence.metadata.rows import (
     MarkRow,
     NodeRow,
     PastRow,
-    Tombstone,
     kind_of,
+    leave,
     path_text,
     to_tombstone,
     tombstone_of,
@@ -293,7 +293,7 @@ class _Planner:
         self._refuse_foreign(row)
         for text in (removal.reason, removal.principal):
             check_text(text)
-        was = Tombstone(n=row.name, x=row.external_id, r=removal.reason, b=removal.principal)
+        was = leave(row, removal.reason, removal.principal)
         tombstone = to_tombstone(row, was, self._now_us)._replace(
             updated_us=max(self._now_us, row.updated_us), revision=row.revision + 1
         )

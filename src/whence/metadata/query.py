@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -20,6 +20,10 @@ from whence.metadata.types import NodeKind, Value
 OrderBy: TypeAlias = Literal["id", "created_at", "updated_at"]
 Scalar: TypeAlias = int | float | str | bool | None
 COLUMNS: dict[str, str] = {"id": "id", "created_at": "created_us", "updated_at": "updated_us"}
+
+
+MAX_N: Final = 2**60
+"""More than any node's n, and four times as much has 64 bits; a cursor of an older whence names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Query:
     everywhere: bool = False
     pinned_us: int | None = None
     """the moment of the first page, for an order that updates change"""
+    pinned_n: int = 0
+    """the n of the newest node at that moment: no other node was there, whatever times they claim"""
 
 
 def make_query(
@@ -87,8 +93,8 @@ def make_query(
     filter_ = None if matching is None else read_filter(matching)
     names, states = _several(name), _several(state)
     _check_states(kind, states or ())
-    after, pinned_us = (
-        (None, None) if cursor is None else _read_cursor(cursor, order_by, descending=descending)
+    after, pinned_us, pinned_n = (
+        (None, None, 0) if cursor is None else _read_cursor(cursor, order_by, descending=descending)
     )
     if not all(text is None or is_storable(text) for text in (name_prefix, external_id, uri, context)):
         names = frozenset()  # no node has what no store keeps
@@ -113,6 +119,7 @@ def make_query(
         removed=removed,
         everywhere=everywhere,
         pinned_us=pinned_us,
+        pinned_n=pinned_n,
     )
 
 
@@ -131,21 +138,23 @@ def moment_us(as_of: datetime | None) -> int | None:
     return to_us(as_of)
 
 
-def next_cursor(query: Query, last: NodeRow, now_us: int) -> str:
+def next_cursor(query: Query, last: NodeRow, now_us: int, last_n: int) -> str:
     """The cursor behind `last`: it stays right whatever is written meanwhile.
 
     It holds a place in the order, not a count, so nodes put in front of it shift nothing. In an order that an
-    update changes, it also holds the moment of the first page: the pages behind it show the nodes as they were
-    then, each once, but for those that were removed since.
+    update changes, it also holds the moment of the first page and the number of the newest node: the pages behind
+    it show the nodes as they were then, each once, but for those that were removed since.
 
     Args:
         query: What was asked.
         last: The last node of the page.
         now_us: The moment of the last write that the page saw.
+        last_n: The n of the newest node that the page saw.
     """
     place: list[object] = [query.order_by, query.descending, order_value(query, last), last.id]
     if moves(query):
-        place.append(now_us if query.pinned_us is None else query.pinned_us)
+        first = query.pinned_us is None
+        place += [now_us, last_n] if first else [query.pinned_us, query.pinned_n]
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
@@ -172,9 +181,12 @@ class _Cursor(msgspec.Struct, array_like=True):
     value: int
     id: int
     pinned_us: int | None = None
+    pinned_n: int = MAX_N
 
 
-def _read_cursor(cursor: str, order_by: OrderBy, *, descending: bool) -> tuple[tuple[int, int], int | None]:
+def _read_cursor(
+    cursor: str, order_by: OrderBy, *, descending: bool
+) -> tuple[tuple[int, int], int | None, int]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         found = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Cursor)
@@ -182,7 +194,7 @@ def _read_cursor(cursor: str, order_by: OrderBy, *, descending: bool) -> tuple[t
         raise UsageError(f"{cursor!r:.80} is not a cursor of this store", code="bad-cursor") from error
     if (found.order, found.down) != (order_by, descending):
         raise UsageError("the cursor belongs to a query with another order", code="bad-cursor")
-    return (found.value, found.id), found.pinned_us
+    return (found.value, found.id), found.pinned_us, min(found.pinned_n, MAX_N)
 
 
 def is_storable(text: str) -> bool:

@@ -6,7 +6,7 @@ removed: a `Holder` says so for the rooms above, and an execution that runs hold
 
 **Collecting** takes a tombstone out for good once nothing that lives is left on either side of it, and with it the
 environments, code and groups that only tombstones named. So whether one living node is reached from another is the
-same before and after.
+same before and after, and so is what the marks in force reach: a tombstone stays that such a mark needs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from whence._base.principal import current_principal
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.metadata.base import MetadataStore
 from whence.metadata.rows import KINDS, kind_of
+from whence.metadata.series import needed_for
 from whence.metadata.types import (
     INPUT_KINDS,
     OUTPUT_KINDS,
@@ -276,10 +277,10 @@ class Collected:
     Attributes:
         dry_run: Nothing was changed; these are the nodes that would be.
         removed: What became a tombstone, by which rule or because nothing names it.
-        kept: What a rule lets go and something still needs.
+        kept: What a rule lets go and something still needs, and the tombstones that a mark needs.
         n_nodes: Tombstones taken out for good.
         n_events: Edges taken out with them.
-        n_tombstones: Tombstones that stay, since they stand between living nodes.
+        n_tombstones: Tombstones that stay, since they stand between living nodes or a mark needs them.
     """
 
     dry_run: bool
@@ -331,6 +332,9 @@ def collect(
         crash_point(AFTER_REMOVED)
     dead = _Dead(store, going)
     loose = dead.loose()
+    needed = needed_for(store, loose)
+    loose -= needed.keys()
+    kept += [_gone(node, needed[uid]) for uid, node in dead.nodes.items() if uid in needed]
     unnamed = {
         n.uid: (n, "nothing names it") for n in _unnamed(store, loose, now - grace) if n.uid not in going
     }

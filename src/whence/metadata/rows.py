@@ -116,6 +116,8 @@ class Tombstone(msgspec.Struct, omit_defaults=True):
     """why it was removed"""
     b: str = ""
     """who removed it"""
+    e: int | None = None
+    """the epoch of a version: a mark on it ends at another one"""
 
 
 class _Removed(msgspec.Struct):
@@ -137,6 +139,32 @@ def tombstone_text(tombstone: Tombstone) -> str:
     return msgspec.json.encode(_Removed(tombstone)).decode()
 
 
+def version_name(name: str | None) -> tuple[str, int] | None:
+    """The name and the number of a version; None when it is none. Each number is written in one way.
+
+    Example:
+        >>> version_name("flights@12"), version_name("flights@012"), version_name("april")
+        (('flights', 12), None, None)
+    """
+    of, at, number = (name or "").rpartition("@")
+    if not at or not number.isascii() or not number.isdecimal() or (number[0] == "0" and number != "0"):
+        return None
+    return of, int(number)
+
+
+def leave(row: NodeRow, reason: str, principal: str) -> Tombstone:
+    """What stays of a node that is removed: its names, and of a version its epoch."""
+    was = Tombstone(row.name, row.external_id, reason, principal)
+    if row.kind == "artifact" and version_name(row.name) is not None:
+        typed, custom = decode(row.properties)
+        was.e = _whole(typed.get("epoch", custom.get("epoch")))
+    return was
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def tombstone_of(node: AnyNode) -> Tombstone:
     """What a removed node says of itself; what it would not say is left out."""
     reason, principal = node.custom.get("removed_reason"), node.custom.get("removed_by")
@@ -145,6 +173,7 @@ def tombstone_of(node: AnyNode) -> Tombstone:
         node.external_id,
         reason if isinstance(reason, str) else "",
         principal if isinstance(principal, str) else "",
+        _whole(node.custom.get("removed_epoch")),
     )
 
 
@@ -256,7 +285,8 @@ def _fill_tombstone(node: AnyNode, row: NodeRow) -> None:
     _set_removed_at(node, to_moment(row.removed_us))
     _set_properties(node, {})
     said = {"removed_reason": was.r, "removed_by": was.b}
-    _set_custom(node, {key: value for key, value in said.items() if value})
+    epoch = {} if was.e is None else {"removed_epoch": was.e}
+    _set_custom(node, {key: value for key, value in said.items() if value} | epoch)
 
 
 def to_event(row: EventRow, execution_uid: str, artifact_uid: str) -> Event:

@@ -5,19 +5,21 @@ and does not read it, so lineage alone would not say so. Such a mark goes on wit
 that are written after it, up to one that
 
 - is said to be repaired, after the mark was made, or
-- is of another **epoch**: the property of that name counts how often rows were changed or removed. A version
-  that does not say its epoch carries on: nobody knows that the rows are gone.
+- is of another **epoch**: the property of that name counts how often rows were changed or removed; a version that
+  was removed still says it. A version that does not say its epoch carries on: nobody knows that the rows are gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from whence.errors import UsageError
 from whence.metadata.base import MetadataStore
+from whence.metadata.rows import version_name
 from whence.metadata.types import AnyNode, Artifact, Mark
+from whence.metadata.walk import WalkQuery
 
 ONWARD: Final = "bad-onward"
 REPAIRED: Final = "repaired"
@@ -47,14 +49,12 @@ def version_of(node: AnyNode) -> Version | None:
         >>> version_of(Artifact(type="Report", name="april")) is None
         True
     """
-    if not isinstance(node, Artifact) or node.name is None:
+    named = version_name(node.name) if isinstance(node, Artifact) else None
+    if named is None:
         return None
-    name, at, number = node.name.rpartition("@")
-    if not at or not number.isascii() or not number.isdecimal():
-        return None
-    epoch = node.get("epoch")
+    epoch = node.get("epoch") if node.removed_at is None else node.custom.get("removed_epoch")
     known = epoch if isinstance(epoch, int) and not isinstance(epoch, bool) else None
-    return Version((node.namespace, node.type, name), int(number), known)
+    return Version((node.namespace, node.type, named[0]), named[1], known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +96,71 @@ def onward_marks(store: MetadataStore, marks: Iterable[Mark]) -> list[Onward]:
             ends = [
                 versions[repair.uid].number
                 for repair in repairs
-                if repair.uid in versions
-                and versions[repair.uid].of == begin.of
-                and versions[repair.uid].number > begin.number
-                and (repair.id or 0) > (mark.id or 0)
+                if repair.uid in versions and _ends(mark, begin, repair, versions[repair.uid])
             ]
             found.append(Onward(mark, begin, min(ends, default=None)))
     return found
 
 
+def _ends(mark: Mark, begin: Version, repair: Mark, at: Version) -> bool:
+    """Whether a repair ends a mark: it was said after it, of a later version of the same thing."""
+    return at.of == begin.of and at.number > begin.number and (repair.id or 0) > (mark.id or 0)
+
+
 def later_versions(store: MetadataStore, onward: Onward) -> Iterator[AnyNode]:
     """The versions that a mark holds of, as far as they are there, tombstones too."""
-    _, type_, name = onward.begin.of
+    return (node for node in _versions(store, onward.begin.of) if onward.holds(node))
+
+
+def needed_for(store: MetadataStore, going: Collection[str]) -> dict[str, str]:
+    """Which of these nodes are named by a mark that still holds of what stays when they are gone, and why.
+
+    - A mark that goes on is needed while any other version stays: the next one comes after it.
+    - A repair is needed while a mark is that it ends.
+    - Any mark is needed while something stays that came from the node, though it be its code or environment.
+
+    Args:
+        store: The graph.
+        going: The uids of what is to be taken out.
+    """
+    marks = store.list_marks()
+    if not any(mark.uid in going for mark in marks):
+        return {}
+    live = [mark for mark in marks if mark.lifted_at is None]
+    onward = onward_marks(store, live)
+    needed = {
+        one.mark.uid: f"mark {one.mark.id} on it goes on with later versions"
+        for one in onward
+        if one.mark.uid in going and any(n.uid not in going for n in _versions(store, one.begin.of))
+    }
+    for mark in live:
+        if mark.uid in going and mark.uid not in needed and _reaches_beyond(store, mark.uid, going):
+            needed[mark.uid] = f"mark {mark.id} on it taints what was made with it"
+    repairs = {mark.uid: mark for mark in marks if mark.verdict == REPAIRED and mark.uid in going}
+    staying = [one for one in onward if one.mark.uid not in going or one.mark.uid in needed]
+    for node in store.get_nodes("artifact", uids=sorted(repairs)):
+        at, repair = version_of(node), repairs[node.uid]
+        ended = [one.mark.id for one in staying if at is not None and _ends(one.mark, one.begin, repair, at)]
+        if ended:
+            needed.setdefault(node.uid, f"mark {ended[0]} ends there, as mark {repair.id} says")
+    return needed
+
+
+def _reaches_beyond(store: MetadataStore, uid: str, going: Collection[str]) -> bool:
+    """Whether something that stays came from a node."""
+    walk = store.walk(WalkQuery([uid], "down", max_hops=None, internal=True))
+    return any(node.uid not in going for level in walk for node in level.nodes)
+
+
+def _versions(store: MetadataStore, of: tuple[str, str, str]) -> Iterator[AnyNode]:
+    """All versions of a thing, tombstones too."""
+    _, type_, name = of
     cursor: str | None = None
     while True:
         page = store.find_nodes(
             "artifact", type_=type_, name_prefix=f"{name}@", limit=500, cursor=cursor, removed=True, everywhere=True
         )  # fmt: skip
-        yield from (node for node in page.nodes if onward.holds(node))
+        yield from (node for node in page.nodes if (found := version_of(node)) and found.of == of)
         cursor = page.cursor
         if cursor is None:
             return
@@ -130,7 +177,7 @@ def check_versions(nodes: Sequence[AnyNode]) -> None:
             raise UsageError(
                 f"{node.type} {node.name or node.uid} is no version of anything, so nothing comes after it",
                 code="bad-mark",
-                hint="versions are named such as flights@12",
+                hint="versions are named such as flights@12, without leading zeros",
             )
 
 
@@ -160,6 +207,7 @@ __all__ = [
     "check_versions",
     "ended_by",
     "later_versions",
+    "needed_for",
     "onward_marks",
     "version_of",
 ]

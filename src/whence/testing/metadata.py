@@ -23,6 +23,7 @@ from whence.metadata import (
     Type,
     Value,
 )
+from whence.testing.metadata_ahead import AheadRules
 from whence.testing.metadata_bad import BadInputRules
 from whence.testing.metadata_lifecycle import BeatRules, MarkRules, NamespaceRules, RemovalRules
 from whence.testing.metadata_load import LoadRules
@@ -517,6 +518,7 @@ class MetadataSuite(
     NamespaceRules,
     BeatRules,
     LoadRules,
+    AheadRules,
     BadInputRules,
 ):
     """What every metadata store does. The fixture ``store`` gives an empty one."""

@@ -23,6 +23,7 @@ from whence.metadata import (
     Removal,
     Rows,
     Type,
+    Value,
 )
 from whence.testing.metadata_past import KINDS, picture
 from whence.testing.metadata_world import TABLE, Furnished, artifact, put
@@ -61,10 +62,25 @@ def _put(**fields: object) -> Bad:
     return lambda _: Change([Put(artifact(**fields))])  # type: ignore[arg-type]  # the test says what
 
 
+def nested(depth: int) -> Value:
+    """Lists and structs in one another."""
+    value: Value = 1
+    for i in range(depth):
+        value = [value] if i % 2 else {"a": value}
+    return value
+
+
+ENDLESS: Final[dict[str, Value]] = {}
+ENDLESS["a"] = [ENDLESS, ENDLESS]
+
 BAD: Final[dict[str, tuple[Bad, type[WhenceError], str]]] = {
     "wrong property type": (_put(properties={"n_rows": "3"}), UsageError, "property-type"),
     "a number of 65 bits": (_put(custom={"n": 2**63}), UsageError, "property-type"),
     "a value nobody stores": (_put(custom={"n": [{1, 2}]}), UsageError, "property-type"),
+    "a value 101 deep": (_put(custom={"n": nested(101)}), UsageError, "property-type"),
+    "a value 5,000 deep": (_put(custom={"n": nested(5_000)}), UsageError, "property-type"),
+    "a deep value where a number belongs": (_put(properties={"n_rows": nested(5_000)}), UsageError, "property-type"),
+    "a value that holds itself": (_put(custom={"n": ENDLESS}), UsageError, "property-type"),
     "an unnamed property": (_put(custom={"": 1}), UsageError, "property-type"),
     "an unknown property": (_put(properties={"rows": 3}), UsageError, "unknown-property"),
     "an unknown type": (lambda _: Change([Put(Artifact(type="Tabel"))]), NotFoundError, "artifact-type-not-found"),
@@ -221,3 +237,17 @@ class BadInputRules(Furnished):
                 typed.load([rows])
             assert graph_digest(typed) == before
         assert typed.list_imported("s") == []
+
+    def test_a_value_has_a_hundred_levels(self, typed: MetadataStore) -> None:
+        node = artifact("deep", custom={"n": nested(100), "$": nested(100)})
+        put(typed, node)
+        typed.load([Change([Put(artifact("deeper", custom={"n": nested(100)}))])])
+        assert typed.get_nodes("artifact", uids=[node.uid])[0].custom == node.custom
+        for value in (nested(101), ENDLESS):
+            for batch in (
+                Change([Put(artifact("x", custom={"n": value}))]),
+                Rows([artifact("x", custom={"n": value})]),
+            ):
+                with pytest.raises(UsageError, match="more than 100") as caught:
+                    typed.load([batch])
+                assert caught.value.code == "property-type"

@@ -64,3 +64,13 @@ def test_numbers_keep_their_kind() -> None:
     new = old._replace(properties=encode({}, {"a": 1, "z": 0}), revision=2, updated_us=11)
     back = rolled_back(new, PastRow(5, 1, 11, delta_of(old, new)))
     assert back.properties == old.properties
+
+
+def test_a_revision_that_a_wrong_clock_ended_later_is_not_taken_off_a_newer_one() -> None:
+    first = NodeRow(5, "artifact", 1, "u", "x", None, None, "LIVE", '{"p":{},"c":{"n":0}}', 10, 10, 1)
+    second = first._replace(properties='{"p":{},"c":{"n":1}}', updated_us=900, revision=2)
+    third = second._replace(properties='{"p":{},"c":{"n":2}}', revision=3)
+    pasts = [PastRow(5, 1, 900, delta_of(first, second)), PastRow(5, 2, 20, delta_of(second, third))]
+    assert as_of(third, pasts, 30) == third
+    assert as_of(third, pasts[:1], 30) == third  # the store gives only those that ended later
+    assert as_of(third, pasts, 15) == first

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import whence as w
 from tests.unit.metadata.lifeworld import STORES, open_kind
-from whence.errors import DataRejectedError, UsageError
+from whence.errors import DataRejectedError, NotFoundError, UsageError
 from whence.metadata import Artifact, MetadataStore, Recorder, open_store
 from whence.metadata.graph import Graph
 from whence.metadata.marks import marks_on_artifacts
@@ -144,8 +144,125 @@ def test_a_removed_version_still_carries_it(graph: Graph) -> None:
     gone = graph.find("artifact", name="orders@2", removed=True).first()
     assert gone is not None
     graph.mark(gone, "cents", policy="alert", onward=True)
-    # Its epoch went with its properties: what is not known carries on.
-    assert tainted(graph) == ["orders@2", "orders@3", "orders@4", "orders@5"]
+    assert gone.custom == {
+        "removed_reason": "space",
+        "removed_by": gone.custom["removed_by"],
+        "removed_epoch": 0,
+    }
+    assert tainted(graph) == ["orders@2", "orders@3", "orders@4"]  # it ends where it ended before
+
+
+def test_a_removed_version_whose_epoch_nobody_knew(graph: Graph) -> None:
+    graph.add("Table", "lines@0", kind="artifact")
+    graph.add("Table", "lines@1", epoch=1)
+    graph.mark("lines@0", "cents", onward=True)
+    (gone,) = graph.remove("lines@0")
+    assert "removed_epoch" not in gone.custom
+    assert tainted(graph) == ["lines@0", "lines@1"]
+    # What only looks like a version keeps nothing.
+    looks = (
+        graph.add("Report", "april", kind="artifact", epoch=3),
+        graph.add("Group", "a@1", kind="context", epoch=3),
+    )
+    for gone in graph.remove(*looks):
+        assert "removed_epoch" not in gone.custom
+    # A living one that says so of itself is not believed.
+    graph.add("Table", "lines@2", removed_epoch=7, epoch=0)
+    assert "lines@2" in tainted(graph)
+
+
+def test_a_number_is_written_in_one_way(graph: Graph) -> None:
+    graph.add("Table", "orders@03", epoch=0)
+    graph.mark("orders@2", "cents", onward=True)
+    assert tainted(graph) == ["orders@2", "orders@3", "orders@4"]
+    with pytest.raises(UsageError, match="orders@03 is no version") as caught:
+        graph.mark("orders@03", "cents", onward=True)
+    assert "without leading zeros" in (caught.value.hint or "")
+
+
+def test_a_repair_is_not_lifted(graph: Graph) -> None:
+    graph.mark("orders@1", "cents", onward=True)
+    graph.repaired("orders@3")
+    said = graph.marks()
+    for repair in (2, said[1]):
+        with pytest.raises(UsageError, match="mark 2 says that a version is repaired") as caught:
+            graph.lift(repair)
+        assert caught.value.code == "bad-mark"
+        assert "mark the version" in (caught.value.hint or "")
+    assert graph.marks() == said
+    with pytest.raises(NotFoundError, match="mark"):
+        graph.lift(9)
+    assert graph.lift(1) == graph.lift(1)
+
+
+# what collecting leaves
+
+
+def test_collecting_leaves_what_a_mark_needs(graph: Graph) -> None:
+    graph.mark("orders@1", "cents", policy="alert", onward=True)
+    graph.repaired("orders@3")
+    graph.mark("orders@0", "only this one")
+    graph.remove("orders@0", "orders@1", "orders@3")
+    assert tainted(graph) == ["orders@0", "orders@1", "orders@2"]
+    whys = {
+        "orders@1": "mark 1 on it goes on with later versions",
+        "orders@3": "mark 1 ends there, as mark 2 says",
+    }
+    for dry_run in (True, False, False):
+        done = graph.collect(dry_run=dry_run)
+        assert {gone.name: gone.why for gone in done.kept} == whys
+        assert done.n_tombstones == 2
+    assert tainted(graph) == ["orders@1", "orders@2"]
+    assert [bool(marks_on_artifacts(graph.store, [Artifact(type="Table", name=f"orders@{n}")])) for n in (2, 9)] == [
+        True, False,
+    ]  # fmt: skip
+    # Once it is lifted nobody needs it, nor the repair.
+    graph.lift(1)
+    assert graph.collect(dry_run=False).n_nodes == 2
+    assert (graph.marks(), tainted(graph)) == ([], [])
+
+
+def test_collecting_takes_out_a_series_that_is_gone(graph: Graph) -> None:
+    graph.mark("orders@1", "cents", onward=True)
+    graph.repaired("orders@3")
+    graph.remove(*(f"orders@{n}" for n in range(6)))
+    done = graph.collect(dry_run=False)
+    assert (done.kept, done.n_nodes, graph.marks()) == ([], 6, [])
+
+
+def test_collecting_leaves_it_while_a_removed_version_carries_it_on(graph: Graph) -> None:
+    train(graph, "orders@3", "late@1")
+    graph.mark("orders@1", "cents", policy="alert", onward=True)
+    graph.remove(*(f"orders@{n}" for n in range(6)))
+    graph.collect(dry_run=False)
+    assert bool(graph.tainted("late@1"))
+    assert [n.name for n in graph.find("artifact", name="orders@1", removed=True)] == ["orders@1"]
+
+
+def test_collecting_follows_rules_and_leaves_the_marked(graph: Graph) -> None:
+    graph.mark("orders@1", "cents", onward=True)
+    graph.retain("few", "artifact", "type = 'Table'", keep_newest=4)
+    dry, done = graph.collect(), graph.collect(dry_run=False)
+    assert (
+        [g.name for g in dry.removed]
+        == [g.name for g in done.removed]
+        == ["orders@0", "orders@1", "orders@2"]
+    )
+    assert [g.name for g in dry.kept] == [g.name for g in done.kept] == ["orders@1"]
+    assert (dry.n_nodes, dry.n_tombstones) == (done.n_nodes, done.n_tombstones) == (2, 1)
+    assert tainted(graph) == ["orders@1", "orders@3", "orders@4"]
+
+
+def test_collecting_leaves_a_marked_environment(graph: Graph) -> None:
+    train(graph, "orders@3", "late@1")
+    (env,) = graph.find("artifact", "type = 'Environment'")
+    graph.mark(env, "a broken wheel")
+    graph.remove(env)
+    before = tainted(graph)
+    assert "late@1" in before
+    (kept,) = graph.collect(dry_run=False).kept
+    assert kept.why == "mark 1 on it taints what was made with it"
+    assert tainted(graph) == before
 
 
 STEPS = st.one_of(
@@ -179,8 +296,9 @@ def test_it_equals_brute_force(steps: list[tuple[str, int]]) -> None:
             said.append(("good", which % len(epochs)))
         elif said:
             n = which % len(said)
-            graph.lift(n + 1)
-            lifted |= {n} if said[n][0] == "bad" else set()
+            if said[n][0] == "bad":
+                graph.lift(n + 1)
+                lifted.add(n)
     for version, epoch in enumerate(epochs):
         want = set()
         for n, (word, begin) in enumerate(said):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from whence._base.crash import crash_point, register
 from whence._base.locks import file_lock
 from whence.errors import BackendError, IntegrityError
 
+BEGUN: Final = register("database.file.begun", "the other name of a new database is there, its lock is not")
+TAKEN: Final = register("database.file.taken", "the lock of a new database is there, the database is not")
 MADE: Final = register(
     "database.file.made", "a new database is whole under another name, not yet under its own"
 )
@@ -21,7 +23,8 @@ MADE: Final = register(
 def make_file(path: Path, *, rollback: bool, timeout_s: float) -> None:
     """Make the database at `path` when there is none; a file that was one and has lost everything is refused.
 
-    It is made under another name and then given its own, so a file of no bytes is never a beginning of ours.
+    It is made under another name and then given its own, so a file of no bytes is never a beginning of ours. The
+    other name is there before the lock: a lock without either says that there was a database.
 
     Raises:
         IntegrityError: It was cut to nothing (``store-corrupt``).
@@ -31,21 +34,33 @@ def make_file(path: Path, *, rollback: bool, timeout_s: float) -> None:
         return
     # Looked for before the lock is made: it is what a beginning leaves beside the file.
     begun = lock_of(path).exists()
-    with _unwritable(path), file_lock(lock_of(path), what=f"opening {path.name}", timeout_s=timeout_s):
-        if _size(path) > 0:
-            return
-        _refuse_cut(path, begun=begun)
-        place = Path(os.path.realpath(path))
-        new = place.with_name(place.name + ".new")
-        for left in (new, _journal_of(new), _log_of(new), _journal_of(place)):  # by a process that died
-            left.unlink(missing_ok=True)
-        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-            if not rollback:
-                _set_log(connection, path)
-            for statement in ("BEGIN IMMEDIATE", "PRAGMA user_version=0", "COMMIT"):  # writes the first page
-                connection.execute(statement)
-        crash_point(MADE)
-        new.replace(place)
+    new, place = _unfinished(path), Path(os.path.realpath(path))
+    with _unwritable(path):
+        if not begun:
+            with suppress(OSError):  # the lock says better what is wrong
+                new.touch(mode=0o644)
+            crash_point(BEGUN)
+        with file_lock(lock_of(path), what=f"opening {path.name}", timeout_s=timeout_s):
+            _make(path, place, new, begun=begun, rollback=rollback)
+
+
+def _make(path: Path, place: Path, new: Path, *, begun: bool, rollback: bool) -> None:
+    """Make it, under its lock."""
+    if _size(path) > 0:  # somebody else was faster
+        new.unlink(missing_ok=True)
+        return
+    _refuse_cut(path, begun=begun)
+    crash_point(TAKEN)
+    for left in (_journal_of(new), _log_of(new), _journal_of(place)):  # by a process that died
+        left.unlink(missing_ok=True)
+    new.write_bytes(b"")  # emptied, not removed: it says that the database is being made
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        if not rollback:
+            _set_log(connection, path)
+        for statement in ("BEGIN IMMEDIATE", "PRAGMA user_version=0", "COMMIT"):  # writes the first page
+            connection.execute(statement)
+    crash_point(MADE)
+    new.replace(place)
 
 
 def use_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> None:
@@ -89,6 +104,52 @@ def open_to_look(path: Path, timeout_s: float) -> sqlite3.Connection:
                 hint="open it once where it may be written, or copy the folder to such a place",
             ) from error
     return _looking(f"{address}?mode=ro&immutable=1", timeout_s)
+
+
+def refuse_lost(path: Path, made_after: Path) -> None:
+    """Refuse a database that is empty, or gone, while there is what was made after it.
+
+    One that is gone has left its lock, so a folder that was copied without a database is begun anew; and where
+    somebody died who made it, its other name is there.
+
+    Args:
+        path: The file of the database.
+        made_after: A folder in which nothing is made before the database is there.
+
+    Raises:
+        IntegrityError: ``store-corrupt``.
+    """
+    how = _lost(path)
+    if (
+        how is None or not _holds_any(made_after) or _lost(path) is None
+    ):  # by now: it has just been made, and then the rest
+        return
+    left = [file.name for file in (path, lock_of(path)) if file.exists()]
+    raise IntegrityError(
+        f"the database {str(path)!r} has lost all it held: the file is {how}, and there are tables of its workspace",
+        code="store-corrupt",
+        hint=f"restore a copy; or remove {' and '.join(left)}, to begin anew without what was known",
+        details={"file": str(path)},
+    )
+
+
+def _lost(path: Path) -> Literal["empty", "gone"] | None:
+    if path.exists():
+        return "empty" if path.is_file() and _size(path) == 0 else None
+    return "gone" if lock_of(path).exists() and not _unfinished(path).exists() else None
+
+
+def _holds_any(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is not None
+    except OSError:
+        return False
+
+
+def _unfinished(path: Path) -> Path:
+    """The name under which a database is made."""
+    place = Path(os.path.realpath(path))
+    return place.with_name(place.name + ".new")
 
 
 def lock_of(path: Path) -> Path:
@@ -161,4 +222,4 @@ def _size(path: Path) -> int:
         return 0
 
 
-__all__ = ["MADE", "lock_of", "make_file", "open_to_look", "use_log"]
+__all__ = ["BEGUN", "MADE", "TAKEN", "lock_of", "make_file", "open_to_look", "refuse_lost", "use_log"]

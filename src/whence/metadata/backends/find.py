@@ -10,6 +10,7 @@ from itertools import count, islice
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     LargeBinary,
     Select,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     false,
     func,
     not_,
@@ -31,7 +33,7 @@ from whence.metadata.backends.indexes import Indexer, Wanted, wanted_by
 from whence.metadata.backends.reading import EXTERNAL_ID, NAME, PROPERTIES, URI
 from whence.metadata.backends.search import found, has_words, may_have
 from whence.metadata.backends.spelling import Place, number, shown, spelling_of
-from whence.metadata.backends.tables import MEMBER, NODE, TYPE, code_of, is_open
+from whence.metadata.backends.tables import MEMBER, NODE, NODE_PAST, TYPE, code_of, is_open
 from whence.metadata.codes import KIND_CODES, STATE_CODES, STATES, pack_uid
 from whence.metadata.filter import Scope
 from whence.metadata.filter.bound import without_words
@@ -164,7 +166,7 @@ class Finder:
         if query.after is not None:
             values |= {"after_value": query.after[0], "after_id": query.after[1]}
         if query.pinned_us is not None:
-            values["pinned"] = query.pinned_us
+            values |= {"pinned": query.pinned_us, "pinned_end": 4 * (query.pinned_n + 1)}
         if query.limit is not None:
             values["at_most"] = query.limit + 1
         for i, value in enumerate(query.where.values()):
@@ -208,7 +210,7 @@ class Finder:
         if query.uri is not None:
             conditions.append(NODE.c.uri == bindparam("node_uri"))
         if query.pinned_us is not None:
-            conditions.append(_updated() <= bindparam("pinned"))
+            conditions += _unchanged()
         conditions += self._in_contexts(query)
         conditions += [self._has(i, name, value) for i, (name, value) in enumerate(query.where.items())]
         compiled = None
@@ -343,6 +345,18 @@ def _in_states(kind: NodeKind, states: frozenset[str]) -> ColumnElement[bool]:
     found = NODE.c.state.in_(codes)
     # In these words the index of open states serves.
     return and_(is_open(NODE), found) if states and states <= _OPEN[kind] else found
+
+
+def _unchanged() -> list[ColumnElement[bool]]:
+    """The nodes that were there when the first page was read and are as they were, whatever times they claim."""
+    pinned = bindparam("pinned", type_=BigInteger())
+    since = exists().where(NODE_PAST.c.node_id == NODE.c.id, NODE_PAST.c.until_us > pinned)
+    return [
+        NODE.c.id < bindparam("pinned_end", type_=BigInteger()),
+        or_(NODE.c.removed_us.is_(None), NODE.c.removed_us <= pinned),
+        # Few have a later time: of those it is asked whether they had it then.
+        or_(_updated() <= pinned, not_(since.correlate(NODE))),
+    ]
 
 
 def _updated() -> ColumnElement[int]:

@@ -56,10 +56,10 @@ class MemoryStore(MetadataStore):
         self._namespace_id = 0 if namespace is None or namespace.id is None else namespace.id
 
     @contextmanager
-    def _view(self, as_of: datetime | None = None) -> Iterator[View]:
+    def _view(self, as_of: datetime | None = None, *, again: bool = False) -> Iterator[View]:
         """The graph as of a moment; nobody writes meanwhile."""
         with self._world.lock:
-            yield View(self._world, moment_us(as_of))
+            yield View(self._world, moment_us(as_of), again=again)
 
     # types
 
@@ -139,7 +139,9 @@ class MemoryStore(MetadataStore):
 
     def _find(self, query: Query) -> Page:
         with self._world.lock:
-            view = View(self._world, query.pinned_us if query.as_of_us is None else query.as_of_us)
+            view = View(self._world, query.as_of_us)
+            if query.as_of_us is None and query.pinned_us is not None:
+                view = View(self._world, query.pinned_us, query.pinned_n)
             found = sorted(
                 (row for row in self._candidates(query, view) if self._fits(row, query, view)),
                 key=lambda row: (order_value(query, row), row.id),
@@ -149,7 +151,7 @@ class MemoryStore(MetadataStore):
             more = len(rest) < len(found)
             return Page(
                 [view.node(row) for row in rest],
-                next_cursor(query, rest[-1], self._world.last_us) if more else None,
+                next_cursor(query, rest[-1], self._world.last_us, self._world.last_n) if more else None,
             )
 
     def _candidates(self, query: Query, view: View) -> Iterable[NodeRow]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from whence.errors import NotFoundError
 from whence.metadata.codes import EVENT_CODES
@@ -50,7 +50,12 @@ class View(Protocol):
         """Whether a node fits a filter."""
 
 
-OpenView: TypeAlias = Callable[[datetime | None], AbstractContextManager[View]]
+class OpenView(Protocol):
+    """Opens a graph as it was known at a moment, or, `again`, as it was when it was read then."""
+
+    def __call__(
+        self, as_of: datetime | None = None, *, again: bool = False
+    ) -> AbstractContextManager[View]: ...
 
 
 def walk(open_view: OpenView, query: WalkQuery) -> Iterator[Level]:
@@ -58,7 +63,7 @@ def walk(open_view: OpenView, query: WalkQuery) -> Iterator[Level]:
     checked = check_walk(query)
 
     def levels() -> Iterator[Level]:
-        with open_view(_moment(checked)) as view:
+        with open_view(_moment(checked), again=_is_again(checked)) as view:
             found = list(_levels(view, checked))
         yield from found
 
@@ -68,7 +73,7 @@ def walk(open_view: OpenView, query: WalkQuery) -> Iterator[Level]:
 def subgraph(open_view: OpenView, query: WalkQuery) -> Subgraph:
     """`MetadataStore.lineage`."""
     checked = check_walk(query)
-    with open_view(_moment(checked)) as view:
+    with open_view(_moment(checked), again=_is_again(checked)) as view:
         ids: list[int] = []
         edges: list[Edge] = []
         for piece in _pieces(view, checked):
@@ -93,6 +98,10 @@ def subgraph(open_view: OpenView, query: WalkQuery) -> Subgraph:
 
 def _moment(walk: Walk) -> datetime | None:
     return walk.query.as_of if walk.place is None else to_moment(walk.place.moment_us)
+
+
+def _is_again(walk: Walk) -> bool:
+    return walk.query.as_of is None and walk.place is not None
 
 
 def _levels(view: View, walk: Walk) -> Iterator[Level]:

@@ -16,6 +16,7 @@ from whence.metadata import past
 from whence.metadata.codes import EVENT_CODES
 from whence.metadata.filter import Evaluator, Scope
 from whence.metadata.ids import wire_id
+from whence.metadata.moments import Then, next_moment
 from whence.metadata.plan import Plan
 from whence.metadata.rows import (
     EventRow,
@@ -118,7 +119,7 @@ class World:
 
     def next_moment(self) -> int:
         """The moment of the next change: that of the clock, but later than any before."""
-        return max(clock_us(), self.last_us + 1)
+        return next_moment(clock_us(), self.last_us)
 
     def carry_out(self, plan: Plan) -> Loaded:
         """Write a plan; nothing of it can fail."""
@@ -221,11 +222,18 @@ class View:
     Args:
         world: The graph.
         as_of_us: The moment; None is now.
+        last_n: The n of the newest node at the moment, which tells what was there whatever times nodes claim.
+        again: The graph was read at that moment: see `Then.ahead_us`.
     """
 
-    def __init__(self, world: World, as_of_us: int | None = None) -> None:
+    def __init__(
+        self, world: World, as_of_us: int | None = None, last_n: int | None = None, *, again: bool = False
+    ) -> None:
         self._world = world
-        self._as_of_us = as_of_us
+        self._then = None if as_of_us is None else Then(as_of_us)
+        if as_of_us is not None and again:
+            self._then = Then(as_of_us, max(as_of_us, world.last_us))
+        self._last_n = last_n
         self.moment_us = world.last_us if as_of_us is None else as_of_us
         self._rows: dict[int, NodeRow | None] = {}
         self._made: dict[int, AnyNode] = {}
@@ -234,12 +242,15 @@ class View:
 
     def find(self, id_: int | None) -> NodeRow | None:
         """The row of a node, or None when there was none."""
-        world = self._world
-        if id_ is None or self._as_of_us is None:
+        world, then = self._world, self._then
+        if id_ is None or then is None:
             return None if id_ is None else world.rows.get(id_)
         if id_ not in self._rows:
-            row = world.rows.get(id_)
-            self._rows[id_] = row and past.as_of(row, world.pasts.get(id_, ()), self._as_of_us)
+            row, pasts = world.rows.get(id_), world.pasts.get(id_, ())
+            if row is not None:
+                there = then.knows(row.created_us) if self._last_n is None else wire_id(id_) <= self._last_n
+                row = past.rolled_to(row, pasts, then.us) if there else None
+            self._rows[id_] = row
         return self._rows[id_]
 
     def row(self, id_: int) -> NodeRow:
@@ -267,11 +278,11 @@ class View:
 
     def is_known(self, event: EventRow) -> bool:
         """Whether an event was known."""
-        if self._as_of_us is None:
+        if self._then is None:
             return True
         known_us = event.at_us if event.known_us is None else event.known_us
         return (
-            known_us <= self._as_of_us
+            self._then.knows(known_us)
             and self.find(event.execution_id) is not None
             and self.find(event.artifact_id) is not None
         )
@@ -293,15 +304,15 @@ class View:
         return self._known(self._world.children_of, id_)
 
     def _known(self, edges: dict[int, dict[int, int | None]], id_: int) -> list[int]:
-        there, moment = edges.get(id_, {}), self._as_of_us
-        if moment is None:
+        there, then = edges.get(id_, {}), self._then
+        if then is None:
             return sorted(there)
         if self.find(id_) is None:
             return []
         return sorted(
             other
             for other, known_us in there.items()
-            if (known_us is None or known_us <= moment) and self.find(other) is not None
+            if (known_us is None or then.knows(known_us)) and self.find(other) is not None
         )
 
     # value objects

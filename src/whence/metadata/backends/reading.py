@@ -17,7 +17,7 @@ from whence.metadata.backends.lists import Listed, Tuple, driver_text, placehold
 from whence.metadata.backends.nodes import node_maker
 from whence.metadata.backends.tables import MARK, NAMESPACE, NODE, NODE_PAST, TYPE
 from whence.metadata.codes import EVENT_KINDS, KIND_CODES, KIND_OF, STATE_CODES, STATES, pack_uid, unpack_uid
-from whence.metadata.past import as_of
+from whence.metadata.past import rolled_to
 from whence.metadata.rows import MarkRow, NodeRow, PastRow, to_moment, to_node
 from whence.metadata.types import AnyNode, Event, NodeKind, Type
 from whence.metadata.typetable import TypeTable
@@ -80,6 +80,11 @@ class Reader:
         found = driver_text(database, select(NODE.alias("c")))
         self._contexts = {role: f"{found} {join}" for role, join in self._context_joins(known=False)}
         self._contexts_known = {role: f"{found} {join}" for role, join in self._context_joins(known=True)}
+        # By their numbers, where the times that nodes claim say nothing.
+        self._contexts_there = {
+            role: f"{text} AND (m.known_us IS NULL OR m.known_us <= {self._mark}) AND (c.id >> 2) <= {self._mark}"
+            for role, text in self._contexts.items()
+        }
         self._types_text = driver_text(database, select(TYPE))
         self._namespaces_text = driver_text(database, select(NAMESPACE.c.id, NAMESPACE.c.name))
         self._counter_text = (
@@ -147,10 +152,10 @@ class Reader:
             The n of the newest node there ever was, the moment of the last write, and whether the namespace is closed.
         """
         ((last_n, last_us, closed, id_, created_us),) = session.rows(self._counter_text, (namespace_id,))
-        if id_ is not None:
-            # A write that makes a node leaves the counter as it is: the newest node says both, and saves a page.
-            last_n = max(last_n, id_ >> 2)
-            last_us = max(last_us, created_us)
+        if id_ is not None and id_ >> 2 > last_n:
+            # A write that makes nodes dated by itself leaves the counter as it is: the newest one says both, and saves
+            # a page. One that the counter knows may have a time from elsewhere.
+            last_n, last_us = id_ >> 2, created_us
         return last_n, last_us, bool(closed)
 
     def last_us(self, session: Session) -> int:
@@ -200,18 +205,35 @@ class Reader:
         rows = self._uids.rows(session, ids) if ids else []
         return {id_: text or unpack_uid(packed) for id_, packed, text in rows}
 
-    def contexts(self, session: Session, uid: str, role: str, as_of_us: int | None) -> list[Tuple]:
+    def contexts(
+        self, session: Session, uid: str, role: str, as_of_us: int | None, last_n: int | None = None
+    ) -> list[Tuple]:
         """The contexts that a node of this uid is in, as ``artifact`` or ``execution``; or the parents of it as a
-        ``child``, its children as a ``parent``, what is in it with ``members``.
+        ``child``, its children as a ``parent``, what is in it with ``members``; with `last_n` as in `as_of`.
         """
         packed = packed_uids([uid])
+        if as_of_us is not None and last_n is not None:
+            values = (*packed, as_of_us, last_n)
+            return session.rows(self._contexts_there[role], values) if packed else []
         known = () if as_of_us is None else (as_of_us,)
         text = self._contexts[role] if as_of_us is None else self._contexts_known[role]
         return session.rows(text, (*packed, *known)) if packed else []
 
-    def as_of(self, session: Session, raws: Sequence[Tuple], us: int) -> list[Tuple]:
-        """These nodes as they were known at a moment; those made since are left out."""
-        there = [raw for raw in raws if raw[CREATED] <= us]
+    def as_of(
+        self, session: Session, raws: Sequence[Tuple], us: int, last_n: int | None = None
+    ) -> list[Tuple]:
+        """These nodes as they were known at a moment; those made since are left out.
+
+        Args:
+            session: A session.
+            raws: The nodes as they are now.
+            us: The moment.
+            last_n: The n of the newest node at the moment, which tells what was there whatever times nodes claim.
+        """
+        if last_n is None:
+            there = [raw for raw in raws if raw[CREATED] <= us]
+        else:
+            there = [raw for raw in raws if raw[ID] >> 2 <= last_n]
         # Not by the time of the update: what was brought in has times of its own.
         changed = [raw[ID] for raw in there if raw[REVISION] > 1]
         pasts: dict[int, list[PastRow]] = {}
@@ -220,8 +242,7 @@ class Reader:
         return [self._rolled_back(raw, pasts[raw[ID]], us) if raw[ID] in pasts else raw for raw in there]
 
     def _rolled_back(self, raw: Tuple, pasts: Iterable[PastRow], us: int) -> Tuple:
-        row = as_of(self.row(raw), pasts, us)
-        assert row is not None
+        row = rolled_to(self.row(raw), pasts, us)
         state = None if row.state is None else STATE_CODES[row.kind][row.state]
         updated = None if row.updated_us == row.created_us else row.updated_us
         fields = (

@@ -34,6 +34,7 @@ from whence.metadata.backends.writing import SqlLookup, Writer, new_rows
 from whence.metadata.base import MetadataStore, Progress
 from whence.metadata.codes import KIND_CODES, KIND_OF
 from whence.metadata.filter import Filter, bind_filter
+from whence.metadata.moments import next_moment
 from whence.metadata.past import revisions
 from whence.metadata.plan import make_load, make_plan
 from whence.metadata.query import Query, moment_us, moves, next_cursor
@@ -187,7 +188,7 @@ class SqlStore(MetadataStore):
                 code="namespace-closed",
                 hint="open it first: whence namespace open",
             )
-        now_us = max(time.time_ns() // 1_000, last_us + 1)
+        now_us = next_moment(time.time_ns() // 1_000, last_us)
         return SqlLookup(self.reader, session, self._namespace_id, last_n, last_us), now_us
 
     def load(self, batches: Iterable[Change | Rows], *, on_progress: Progress | None = None) -> Loaded:
@@ -244,7 +245,7 @@ class SqlStore(MetadataStore):
             last_n, last_us, _ = self.reader.counter(session, self._namespace_id)
             purged = self._upkeep.purge(session, uids)
             if purged.n_nodes:
-                self._writer.count(session, last_n, max(time.time_ns() // 1_000, last_us + 1))
+                self._writer.count(session, last_n, next_moment(time.time_ns() // 1_000, last_us))
             crash_point(BEFORE_COMMIT)
         return purged
 
@@ -290,14 +291,16 @@ class SqlStore(MetadataStore):
                     raws = find_pinned(reader, self.finder, session, query, types, namespace)
                 else:
                     raws = self.finder.find(session, query, types, namespace)
-                now_us = reader.last_us(session) if moves(query) and query.pinned_us is None else 0
+                pins = moves(query) and query.pinned_us is None
+                last_n, now_us, _ = reader.counter(session) if pins else (0, 0, False)
                 reader.know(session, raws)
         except BackendError as error:
             raise refused(error) from error.__cause__
         more = query.limit is not None and len(raws) > query.limit
         raws = raws[: query.limit]
         return Page(
-            list(map(reader.node, raws)), next_cursor(query, reader.row(raws[-1]), now_us) if more else None
+            list(map(reader.node, raws)),
+            next_cursor(query, reader.row(raws[-1]), now_us, last_n) if more else None,
         )
 
     def _type_ids(self, session: Session, query: Query) -> list[int] | None:
@@ -442,7 +445,7 @@ class SqlStore(MetadataStore):
             return there
         with self.database.session(write=True) as session:
             last_n, last_us, _ = self.reader.counter(session, 0)
-            now_us = max(time.time_ns() // 1_000, last_us + 1)
+            now_us = next_moment(time.time_ns() // 1_000, last_us)
             made = self._upkeep.put_namespace(session, name, closed, now_us)
             self._writer.count(session, last_n, now_us)
         return made

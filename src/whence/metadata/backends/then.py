@@ -38,10 +38,11 @@ READ: Final = 1_000
 class GraphThen:
     """What a filter asks, see `whence.metadata.filter.Graph`, as it was known at a moment; None is now."""
 
-    def __init__(self, reader: Reader, session: Session, us: int | None) -> None:
+    def __init__(self, reader: Reader, session: Session, us: int | None, last_n: int | None = None) -> None:
         self._reader = reader
         self._session = session
         self._us = us
+        self._last_n = last_n
         self._nodes: dict[str, AnyNode] = {}
 
     def node(self, uid: str) -> AnyNode:
@@ -82,22 +83,30 @@ class GraphThen:
         return self._around(context, "parent")
 
     def _around(self, node: AnyNode, role: str) -> list[AnyNode]:
-        raws = self._reader.contexts(self._session, node.uid, role, self._us)
+        raws = self._reader.contexts(self._session, node.uid, role, self._us, self._last_n)
         return self._made(sorted(raws, key=itemgetter(ID)))
 
     def _made(self, raws: Sequence[Tuple]) -> list[AnyNode]:
         if self._us is not None:
-            raws = self._reader.as_of(self._session, raws, self._us)
+            raws = self._reader.as_of(self._session, raws, self._us, self._last_n)
         self._reader.know(self._session, raws)
         return [self._reader.node(raw) for raw in raws]
 
 
 def find_then(
-    reader: Reader, session: Session, query: Query, types: Sequence[int] | None, namespace: int | None
+    reader: Reader,
+    session: Session,
+    query: Query,
+    types: Sequence[int] | None,
+    namespace: int | None,
+    last_n: int | None = None,
 ) -> list[Tuple]:
-    """The raw rows of a query as of its moment, one more than its limit when there are more."""
+    """The raw rows of a query as of its moment, one more than its limit when there are more.
+
+    With `last_n`, the n of the newest node at the moment, that tells which nodes were there, and not their times.
+    """
     chunks = reader.raw_of_kind(session, query.kind, READ)
-    return _first(reader, query, _fitting(reader, session, query, types, namespace, chunks))
+    return _first(reader, query, _fitting(reader, session, query, types, namespace, chunks, last_n))
 
 
 def find_pinned(
@@ -119,7 +128,7 @@ def find_pinned(
     then = replace(query, as_of_us=query.pinned_us)
     around = query.matching is not None and asks_around(query.matching)
     if around or query.context is not None or query.contexts is not None:
-        return find_then(reader, session, then, types, namespace)
+        return find_then(reader, session, then, types, namespace, query.pinned_n)
     changed = reader.raw_by_ids(session, reader.changed_since(session, query.kind, query.pinned_us))
     ids = {raw[ID] for raw in changed}
     # Most of them have a later time now. What was brought in has times of its own: so many more are asked for.
@@ -128,7 +137,8 @@ def find_pinned(
     )
     wider = query if query.limit is None else replace(query, limit=query.limit + hidden)
     same = [raw for raw in finder.find(session, wider, types, namespace) if raw[ID] not in ids]
-    return _first(reader, query, [*same, *_fitting(reader, session, then, types, namespace, [changed])])
+    changed_ones = _fitting(reader, session, then, types, namespace, [changed], query.pinned_n)
+    return _first(reader, query, [*same, *changed_ones])
 
 
 def _first(reader: Reader, query: Query, found: Iterable[Tuple]) -> list[Tuple]:
@@ -148,10 +158,11 @@ def _fitting(
     types: Sequence[int] | None,
     namespace: int | None,
     chunks: Iterable[Sequence[Tuple]],
+    last_n: int | None,
 ) -> Iterator[Tuple]:
     assert query.as_of_us is not None
-    asked = Evaluator(GraphThen(reader, session, query.as_of_us))
-    inside = _inside(reader, session, query)
+    asked = Evaluator(GraphThen(reader, session, query.as_of_us, last_n))
+    inside = _inside(reader, session, query, last_n)
     wanted = None if types is None else set(types)
     for chunk in chunks:
         raws = [
@@ -162,7 +173,7 @@ def _fitting(
             and (inside is None or raw[ID] in inside)
             and (query.removed or raw[REMOVED] is None or raw[REMOVED] > query.as_of_us)
         ]
-        raws = reader.as_of(session, raws, query.as_of_us)
+        raws = reader.as_of(session, raws, query.as_of_us, last_n)
         reader.know(session, raws)
         for raw in raws:
             row = reader.row(raw)
@@ -179,7 +190,7 @@ def _fitting(
                 yield raw
 
 
-def _inside(reader: Reader, session: Session, query: Query) -> set[int] | None:
+def _inside(reader: Reader, session: Session, query: Query, last_n: int | None) -> set[int] | None:
     """The ids of the nodes that were in the contexts of a query; None when it names none."""
     inside: set[int] | None = None
     for contexts in (None if query.context is None else [query.context], query.contexts):
@@ -187,7 +198,7 @@ def _inside(reader: Reader, session: Session, query: Query) -> set[int] | None:
             found = {
                 raw[ID]
                 for uid in contexts
-                for raw in reader.contexts(session, uid, "members", query.as_of_us)
+                for raw in reader.contexts(session, uid, "members", query.as_of_us, last_n)
             }
             inside = found if inside is None else inside & found
     return inside

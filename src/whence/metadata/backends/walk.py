@@ -13,7 +13,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, literal_column, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, literal_column, or_, select
 
 from whence.database import Database, Prepared, Session
 from whence.errors import BackendError, NotFoundError
@@ -28,6 +28,8 @@ from whence.metadata.codes import EVENT_CODES, unpack_uid
 from whence.metadata.filter import Evaluator, format_filter, read_filter
 from whence.metadata.lazy import LazySequence
 from whence.metadata.levels import Edge, Piece, reach, walk_pieces
+from whence.metadata.moments import Then
+from whence.metadata.query import MAX_N
 from whence.metadata.types import Context, Direction, Event, Subgraph
 from whence.metadata.walk import Later, Level, Walk, WalkQuery, check_walk
 
@@ -70,11 +72,11 @@ class SqlWalk:
         with self._database.session() as session:
             live = _Live(session)
             try:
-                then_us = _moment_us(walk)
-                cursor = walk.cursors(reader.last_us(session) if then_us is None else then_us)
+                then = _then(walk, reader, session)
+                cursor = walk.cursors(reader.last_us(session) if then is None else then.us)
                 source, starts = self._begin(session, walk)
                 for piece in walk_pieces(source, walk, *starts):
-                    raws = self._raws(session, piece.ids, then_us)
+                    raws = self._raws(session, piece.ids, then)
                     names = Names(raws)
                     nodes = _nodes(reader, raws, names)
                     events = self._later(piece.edges, names, live)
@@ -95,17 +97,17 @@ class SqlWalk:
         executions: Collection[int]
         artifacts: Collection[int]
         with self._database.session() as session:
-            then_us = _moment_us(walk)
+            then = _then(walk, self._reader, session)
             source, starts = self._begin(session, walk)
             if walk.plain:
                 executions, artifacts, edges = reach(source.all, walk, *starts)
             else:
                 executions, artifacts, edges = _collect(walk_pieces(source, walk, *starts))
-            made = self._raws(session, list(artifacts), then_us)
-            ran = self._raws(session, list(executions), then_us)
-            moment_us = self._reader.last_us(session) if then_us is None else then_us
+            made = self._raws(session, list(artifacts), then)
+            ran = self._raws(session, list(executions), then)
+            moment_us = self._reader.last_us(session) if then is None else then.us
         raws = [*made, *ran]
-        around = _Around(self._database, self._reader, self._statements, raws, moment_us)
+        around = _Around(self._database, self._reader, self._statements, raws, walk, moment_us)
         names = Names(raws)
         return Subgraph(
             artifacts=_nodes(self._reader, made, names),
@@ -120,25 +122,25 @@ class SqlWalk:
         """What a walk asks, and the artifacts and executions where it begins."""
         artifacts: list[int] = []
         executions: list[int] = []
-        reader, then_us = self._reader, _moment_us(walk)
+        reader, then = self._reader, _then(walk, self._reader, session)
         uids = list(dict.fromkeys(walk.query.starts))
         there = {
             raw[UID_TEXT] or unpack_uid(raw[UID]): raw[ID]
             for raw in reader.raw_by_uids(session, uids)
-            if then_us is None or raw[CREATED] <= then_us
+            if then is None or then.knows(raw[CREATED])
         }
         for uid in uids:
             id_ = there.get(uid)
             if id_ is None or id_ & 3 == 3:
                 raise NotFoundError("node", uid)
             (artifacts if id_ & 3 == ARTIFACT else executions).append(id_)
-        return _Source(self._statements, reader, session, walk, then_us), (artifacts, executions)
+        return _Source(self._statements, reader, session, walk, then), (artifacts, executions)
 
-    def _raws(self, session: Session, ids: Sequence[int], then_us: int | None) -> list[Raw]:
+    def _raws(self, session: Session, ids: Sequence[int], then: Then | None) -> list[Raw]:
         reader = self._reader
         raws = self._statements.nodes(session, ids)
-        if then_us is not None:
-            raws = reader.as_of(session, raws, then_us)
+        if then is not None:
+            raws = _as_of(reader, session, raws, then)
         raws.sort(key=_id)
         types, spaces = set(map(_type_id, raws)), set(map(_namespace_id, raws))
         if not (reader.types.knows(types) and spaces <= reader.namespaces.keys()):
@@ -201,9 +203,30 @@ def _told(levels: Iterator[Level]) -> Iterator[Level]:
         raise refused(error) from error.__cause__
 
 
-def _moment_us(walk: Walk) -> int | None:
+def _then(walk: Walk, reader: Reader, session: Session) -> Then | None:
     """The moment that a walk asks of; None is now."""
-    return walk.as_of_us if walk.place is None else walk.place.moment_us
+    if walk.as_of_us is not None:
+        return Then(walk.as_of_us)
+    if walk.place is None:
+        return None
+    return _read_before(reader, session, walk.place.moment_us)
+
+
+def _read_before(reader: Reader, session: Session, us: int) -> Then:
+    return Then(us, max(us, reader.last_us(session)))
+
+
+def _as_of(reader: Reader, session: Session, raws: Iterable[Raw], then: Then) -> list[Raw]:
+    return reader.as_of(session, [raw for raw in raws if then.knows(raw[CREATED])], then.us, MAX_N)
+
+
+def _is_known(column: ColumnElement[int]) -> ColumnElement[bool]:
+    """`Then.knows` in SQL."""
+    return or_(column <= bindparam("then_us"), column > bindparam("ahead_us", type_=BigInteger()))
+
+
+def _values(then: Then) -> dict[str, object]:
+    return {"then_us": then.us, "ahead_us": then.ahead_us}
 
 
 def _nodes(reader: Reader, raws: list[Raw], names: Names) -> Any:  # Any: of the kind that the ids say
@@ -225,12 +248,19 @@ class _Around:
     """The contexts of nodes at the moment when these were read; read when somebody looks, all at once."""
 
     def __init__(
-        self, database: Database, reader: Reader, statements: _Statements, raws: Sequence[Raw], moment_us: int
+        self,
+        database: Database,
+        reader: Reader,
+        statements: _Statements,
+        raws: Sequence[Raw],
+        walk: Walk,
+        moment_us: int,
     ) -> None:
         self._database = database
         self._reader = reader
         self._statements = statements
         self._raws = raws
+        self._asked = walk.as_of_us is not None
         self._moment_us = moment_us
 
     @cached_property
@@ -238,9 +268,10 @@ class _Around:
         """The memberships, and the rows of the contexts."""
         statements, moment_us = self._statements, self._moment_us
         with self._database.session() as session:
-            pairs = statements.members(session, [raw[ID] for raw in self._raws], moment_us)
+            then = Then(moment_us) if self._asked else _read_before(self._reader, session, moment_us)
+            pairs = statements.members(session, [raw[ID] for raw in self._raws], then)
             raws = statements.nodes(session, sorted({pair[0] for pair in pairs}))
-            raws = self._reader.as_of(session, raws, moment_us)
+            raws = _as_of(self._reader, session, raws, then)
             self._reader.know(session, raws)
         return pairs, sorted(raws, key=_id)
 
@@ -274,30 +305,30 @@ class _Source:
     """What a walk asks; see `whence.metadata.levels.Source`."""
 
     def __init__(
-        self, statements: _Statements, reader: Reader, session: Session, walk: Walk, then_us: int | None
+        self, statements: _Statements, reader: Reader, session: Session, walk: Walk, then: Then | None
     ) -> None:
         self._statements = statements
         self._reader = reader
         self._session = session
         self._walk = walk
-        self._then_us = then_us
+        self._then = then
         query = walk.query
-        self._follow = statements.follow(query.direction, internal=query.internal, then=then_us is not None)
+        self._follow = statements.follow(query.direction, internal=query.internal, then=then is not None)
         self._types: list[int] | None = None
         self._stop: Callable[[Sequence[int]], Collection[int]] | None = None
 
     def all(self, ids: Sequence[int], of_artifacts: bool) -> list[Edge]:
         """What `follow` gives, at once."""
         values: dict[str, object] = {"ids": self._statements.database.pack(ids)}
-        if self._then_us is not None:
-            values["then_us"] = self._then_us
+        if self._then is not None:
+            values |= _values(self._then)
         return self._follow[of_artifacts].rows(self._session, values)
 
     def follow(self, ids: Sequence[int], *, of_artifacts: bool) -> Iterable[list[Edge]]:
         statement = self._follow[of_artifacts]
-        values = {"ids": self._statements.database.pack(ids)}
-        if self._then_us is not None:
-            values["then_us"] = self._then_us
+        values: dict[str, object] = {"ids": self._statements.database.pack(ids)}
+        if self._then is not None:
+            values |= _values(self._then)
         return self._statements.batches(self._session, statement, values)
 
     def stops(self, ids: Sequence[int]) -> Collection[int]:
@@ -308,12 +339,12 @@ class _Source:
     def _stopping(self) -> Callable[[Sequence[int]], Collection[int]]:
         stop, session, reader = self._walk.stop, self._session, self._reader
         assert stop is not None
-        then_us = self._then_us
-        if then_us is not None:
-            asked = Evaluator(GraphThen(reader, session, then_us))
+        then = self._then
+        if then is not None:
+            asked = Evaluator(GraphThen(reader, session, then.us))
 
             def past(ids: Sequence[int]) -> Collection[int]:
-                raws = reader.as_of(session, self._statements.nodes(session, ids), then_us)
+                raws = _as_of(reader, session, self._statements.nodes(session, ids), then)
                 reader.know(session, raws)
                 return {raw[ID] for raw in raws if asked.fits(stop, reader.node(raw))}
 
@@ -343,17 +374,16 @@ class _Statements:
         self.database = database
         self._batched = database.abilities.dialect == "sqlite"
         among, prepare = database.among, database.prepare
-        then: BindParameter[int] = bindparam("then_us")
         self._follow: dict[tuple[Direction, bool, bool], tuple[Prepared, Prepared]] = {}
         self._stops: dict[str, tuple[Prepared, Compiled]] = {}
         self._nodes = prepare(select(NODE).where(among(NODE.c.id, "ids")))
         self._events = prepare(select(EVENT).where(among(EVENT.c.execution_id, "ids")))
-        there = select(NODE.c.id).where(NODE.c.id == MEMBER.c.context_id, NODE.c.created_us <= then)
+        there = select(NODE.c.id).where(NODE.c.id == MEMBER.c.context_id, _is_known(NODE.c.created_us))
         self._members = prepare(
             select(MEMBER.c.context_id, MEMBER.c.node_id)
             .where(
                 among(MEMBER.c.node_id, "ids"),
-                or_(MEMBER.c.known_us.is_(None), MEMBER.c.known_us <= then),
+                or_(MEMBER.c.known_us.is_(None), _is_known(MEMBER.c.known_us)),
                 there.correlate(MEMBER).exists(),
             )
             .order_by(MEMBER.c.context_id, MEMBER.c.node_id)
@@ -389,9 +419,8 @@ class _Statements:
         statement = statement.where(self.database.among(near, "ids"), wanted)
         if not then:
             return statement
-        moment: BindParameter[int] = bindparam("then_us")
-        known = func.coalesce(EVENT.c.known_us, EVENT.c.at_us) <= moment
-        made = select(NODE.c.id).where(NODE.c.id == far, NODE.c.created_us <= moment).correlate(EVENT)
+        known = _is_known(func.coalesce(EVENT.c.known_us, EVENT.c.at_us))
+        made = select(NODE.c.id).where(NODE.c.id == far, _is_known(NODE.c.created_us)).correlate(EVENT)
         return statement.where(known, made.exists())
 
     def stop(self, walk: Walk) -> tuple[Prepared, Compiled]:
@@ -439,11 +468,11 @@ class _Statements:
         """The events of these executions, whole."""
         return self._events.rows(session, {"ids": self.database.pack(executions)})
 
-    def members(self, session: Session, ids: Sequence[int], then_us: int) -> list[Raw]:
+    def members(self, session: Session, ids: Sequence[int], then: Then) -> list[Raw]:
         """(context id, node id) of what these nodes were in, sorted."""
         if not ids:
             return []
-        return self._members.rows(session, {"ids": self.database.pack(ids), "then_us": then_us})
+        return self._members.rows(session, {"ids": self.database.pack(ids), **_values(then)})
 
     def of_types(self, session: Session, ids: Sequence[int], types: Sequence[int]) -> set[int]:
         """Those of these nodes that have one of these types."""

@@ -100,8 +100,11 @@ def read_prov(store: MetadataStore, source: Path | str | TextIO) -> Received:
     if not all(isinstance(meant, str) for meant in document.get("prefix", {}).values()):
         raise UsageError("this is not PROV-JSON: a prefix stands for no text", code="bad-document")
     reading = _Reading(document, hashlib.sha256(text.encode()).hexdigest())
-    reading.nodes()
-    reading.relations()
+    try:
+        reading.nodes()
+        reading.relations()
+    except RecursionError as error:
+        raise UsageError("this is not PROV-JSON: a value is too deep", code="bad-document") from error
     return reading.draft.commit(store)
 
 

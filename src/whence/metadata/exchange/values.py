@@ -85,5 +85,5 @@ def from_text(text: str, type_: PropertyType) -> Value:
             case "STRUCT":
                 msgspec.json.decode(text, type=msgspec.Raw)  # one value, and nothing behind it
                 return decode('{"p":{"value":' + text + '},"c":{}}')[0]["value"]
-    except (KeyError, ValueError, msgspec.DecodeError) as error:
+    except (KeyError, ValueError, RecursionError, msgspec.DecodeError) as error:
         raise UsageError(f"{text[:80]!r} is no value of type {type_}", code="bad-document") from error
