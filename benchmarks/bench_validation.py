@@ -1,8 +1,10 @@
 """Statistics, validation and row checks beside their floor and beside TFDV, each in a process of its own.
 
     python benchmarks/bench_validation.py [--rows 1000000] [--memory-rows 10000000] [--only csv memory columns schema row import] [--repeats 3]
+    python benchmarks/bench_validation.py --only files --files 1 16 100
 
-The file has 20 columns: 8 floats, 5 integers, 7 texts, one of them unique; 2 % of half of them are missing. The floor
+The file has 20 columns: 8 floats, 5 integers, 7 texts, one of them unique; 2 % of half of them are missing. ``--files`` lists
+a Parquet file of a million such rows so many times: 100 are 100 million rows (half an hour of CPU and more). The floor
 reads the same file and computes the same set in one DuckDB query. TFDV is measured when WHENCE_TEST_TFDV names a Python
 that has it (1.16.1), from a data frame (pandas' reading included) and from the file.
 
@@ -29,7 +31,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
+from pyarrow import csv, parquet
 from pydantic import Field, create_model
 
 from whence.validation import (
@@ -124,6 +126,11 @@ def child_whence(path: str) -> Callable[[], object]:
     return lambda: describe_file(path)
 
 
+def child_files(folder: str) -> Callable[[], object]:
+    """Every statistic of the Parquet files of a folder."""
+    return lambda: describe_file(f"{folder}/*.parquet")
+
+
 def child_stream(rows: str) -> Callable[[], object]:
     """Statistics of rows that are made on the way: nothing but states is kept."""
 
@@ -154,15 +161,15 @@ def wide(n_columns: int, n_rows: int = 1_000) -> pa.Table:
     return pa.table(columns)
 
 
-def child_wide_floor(n: str) -> Callable[[], object]:
-    """DuckDB's own summary of as many columns."""
+def child_wide_floor(size: str) -> Callable[[], object]:
+    """DuckDB's own summary of as many columns and rows."""
     connection = duckdb.connect(config={"python_enable_replacements": False})
-    connection.register("rows", wide(int(n)))
+    connection.register("rows", wide(*map(int, size.split("x"))))
     return lambda: connection.sql("SUMMARIZE rows").fetchall()
 
 
-def child_wide(n: str) -> Callable[[], object]:
-    table = wide(int(n))
+def child_wide(size: str) -> Callable[[], object]:
+    table = wide(*map(int, size.split("x")))
     return lambda: describe(table)
 
 
@@ -337,11 +344,32 @@ def bench_memory(n: int) -> None:
     )
 
 
+def bench_files(numbers: list[int], folder: Path) -> None:
+    whole = folder / "rows.parquet"
+    writer = parquet.ParquetWriter(whole, make_rows(1).schema)
+    with writer:
+        for part in parts(1_000_000):
+            writer.write_table(part)
+    print("\nParquet files of 1,000,000 rows x 20 columns, the same one listed several times")
+    first: Measured | None = None
+    for n in numbers:
+        listed = folder / f"{n}"
+        listed.mkdir()
+        for i in range(n):
+            os.link(whole, listed / f"{i:04}.parquet")
+        found = measure("files", listed)
+        first = first or found
+        note = f"{found['cpu'] / n:.2f} s cpu a million rows, peak {ratio(found['peak_mb'], first['peak_mb'], 'about 1')}"
+        line(f"describe, {n} million rows", found, f"{note} that of {numbers[0]} million")
+
+
 def bench_columns(repeats: int) -> None:
-    print("\n5,000 columns x 1,000 rows")
-    best = in_turn({"floor": ("wide_floor", 5_000), "whence": ("wide", 5_000)}, repeats)
-    line("DuckDB SUMMARIZE", best["floor"])
-    line("describe", best["whence"], f"{ratio(best['whence']['cpu'], best['floor']['cpu'], 'works')}")
+    for columns, rows in ((1_000, 10_000), (5_000, 2), (5_000, 1_000), (5_000, 10_000)):
+        print(f"\n{columns:,} columns x {rows:,} rows")
+        size = f"{columns}x{rows}"
+        best = in_turn({"floor": ("wide_floor", size), "whence": ("wide", size)}, repeats)
+        line("DuckDB SUMMARIZE", best["floor"])
+        line("describe", best["whence"], ratio(best["whence"]["cpu"], best["floor"]["cpu"], "works"))
 
 
 def bench_schema() -> None:
@@ -403,14 +431,17 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     sections = ("csv", "memory", "columns", "schema", "row", "import")
+    parser.add_argument("--files", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--memory-rows", type=int, default=10_000_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=sections, default=sections)
+    parser.add_argument("--only", nargs="*", choices=(*sections, "files"), default=sections)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if "csv" in given.only:
             bench_csv(given.rows, given.repeats, Path(folder))
+        if "files" in given.only:
+            bench_files(given.files, Path(folder))
     if "memory" in given.only:
         bench_memory(given.memory_rows)
     if "columns" in given.only:

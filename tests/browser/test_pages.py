@@ -245,3 +245,23 @@ def test_what_is_pressed_is_large_enough(chromium: Browser, served: Served) -> N
             .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 24).map((e) => e.outerHTML)"""
         )
         assert small == []
+
+
+def test_two_versions_are_compared_from_the_page_of_their_table(chromium: Browser, served: Served) -> None:
+    """Without scripts: from the table to the comparison, to another version, to a column that was closed."""
+    with window(chromium, served.origin, 1280, scripts=False) as visit:
+        page = visit.open("/tables/arrivals")
+        page.get_by_role("link", name="Compare it with the one before").click()
+        assert page.url.endswith("/tables/arrivals/versions/5?with=4")
+        page.get_by_label("Compare with version").fill("1")
+        page.get_by_role("button", name="Compare", exact=True).click()
+        assert page.get_by_role("list", name="Versions").get_by_role("listitem").all_inner_texts() == [
+            "arrivals@1",
+            "arrivals@5",
+        ]
+        assert page.locator(".wl svg path.s1").count() > 0
+        closed = page.locator("details.column:not([open])").first.locator("> div")
+        place = closed.get_attribute("id")
+        assert not closed.is_visible()
+        page.locator(f"table.list a[href='#{place}']").click()
+        page.locator(f"#{place}").wait_for(timeout=5_000)  # a link opens what it leads to

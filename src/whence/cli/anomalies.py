@@ -14,7 +14,7 @@ from whence.cli.session import opened, resolve
 from whence.errors import UsageError
 
 if TYPE_CHECKING:
-    from whence.validation.incident import Incident, State
+    from whence.validation.incident import Identity, Incident, State
     from whence.workspace import Workspace
 
 
@@ -118,11 +118,15 @@ def anomalies_show(
             "owner": one.owner or "(nobody)",
             "what": last.message,
             "rule": f"{identity.type}, {identity.rule} of {identity.feature or 'all'} in schema {identity.schema}",
-            "found": f"{identity.table}@{one.first} to @{one.last}, {one.n_versions} versions",
-            "rows": ", ".join(last.rows),
-            "note": one.note,
-            "link": one.link or "",
-            "came back": f"{one.reopened} times",
+            "found": _found(one),
+            **({"rows": ", ".join(last.rows)} if last.rows else {}),
+            **({"note": one.note} if one.note else {}),
+            **({"link": one.link} if one.link else {}),
+            **(
+                {"came back": "once" if one.reopened == 1 else f"{one.reopened} times"}
+                if one.reopened
+                else {}
+            ),
             **({"seems fixed": f"by {one.repaired_by}"} if one.proposed else {}),
         },
         as_json=False,
@@ -133,6 +137,12 @@ def anomalies_show(
     ]
     if decisions:
         print_rows(decisions, as_json=False)
+
+
+def _found(one: Incident) -> str:
+    if one.first == one.last:
+        return f"{one.identity.table}@{one.last}"
+    return f"{one.identity.table}@{one.first} to @{one.last}, {one.n_versions} versions"
 
 
 @anomalies_app.command("accept")
@@ -199,8 +209,16 @@ def anomalies_reopen(
 
 @anomalies_app.command("blame")
 def anomalies_blame(
-    table: Annotated[str, typer.Argument(metavar="TABLE[@VERSION]", help="The version that has it.")],
-    feature: Annotated[str, typer.Argument(metavar="FEATURE", help='The column; "" for a rule about rows.')],
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE[@VERSION]|INCIDENT",
+            help="The version that has it; or an incident, as `anomalies list` shows it, and nothing more.",
+        ),
+    ],
+    feature: Annotated[
+        str | None, typer.Argument(metavar="[FEATURE]", help='The column; "" for a rule about rows.')
+    ] = None,
     type_: Annotated[
         str | None,
         typer.Argument(metavar="[TYPE]", help="The type of the anomaly; may be left out with --over."),
@@ -223,8 +241,12 @@ def anomalies_blame(
     as_json: options.AsJson = False,
 ) -> None:
     """Find the first version that has an anomaly without interruption, and what wrote it."""
-    named = _named(feature, type_, rule, over)
+    named = None if feature is None and over is None else _named(feature, type_, rule, over)
     with opened(workspace) as ws:
+        if named is None:
+            identity, table = _incident(ws, table)
+            named = (identity.feature, identity.type, identity.rule)
+            schema, environment = schema or identity.schema, environment or identity.environment
         blame = ws.validation.blame(
             named,
             resolve(ws, table),
@@ -241,13 +263,23 @@ def anomalies_blame(
         print_text(blame.text())
 
 
-def _named(feature: str, type_: str | None, rule: str | None, over: float | None) -> Sequence[str]:
-    if over is not None:
+def _incident(ws: Workspace, word: str) -> tuple[Identity, str]:
+    """What an incident is about, and the last version it was found in.
+
+    Raises:
+        NotFoundError: There is none of that id (``incident-not-found``).
+    """
+    one = ws.validation.incidents.get(word)
+    return one.identity, f"{one.identity.table}@{one.last}"
+
+
+def _named(feature: str | None, type_: str | None, rule: str | None, over: float | None) -> Sequence[str]:
+    if over is not None and feature is not None:
         return (feature,)
-    if type_ is None:
+    if type_ is None or feature is None:
         raise UsageError(
             "which anomaly is to be blamed is not said", code="bad-anomaly",
-            hint="whence anomalies blame TABLE@VERSION FEATURE TYPE, or --over DISTANCE",
+            hint="whence anomalies blame TABLE@VERSION FEATURE TYPE, or INCIDENT, or --over DISTANCE",
         )  # fmt: skip
     return (feature, type_) if rule is None else (feature, type_, rule)
 

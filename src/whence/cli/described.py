@@ -123,10 +123,10 @@ def parse_schema(data: bytes, format_: str, *, name: str) -> Schema:
         return schema_from_yaml(data, name=name)
     if format_ == "pbtxt":
         _need_protobuf()
-        from whence.integrations.tfdv import read_text, schema_from_proto, schema_pb2
+        from whence.integrations.tfdv import schema_from_text
 
-        return schema_from_proto(read_text(schema_pb2.Schema, data, name=name))
-    return Schema.from_json(data)
+        return schema_from_text(data, name=name)
+    return Schema.from_json(data, name=name)
 
 
 def schema_text(schema: Schema, format_: str) -> str:

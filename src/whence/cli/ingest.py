@@ -133,4 +133,5 @@ def read_transaction(text: str) -> tuple[str, int]:
 
 def told(commit: object) -> dict[str, object]:
     """A commit as a line of a listing."""
-    return {name: getattr(commit, name) for name in COMMIT}
+    facts: dict[str, object] = {name: getattr(commit, name) for name in COMMIT}
+    return {**facts, "filled": dict(getattr(commit, "filled", ())) or None}

@@ -7,8 +7,9 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -54,6 +55,14 @@ Enforce = Annotated[
     bool | None,
     typer.Option(
         "--enforce/--no-enforce", help="Whether rows that break it may enter the table of that name."
+    ),
+]
+
+Fill = Annotated[
+    bool | None,
+    typer.Option(
+        "--fill/--no-fill",
+        help="Whether rows that enter get the schema's defaults in place of missing values; only where it is enforced.",
     ),
 ]
 
@@ -140,13 +149,14 @@ def schema_put(
     workspace: options.Workspace = None,
     format_: FormatName = None,
     enforce: Enforce = None,
+    fill: Fill = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
     """Store a reviewed schema as a new version."""
     schema = _from_input(format_) if str(file) == "-" else schema_of_file(file, format_)
     with opened(workspace) as ws:
-        stored = ws.validation.put_schema(name, schema, enforce=enforce)
+        stored = ws.validation.put_schema(name, schema, enforce=enforce, fill=fill)
     print_facts({"schema": stored.name}, as_json=as_json)
 
 
@@ -180,8 +190,8 @@ def schema_history(
     for row in rows:
         changes = row["changes"]
         assert isinstance(changes, list)
-        enforced = ", enforced" if row["enforced"] else ""
-        print_text(f"{row['schema']}  {row['features']} features{enforced}")
+        told = [word for word in ("enforced", "fills") if row[word]]
+        print_text(", ".join([f"{row['schema']}  {row['features']} features", *told]))
         print_text("\n".join(f"  {c}" for c in changes) or "  (the first)")
 
 
@@ -191,6 +201,7 @@ def _version_line(a: Artifact) -> dict[str, object]:
         "schema": a.name,
         "features": a.get("n_features"),
         "enforced": a.get("enforced") is True,
+        "fills": a.get("fills") is True,
         "digest": a.get("digest"),
         "changes": list(changes) if isinstance(changes, (list, tuple)) else [],
     }
@@ -201,6 +212,7 @@ def schema_edit(
     name: KeptName,
     workspace: options.Workspace = None,
     enforce: Enforce = None,
+    fill: Fill = None,
     *,
     as_json: options.AsJson = False,
 ) -> None:
@@ -209,7 +221,9 @@ def schema_edit(
         before = ws.validation.get_schema(name)
         after = _edited(before, name)
         changes = [str(c) for c in before.diff(after)]
-        stored = ws.validation.put_schema(Ref.parse(name, kind="schema").name, after, enforce=enforce)
+        stored = ws.validation.put_schema(
+            Ref.parse(name, kind="schema").name, after, enforce=enforce, fill=fill
+        )
     if as_json:
         print_json({"schema": stored.name, "changes": changes})
     else:
@@ -220,25 +234,51 @@ def schema_edit(
 def schema_check(
     name: SchemaName, workspace: options.Workspace = None, *, as_json: options.AsJson = False
 ) -> None:
-    """Read a schema and list its contradictions; the exit code is 1 when it has any."""
+    """Read a schema and list what makes no sense in it; the exit code is 1 when anything does.
+
+    Of a file each has its line.
+    """
     from whence.validation.checks.specification import schema_notes
 
+    n_features: int | None = None
     with maybe_opened(workspace, needed=not is_schema_file(name)) as ws:
-        schema, label = read_schema(ws, name)
-    notes = schema_notes(schema)
+        try:
+            schema, label = read_schema(ws, name)
+            n_features, notes = len(schema), schema_notes(schema)
+        except UsageError as error:
+            label, notes = Path(name).name, _faults_in(error)
+            if not notes:
+                raise  # it does not read
     if as_json:
-        print_json({"schema": label, "ok": not notes, "features": len(schema), "contradictions": notes})
+        print_json({"schema": label, "ok": not notes, "features": n_features, "contradictions": notes})
     else:
+        counted = "" if n_features is None else f"{n_features} features, "
         print_text(
             "\n".join(
                 [
-                    f"{label}: {len(schema)} features, {'no' if not notes else len(notes)} contradictions",
+                    f"{label}: {counted}{len(notes) or 'no'} contradiction{'' if len(notes) == 1 else 's'}",
                     *notes,
                 ]
             )
         )
     if notes:
         raise typer.Exit(1)
+
+
+def _faults_in(error: UsageError) -> list[str]:
+    """Everything that made no sense in a file, with the lines and the way out."""
+    told = error.details.get("faults")
+    return [_fault_line(f) for f in told] if isinstance(told, list) else []
+
+
+def _fault_line(fault: Mapping[str, Any]) -> str:
+    line, near, hint = fault.get("line"), fault["near"], fault["hint"]
+    parts = [
+        fault["text"],
+        f"Near: {', '.join(map(repr, near))}" if near else "",
+        f"Hint: {hint}" if hint else "",
+    ]
+    return ("" if line is None else f"line {line}: ") + ". ".join(p for p in parts if p)
 
 
 @schema_app.command("convert")

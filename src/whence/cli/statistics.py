@@ -77,6 +77,12 @@ def stats(
     meanings: Annotated[
         bool, typer.Option(help="Also what text seems to be: times, addresses, language, images.")
     ] = False,
+    empty_values: Annotated[
+        bool,
+        typer.Option(
+            help="Also how many values are there and may stand for nothing: -1, empty text, empty lists."
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Describe the columns of a table version or a file; two or more are compared.
@@ -89,7 +95,9 @@ def stats(
         weights,
         top,
         sample,
-        _extras(lift, mutual_information, correlations=correlations, meanings=meanings),
+        _extras(
+            lift, mutual_information, correlations=correlations, meanings=meanings, empty_values=empty_values
+        ),
     )
     in_workspace = not all(map(is_file, sources)) or (schema is not None and not is_schema_file(schema))
     with maybe_opened(workspace, needed=in_workspace) as ws:
@@ -134,11 +142,11 @@ def _slice(word: str) -> Any:  # Any: columns or a Slice, as the options take th
 
 
 def _extras(
-    lift: str | None, information: str | None, *, correlations: bool, meanings: bool
+    lift: str | None, information: str | None, *, correlations: bool, meanings: bool, empty_values: bool
 ) -> tuple[Extra, ...]:
-    if not (lift or information or correlations or meanings):
+    if not (lift or information or correlations or meanings or empty_values):
         return ()
-    from whence.validation.extra import Correlation, Lift, Meanings, MutualInformation
+    from whence.validation.extra import Correlation, EmptyValues, Lift, Meanings, MutualInformation
 
     found: list[Extra] = []
     if correlations:
@@ -149,6 +157,8 @@ def _extras(
         found.append(MutualInformation(information))
     if meanings:
         found.append(Meanings())
+    if empty_values:
+        found.append(EmptyValues())
     return tuple(found)
 
 
@@ -182,7 +192,17 @@ def _as_text(found: list[Statistics], top: int) -> str:
     parts = [terminal_table(one, width=width, top=top)]
     parts += [terminal_table(s, width=width, top=top) for s in one.slices.values()]
     parts += [_extra(key, extra) for key, extra in one.extras.items() if not extra.by_feature()]
-    return "\n\n".join(parts)
+    parts += [_of_columns(one)]
+    return "\n\n".join(p for p in parts if p)
+
+
+def _of_columns(one: Statistics) -> str:
+    """What optional statistics say of single columns."""
+    from whence.drawing import text_table
+    from whence.validation.figures import custom_lines
+
+    rows = [(f.name, name, told) for f in one for name, told in custom_lines(f)]
+    return text_table(("column", "optional statistic", "value"), rows) if rows else ""
 
 
 def _extra(key: str, extra: Extra) -> str:

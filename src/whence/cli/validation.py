@@ -10,7 +10,7 @@ import typer
 
 from whence._base.progress import progress
 from whence._base.refs import Ref
-from whence.cli import anomalies, options, schemas, statistics
+from whence.cli import anomalies, options, schemas, skew, statistics
 from whence.cli.described import (
     Html,
     SourceName,
@@ -35,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
     statistics.add_to(app)
     schemas.add_to(app)
     app.command()(validate)
+    skew.add_to(app)
     anomalies.add_to(app)
 
 

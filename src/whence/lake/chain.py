@@ -116,6 +116,8 @@ def write_facts(info: CommitInfo) -> dict[str, str]:
         facts["transaction"] = canonical_json(list(info.transaction))
     if info.n_quarantined:
         facts["n_quarantined"] = str(info.n_quarantined)
+    if info.filled:
+        facts["filled"] = canonical_json(dict(info.filled))
     if info.progress:
         facts["progress"] = canonical_json(dict(info.progress))
     if info.state is not None:
@@ -160,6 +162,7 @@ def read_entry(table: str, entry: LogEntry) -> CommitInfo:
         base=int(facts["base"]) if "base" in facts else None,
         progress=tuple(json.loads(facts.get("progress", "{}")).items()),
         n_quarantined=int(facts.get("n_quarantined", "0")),
+        filled=tuple(json.loads(facts.get("filled", "{}")).items()),
     )
 
 

@@ -194,6 +194,7 @@ def _write(
         base=None if base is None else base.version,
         progress=carried.progress,
         n_quarantined=operation.n_quarantined,
+        filled=tuple(operation.filled.items()),
     )
     transactions = ((FENCE, info.version), *carried.all)
     crash_point(BEFORE_COMMIT)
@@ -214,6 +215,7 @@ def _write(
         watermark=effect.watermark,
         n_late=effect.n_late,
         n_quarantined=operation.n_quarantined,
+        filled=info.filled,
     )
     return commit, snapshot
 
@@ -285,6 +287,7 @@ def told_again(core: Core, info: CommitInfo | None, base: Snapshot) -> Commit:
         n_late=info.n_late,
         duplicate=True,
         n_quarantined=info.n_quarantined,
+        filled=info.filled,
     )
 
 

@@ -54,7 +54,7 @@ def parse_condition(where: str) -> exp.Expr:
         trees = parse(f"SELECT ({where}\n)", dialect="duckdb")
     except (SqlglotError, IndexError, RecursionError) as error:
         raise UsageError(
-            f"the condition {where!r} cannot be read: {_short(error)}", code="bad-sql"
+            f"the condition {where!r} cannot be read: {first_line(error)}", code="bad-sql"
         ) from error
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or set(_parts(tree)) != {"expressions"}:
@@ -85,6 +85,7 @@ def _parts(tree: exp.Select) -> list[str]:
     return [name for name, value in tree.args.items() if value]
 
 
-def _short(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a parser says, without its colours and the text it points into."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     return text.partition("\n")[0].strip()

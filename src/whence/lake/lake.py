@@ -21,7 +21,7 @@ from whence.lake.holds import list_holds
 from whence.lake.ingest import file_schema
 from whence.lake.operations import Create, declaration_of
 from whence.lake.quarantine import Quarantine
-from whence.lake.query import run_query
+from whence.lake.query import run_query, stream_query
 from whence.lake.reconcile import Reconciled, probe, reconcile
 from whence.lake.table import Table
 from whence.lake.types import Hold, RowCheck, TableDeclaration, check_name
@@ -288,6 +288,28 @@ class Lake:
         if not isinstance(query, str):
             raise UsageError(f"query is {query!r:.80}, want a text", code="bad-argument")
         return run_query(self._core, self._views, query, relations=relations, parameters=parameters)
+
+    def stream(self, query: str, *, relations: Mapping[str, object] | None = None) -> pa.RecordBatchReader:
+        """The rows of a query as `sql` gives them, in batches and without holding all of them.
+
+        Raises:
+            UsageError: As `sql`; what the rows themselves make fail is raised while they are read.
+            NotFoundError: As `sql`.
+
+        Records:
+            As `sql`.
+
+        Example:
+            >>> from whence.lake import open_lake
+            >>> from whence.metadata import Recorder, open_store
+            >>> lake = open_lake("memory://", recorder=Recorder(open_store("memory://")))
+            >>> sum(batch.num_rows for batch in lake.stream("SELECT * FROM range(100_000)"))
+            100000
+        """
+        check_arguments(relations=relations)
+        if not isinstance(query, str):
+            raise UsageError(f"query is {query!r:.80}, want a text", code="bad-argument")
+        return stream_query(self._core, self._views, query, relations=relations)
 
     # --- life
 

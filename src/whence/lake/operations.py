@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -167,15 +168,16 @@ class _RowsOperation(Operation):
         if not new:
             return want
         evolved = pa.schema([*want, *(pa.field(f.name, f.type, nullable=True) for f in new)])
-        check_creatable(self.table, evolved)
+        check_creatable(self.table, evolved, new=[f.name for f in new])
         return evolved
 
     def _fill(self, check: RowCheck | None, want: pa.Schema | None) -> None:
         assert self._given is not None
         came = self._given
         self._given = filled_by(check, came, want)
-        self.filled = n_filled(came, self._given)
-        if self.filled:
+        filled = n_filled(came, self._given)
+        if filled:
+            self.filled = Counter(filled) + Counter(self.filled)
             self._digested = None  # it is that of the rows as they came
 
     def _check_rows(self, base: Snapshot | None, data: pa.Table, check: RowCheck | None) -> None:
@@ -460,14 +462,25 @@ def declaration_of(base: Snapshot | None) -> TableDeclaration:
     return TableDeclaration.from_json(base.declaration, partition_by=base.partition_by)
 
 
-def check_creatable(table: str, schema: pa.Schema) -> None:
-    """Refuse columns that a table cannot keep, or that SQL could not tell apart.
+def check_creatable(table: str, schema: pa.Schema, *, new: Sequence[str] | None = None) -> None:
+    """Refuse columns that a table cannot keep, or that SQL could not name or tell apart.
+
+    Args:
+        table: The table's name.
+        schema: All columns it would have.
+        new: Names of those that it has not yet; None is all.
 
     Raises:
-        UsageError: ``no-columns``, ``unsupported-type``, ``duplicate-column``.
+        UsageError: ``no-columns``, ``unsupported-type``, ``nameless-column``, ``duplicate-column``.
     """
     if not schema.names:
         raise UsageError(f"table {table!r} would have no columns", code="no-columns")
+    if "" in (schema.names if new is None else new):
+        raise UsageError(
+            f"column {schema.names.index('') + 1} of table {table!r} has no name",
+            code="nameless-column",
+            hint="name it, or leave it out: pandas writes its index so, unless asked with index=False",
+        )
     for field in schema:
         if pa.types.is_null(field.type):
             raise UsageError(

@@ -23,6 +23,7 @@ table says; if not, the next replay first finishes that one, with the same numbe
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -448,11 +449,12 @@ class Quarantine:
         """The table's commit of the rows claimed under a number, and what the quarantine says then."""
         core = self._core
         claimed = Standing(core, self.kept_in).claimed(number)
-        data, stay = self._entering(claimed, check := core.row_check(self.name))
+        data, filled, stay = self._entering(claimed, check := core.row_check(self.name))
         ours = (REPLAY, number)
         operation = Append(
-            core, self.name, data, watermark=watermark, sifted_by=check, n_quarantined=n_bad + len(stay)
-        )
+            core, self.name, data, watermark=watermark, sifted_by=check, n_quarantined=n_bad + len(stay),
+            filled=filled,
+        )  # fmt: skip
         commit = run(
             core, operation, transaction=transaction or ours, progress=dict([ours]) if transaction else None
         )
@@ -468,18 +470,24 @@ class Quarantine:
 
     def _entering(
         self, claimed: pa.Table, check: RowCheck | None
-    ) -> tuple[pa.Table, dict[str, Mapping[str, object]]]:
-        """Claimed rows as the table takes them, and those it no longer takes because it changed meanwhile."""
+    ) -> tuple[pa.Table, Mapping[str, int], dict[str, Mapping[str, object]]]:
+        """Claimed rows as the table takes them; how many of their values were filled; those it no longer takes.
+
+        The last are there because the table or its rules changed meanwhile.
+        """
         base = self._core.find(self.name)
         want = None if base is None else base.schema
         ids = claimed.column("id").to_pylist()
         tables = []
+        filled: Counter[str] = Counter()
         stay: dict[str, Mapping[str, object]] = {}
         for at, group in read_rows(claimed.column("row").to_pylist()):
             sifted = sift(group, want, declaration=declaration_of(base), check=check)
             tables.append(sifted.good)
+            filled.update(sifted.filled)
             stay |= {ids[at[r.position]]: {"reasons": list(r.reasons)} for r in sifted.bad}
-        return pa.concat_tables(tables) if tables else self._core.get(self.name).schema.empty_table(), stay
+        data = pa.concat_tables(tables) if tables else self._core.get(self.name).schema.empty_table()
+        return data, filled, stay
 
     def _finish(self) -> None:
         """End replays that were broken off: their rows are in, or enter now, under the same number."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol, TypeAlias
@@ -27,6 +27,7 @@ from sqlglot.errors import SqlglotError
 from whence._base.arrow import to_arrow
 from whence.compute.base import Engine, Files, Relation
 from whence.errors import NotFoundError, UsageError
+from whence.lake.conditions import first_line
 from whence.lake.core import Core
 from whence.lake.table import Table, read_moment
 from whence.lake.types import check_name
@@ -44,6 +45,8 @@ _OUTSIDE: Final = re.compile(
     r"\b(read_\w+|\w+_scan|glob|sniff_csv|parquet_\w+|query|query_table)\s*\(|\bfrom\s+'|\bjoin\s+'",
     re.IGNORECASE,
 )
+# What the engine also takes in the place of a SELECT.
+_STATEMENTS: Final = (exp.Command, exp.DDL, exp.DML, exp.Show, exp.Summarize)
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -99,6 +102,14 @@ def run_query(
     return rows.replace_schema_metadata({METADATA_KEY: json.dumps(said, sort_keys=True).encode()})
 
 
+def stream_query(
+    core: Core, views: Views, query: str, *, relations: Mapping[str, object] | None = None
+) -> pa.RecordBatchReader:
+    """The rows of a query in batches, without holding all of them; raises as `run_query` does."""
+    prepared = prepare(core, views, query, relations or {})
+    return core.engine.stream(prepared.sql, prepared.relations)
+
+
 def prepare(core: Core, views: Views, query: str, given: Mapping[str, object]) -> Prepared:
     """Resolve every table of a query; inside a recording the versions become its inputs."""
     preparing = _Preparing(core, views, given)
@@ -120,10 +131,44 @@ def table_names(query: str, *, dialect: str) -> list[str]:
         >>> table_names("WITH a AS (SELECT * FROM train.late) SELECT * FROM a JOIN b USING (k)", dialect="duckdb")
         ['b', 'train.late']
     """
+    return _names_of(_parsed(query, dialect))
+
+
+def closed_query(query: str, relations: Collection[str], *, dialect: str) -> str:
+    """The text of a query as it was understood, when it reads nothing but these relations.
+
+    What is run is this text and not the one that was given, so that no other reader understands more.
+
+    Raises:
+        UsageError: ``not-a-query``, ``unparsable-query``, ``sql-function``.
+        NotFoundError: It names another table.
+
+    Example:
+        >>> closed_query("FROM rows WHERE x>1 -- all", ["rows"], dialect="duckdb")
+        'SELECT * FROM rows WHERE x > 1 /* all */'
+        >>> closed_query("FROM 'x.csv'", ["rows"], dialect="duckdb")
+        Traceback (most recent call last):
+        ...
+        whence.errors.NotFoundError: table 'x.csv' not found (table-not-found)...
+    """
+    tree = _parsed(query, dialect)
+    _check_reads(tree)
+    for name in _names_of(tree):
+        if name not in relations:
+            raise NotFoundError("table", name, near=relations)
+    return tree.sql(dialect=dialect)
+
+
+def _parsed(query: str, dialect: str) -> exp.Query:
     try:
-        tree = _one_query([s for s in sqlglot.parse(query, dialect=dialect) if s is not None])
-    except SqlglotError as error:
-        raise UsageError(f"the query cannot be parsed: {_short(error)}", code="unparsable-query") from error
+        return _one_query([s for s in sqlglot.parse(query, dialect=dialect) if s is not None])
+    except (SqlglotError, RecursionError) as error:
+        raise UsageError(
+            f"the query cannot be parsed: {first_line(error)}", code="unparsable-query"
+        ) from error
+
+
+def _names_of(tree: exp.Query) -> list[str]:
     return sorted({_name(node) for node in tree.find_all(exp.Table) if _is_name(node) and not _is_cte(node)})
 
 
@@ -154,11 +199,10 @@ class _Preparing:
 
     def replace_tables(self, tree: exp.Query) -> None:
         """Put what it means in the place of every table."""
+        _check_reads(tree)
         replaced: dict[str, str] = {}
         for node in list(tree.find_all(exp.Table)):
-            if not _is_name(node):
-                _check_function(node)
-            elif not _is_cte(node):
+            if _is_name(node) and not _is_cte(node):
                 name = _name(node)
                 target = self._resolve(name, _when(node))
                 last = node.parts[-1].name
@@ -190,7 +234,7 @@ class _Preparing:
         """A text that was not understood: every table whose name occurs in it is given to the engine."""
         if _TRAVEL.search(query) or _OUTSIDE.search(query) or self._path:
             raise UsageError(
-                f"the query cannot be parsed: {_short(error)}",
+                f"the query cannot be parsed: {first_line(error)}",
                 code="unparsable-query",
                 hint="time travel and functions of files need a text that can be parsed",
             ) from error
@@ -304,9 +348,21 @@ def _name(node: exp.Table) -> str:
     return ".".join(p.name if p.args.get("quoted") else p.name.lower() for p in node.parts)
 
 
-def _check_function(node: exp.Table) -> None:
-    function = node.this
-    name = function.name if isinstance(function, exp.Anonymous) else function.key
+def _check_reads(tree: exp.Query) -> None:
+    """Refuse whatever reads and is no name of a table: functions of files, ``SUMMARIZE 'x.csv'``."""
+    for node in tree.walk():
+        if isinstance(node, _STATEMENTS):
+            raise UsageError(
+                f"a query holds {node.key.upper()}, want SELECT and nothing else",
+                code="not-a-query",
+                hint="SELECT from the tables by name",
+            )
+        if isinstance(node, exp.Table | exp.Lateral) and isinstance(node.this, exp.Func):
+            _check_function(node.this)
+
+
+def _check_function(function: exp.Func) -> None:
+    name = function.name if isinstance(function, exp.Anonymous) else function.sql_name()
     if isinstance(function, exp.GenerateSeries | exp.Unnest) or name.lower() in _TABLE_FUNCTIONS:
         return
     raise UsageError(
@@ -417,8 +473,3 @@ def _bad_version(node: exp.Table) -> UsageError:
         code="bad-version",
         hint="write VERSION AS OF 11, AT (VERSION => 11) or TIMESTAMP AS OF '2013-07-01T00:00:00Z'",
     )
-
-
-def _short(error: SqlglotError) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    return text.partition("\n")[0].strip()

@@ -76,6 +76,7 @@ class Table:
         properties: Properties | None = None,
         progress: Mapping[str, int] | None = None,
         on_error: OnError = "reject",
+        filled: Mapping[str, int] | None = None,
     ) -> Commit:
         """Add rows; a table that does not exist is made from them.
 
@@ -95,6 +96,8 @@ class Table:
             on_error: What becomes of a batch with rows that do not fit, or that the row check refuses:
                 ``reject`` refuses it whole; ``quarantine`` sets those rows aside (`Lake.quarantine`) and lets
                 the others in.
+            filled: Columns, and how many of their missing values the caller has given a default; the statistics
+                of the version tell it. A batch that may be parted has none (``bad-argument``).
 
         Raises:
             UsageError: The data do not fit (``schema-mismatch`` names each column; ``bad-data``,
@@ -122,12 +125,17 @@ class Table:
         check_arguments(watermark=watermark, transaction=transaction, key=key, properties=properties)
         check_arguments(progress=progress)
         if sets_aside(on_error):
+            if filled:
+                raise UsageError(
+                    "which filled values enter is not known of a batch that is parted", code="bad-argument",
+                    hint="on_error='reject'",
+                )  # fmt: skip
             rows = data.rows if isinstance(data, Digested) else data
             return append_sifted(
                 self._core, self.name, rows, evolve=evolve, watermark=watermark, transaction=transaction, key=key,
                 properties=properties, progress=progress,
             )  # fmt: skip
-        operation = Append(self._core, self.name, data, evolve=evolve, watermark=watermark)
+        operation = Append(self._core, self.name, data, evolve=evolve, watermark=watermark, filled=filled)
         return run(
             self._core, operation, transaction=transaction, key=key, properties=properties, progress=progress
         )

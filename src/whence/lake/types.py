@@ -213,6 +213,7 @@ class CommitInfo:
         base: The version it was made on.
         progress: Further app transactions it carries: how far its writer had come by then.
         n_quarantined: Rows of its batch that were set aside.
+        filled: Columns, and how many of their missing values were given a default as the rows came.
     """
 
     table: str
@@ -232,6 +233,7 @@ class CommitInfo:
     base: int | None = None
     progress: tuple[tuple[str, int], ...] = ()
     n_quarantined: int = 0
+    filled: tuple[tuple[str, int], ...] = ()
 
     @property
     def ref(self) -> str:
@@ -258,6 +260,7 @@ class Commit:
         n_late: Rows whose ``known_at`` was raised.
         n_quarantined: Rows of the batch that were set aside; see `Quarantine`.
         duplicate: Nothing was written: the app transaction or key was there already.
+        filled: Columns, and how many of their missing values were given a default.
     """
 
     table: str
@@ -269,6 +272,7 @@ class Commit:
     n_late: int = 0
     duplicate: bool = False
     n_quarantined: int = 0
+    filled: tuple[tuple[str, int], ...] = ()
 
     @property
     def ref(self) -> str:

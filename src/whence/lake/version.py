@@ -15,7 +15,7 @@ from whence.errors import IntegrityError, UnsupportedError
 from whence.lake.arguments import check_arguments
 from whence.lake.base import Snapshot
 from whence.lake.core import Core
-from whence.lake.types import TableDeclaration
+from whence.lake.types import CommitInfo, TableDeclaration
 from whence.metadata import Artifact
 
 #: Rows a notebook shows of a version.
@@ -132,6 +132,10 @@ class TableVersion:
                 details={"committed": known.text, "found": found.text},
             )
         return found.text
+
+    def commits(self) -> list[CommitInfo]:
+        """The commits that led to it, oldest first; those whose log is gone are left out."""
+        return self._core.chain(self._snapshot).infos(self.version)
 
     def files(self) -> Relation:
         """What an engine reads to see the rows: `Files`, or an Arrow table where there are no plain files."""

@@ -16,7 +16,7 @@ from whence._base.digest import canonical_json, sha256_bytes
 from whence.errors import ConflictError, NotFoundError
 from whence.lake.core import Core
 from whence.lake.holds import hold
-from whence.lake.query import prepare, run_query, table_names
+from whence.lake.query import prepare, run_query, stream_query, table_names
 from whence.lake.types import check_name
 from whence.metadata import Artifact, Change, Put
 
@@ -107,10 +107,22 @@ class ViewVersion:
         Records:
             The dataset version as an input of the recording around the caller.
         """
+        return self._views.query(self._recorded())
+
+    def stream(self) -> pa.RecordBatchReader:
+        """The same rows in batches, without holding all of them.
+
+        Records:
+            As `arrow`.
+        """
+        return stream_query(self._views.core, self._views, self._recorded())
+
+    def _recorded(self) -> str:
+        """Its rows as a query, which is recorded as read."""
         recording = self._views.core.recorder.current()
         if recording is not None:
             recording.input(self._artifact, path=(self.view,))
-        return self._views.query(f'SELECT * FROM "{self.view}" VERSION AS OF {self.version}')
+        return f'SELECT * FROM "{self.view}" VERSION AS OF {self.version}'
 
     def artifact(self) -> Artifact:
         """Its node in the graph."""

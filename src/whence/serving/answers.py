@@ -75,6 +75,7 @@ class Record(msgspec.Struct, array_like=True):
         matrix: The inputs as float64, row by row, NaN for null; None when a float64 cannot hold them.
         table: The inputs as an Arrow stream, when there is no matrix.
         keys: The columns the request was asked by, as an Arrow stream.
+        filled: Columns of the inputs, and how many of their missing values were given a default.
     """
 
     facts: bytes
@@ -85,6 +86,7 @@ class Record(msgspec.Struct, array_like=True):
     matrix: bytes | None = None
     table: bytes | None = None
     keys: bytes | None = None
+    filled: dict[str, int] | None = None
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

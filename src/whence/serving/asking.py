@@ -24,6 +24,7 @@ from whence.serving.scorer import Scorer, matrix
 _QUICK: Final = {"double": "FP64", "int64": "INT64"}
 _ID: Final = re.compile(r"[!-~]{1,200}")
 _NO_STATUSES: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Ask:
         keys: What features are looked up by, when the inputs are not given.
         is_pinned: Whether the caller named the version, and takes no other's answer.
         marks: Why rows do not pass the deployment's schema, None where they do; empty when all do.
+        filled: Columns, and how many of their missing values were given a default.
     """
 
     line: Line
@@ -70,6 +72,7 @@ class Ask:
     keys: pa.Table | None = None
     is_pinned: bool = False
     marks: Sequence[str | None] = ()
+    filled: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
 
     @property
     def kind(self) -> str:

@@ -85,7 +85,7 @@ class RequestCheck:
         if ask.table is not None:
             made = apply_defaults(ask.table, judge.plan.schema, self.rule.environment, want=ask.table.schema)
             self._count(made.counts)
-            return replace(ask, table=made.rows) if made.counts else ask
+            return replace(ask, table=made.rows, filled=made.counts) if made.counts else ask
         assert ask.matrix is not None
         values, counts = ask.matrix, {}
         for i, (name, _) in enumerate(ask.line.columns):
@@ -95,7 +95,7 @@ class RequestCheck:
                 values[missing, i] = float(default)
                 counts[name] = int(missing.sum())
         self._count(counts)
-        return replace(ask, matrix=values) if counts else ask
+        return replace(ask, matrix=values, filled=counts) if counts else ask
 
     def __call__(self, ask: Ask) -> Ask:
         """The request, with marks where rows do not pass.

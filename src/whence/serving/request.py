@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -438,6 +438,8 @@ class Answerer:
         line = asks[0].line
         at_us = (moment - _EPOCH) // _MICRO
         record = Record(line.encoded, at_us, [], [ask.n_rows for ask in asks], b"")
+        if any(ask.filled for ask in asks):
+            record.filled = sum((Counter(ask.filled) for ask in asks), Counter[str]())
         if asks[0].matrix is not None:
             parts = [ask.matrix for ask in asks if ask.matrix is not None]
             values = parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -8,6 +8,7 @@ the file, and the table says whether its rows are there. Segments of a shard are
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -155,6 +156,7 @@ class RequestTable:
         if done is not None:
             return None
         uid = derived_uid("answer", name)
+        filled = sum((Counter(record.filled) for record in records if record.filled), Counter[str]())
         rows = rows_of(records, uid)
         about: Properties = {
             "deployment": deployment,
@@ -174,6 +176,7 @@ class RequestTable:
                 fitting(rows, handle.head().schema, what=into),
                 evolve=True,
                 transaction=(_application(deployment, shard), segment),
+                filled=filled,
             )
             recording.set(version=commit.version)
         return commit

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -58,11 +58,12 @@ def as_arrow(values: Values) -> pa.Array:
 def numbers(values: Values) -> Array:
     """The non-null values as a numpy array of int64, uint64 or float64.
 
-    Booleans count as 0 and 1, timestamps as microseconds since 1970, dates as days, times of day
-    as microseconds, decimals as float64.
+    Booleans count as 0 and 1, timestamps as microseconds since 1970 (finer ones cut down to them), dates
+    as days, times of day and durations as microseconds, decimals as float64.
 
     Raises:
-        UsageError: The values are not numbers (``not-numeric``).
+        UsageError: The values are not numbers (``not-numeric``), or a time is beyond what microseconds in
+            64 bits can say (``bad-data``).
 
     Example:
         >>> numbers([1, None, 3])
@@ -92,7 +93,7 @@ def _arrow_numbers(array: pa.Array) -> Array:
     if pa.types.is_boolean(kind):
         array = array.cast(pa.int8())
     elif pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
-        array = _micros(array)
+        return _micros(array)
     elif pa.types.is_date32(kind):
         array = array.cast(pa.int32())
     elif pa.types.is_date64(kind):
@@ -105,12 +106,24 @@ def _arrow_numbers(array: pa.Array) -> Array:
     return result
 
 
-def _micros(array: pa.Array) -> pa.Array:
-    if pa.types.is_timestamp(array.type):
-        return array.cast(pa.timestamp("us", tz=array.type.tz), safe=False).cast(pa.int64())
-    if pa.types.is_duration(array.type):
-        return array.cast(pa.duration("us"), safe=False).cast(pa.int64())
-    return array.cast(pa.time64("us"), safe=False).cast(pa.int64())
+_MICROS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+def _micros(array: pa.Array) -> Array:
+    """Times as microseconds; finer ones are cut down to them."""
+    ticks: Array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64()).to_numpy()
+    ticks = ticks.astype(np.int64, copy=False)
+    if array.type.unit == "ns":
+        return np.floor_divide(ticks, 1_000)
+    scale = _MICROS[array.type.unit]
+    most = (2**63 - 1) // scale
+    if len(ticks) and not -most <= int(ticks.min()) <= int(ticks.max()) <= most:
+        raise UsageError(
+            f"a {array.type} is too far from 0 for microseconds in 64 bits",
+            code="bad-data",
+            hint="that is 292,000 years: repair or filter the value",
+        )
+    return ticks * scale
 
 
 def encode(number: float | None) -> float | str | None:

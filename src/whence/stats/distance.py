@@ -9,11 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from whence.errors import UsageError
+from whence.stats.base import Array
 from whence.stats.histogram import Histogram, align
-from whence.stats.quantiles import Quantiles
+from whence.stats.quantiles import Quantiles, alike
 
 Counts: TypeAlias = Mapping[Any, int | float]
 """How often each value occurs."""
+Shares: TypeAlias = Sequence[float] | Array
+"""Parts of a whole, in an order both sides have."""
 
 
 def shares(p: Counts, q: Counts) -> tuple[list[Hashable], list[float], list[float]]:
@@ -45,7 +48,7 @@ def l_infinity(p: Counts, q: Counts) -> tuple[float, Hashable]:
     return gaps[worst], values[worst]
 
 
-def kl(p: Sequence[float], q: Sequence[float]) -> float:
+def kl(p: Shares, q: Shares) -> float:
     """Kullback-Leibler divergence in bits: ``sum p * log2(p / q)``; infinite where q lacks mass.
 
     Source:
@@ -55,16 +58,24 @@ def kl(p: Sequence[float], q: Sequence[float]) -> float:
         >>> kl([1.0, 0.0], [0.5, 0.5])
         1.0
     """
-    terms = []
-    for a, b in zip(p, q, strict=True):
-        if a > 0:
-            if b <= 0:
-                return math.inf
-            terms.append(a * math.log2(a / b))
-    return max(math.fsum(terms), 0.0)
+    x, y = _pair(p, q)
+    return math.inf if ((x > 0) & (y <= 0)).any() else _bits(x, y)
 
 
-def js(p: Sequence[float], q: Sequence[float]) -> float:
+def _bits(x: Array, y: Array) -> float:
+    there = x > 0
+    x, y = x[there], y[there]
+    return max(math.fsum((x * np.log2(x / y)).tolist()), 0.0)
+
+
+def _pair(p: Shares, q: Shares) -> tuple[Array, Array]:
+    x, y = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    if x.shape != y.shape:
+        raise ValueError(f"{len(x)} shares beside {len(y)}")
+    return x, y
+
+
+def js(p: Shares, q: Shares) -> float:
     """Jensen-Shannon divergence in bits, between 0 and 1: ``KL(p|m)/2 + KL(q|m)/2``, m the middle.
 
     Source:
@@ -74,8 +85,9 @@ def js(p: Sequence[float], q: Sequence[float]) -> float:
         >>> js([1.0, 0.0], [0.0, 1.0]), js([0.5, 0.5], [0.5, 0.5])
         (1.0, 0.0)
     """
-    middle = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
-    return min((kl(p, middle) + kl(q, middle)) / 2, 1.0)
+    x, y = _pair(p, q)
+    middle = (x + y) / 2
+    return min((_bits(x, middle) + _bits(y, middle)) / 2, 1.0)
 
 
 def js_counts(p: Counts, q: Counts) -> float:
@@ -106,7 +118,7 @@ def _aligned(p: Histogram, q: Histogram) -> tuple[list[float], list[float]]:
     return a, b
 
 
-def psi(expected: Sequence[float], actual: Sequence[float], *, floor: float = 1e-4) -> float:
+def psi(expected: Shares, actual: Shares, *, floor: float = 1e-4) -> float:
     """Population stability index: ``sum (a - e) * ln(a / e)``, shares below `floor` raised to it.
 
     Without the floor one empty cell makes it infinite; the value is part of the definition.
@@ -118,8 +130,8 @@ def psi(expected: Sequence[float], actual: Sequence[float], *, floor: float = 1e
         >>> round(psi([0.5, 0.5], [0.25, 0.75]), 12)
         0.274653072167
     """
-    pairs = [(max(e, floor), max(a, floor)) for e, a in zip(expected, actual, strict=True)]
-    return math.fsum((a - e) * math.log(a / e) for e, a in pairs)
+    e, a = _pair(np.maximum(expected, floor), np.maximum(actual, floor))
+    return math.fsum(((a - e) * np.log(a / e)).tolist())
 
 
 def psi_counts(expected: Counts, actual: Counts, *, floor: float = 1e-4) -> float:
@@ -146,7 +158,7 @@ def ks(p: Quantiles, q: Quantiles) -> float:
     if not n_p or not n_q:
         raise UsageError("a distance needs values on both sides", code="empty-distribution")
     (x, n_x), (y, n_y) = p.entries(), q.entries()
-    values = np.concatenate([x, y])
+    values = np.concatenate(alike([x, y]))
     steps = np.concatenate([n_x / n_p, -n_y / n_q])
     order = np.argsort(values, kind="stable")
     gaps = np.abs(np.cumsum(steps[order]))

@@ -50,6 +50,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _hash_numbers(array: Array) -> Array:
+    if array.dtype == object:  # integers below 0 and beyond int64 together: the bits of either
+        array = np.array([v % 2**64 for v in array.tolist()], dtype=np.uint64)
     array = numbers(array)
     if array.dtype == np.float64:
         array = np.where(np.isnan(array), np.nan, array + 0.0)

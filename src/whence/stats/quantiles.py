@@ -172,7 +172,8 @@ def _from_plain(values: Sequence[Any]) -> Array:
     if not values or any(isinstance(v, float) for v in values):
         return np.asarray(values, dtype=np.float64)
     # Left to itself numpy makes floats of small and very large integers together.
-    return np.asarray(values, dtype=np.int64 if max(values) < 2**63 else np.uint64)
+    large = object if min(values) < 0 else np.uint64
+    return np.asarray(values, dtype=np.int64 if max(values) < 2**63 else large)
 
 
 class Entries(Protocol):
@@ -202,17 +203,18 @@ def join_parts(parts: Sequence[Entries]) -> tuple[Array, Array]:
 
 
 def alike(arrays: Sequence[Array]) -> Sequence[Array]:
-    """Arrays that concatenate without loss: int64 beside uint64 would become floats.
+    """Arrays that concatenate without loss: numpy would make floats of int64 beside uint64.
 
-    Values below 0 and values from 2**63 on in one sketch (two columns of different types, merged) do
-    become floats, rounded to 53 bits.
+    Integers below 0 and from 2**63 on together are Python's.
     """
     kinds = {a.dtype.kind for a in arrays}
-    if kinds != {"i", "u"}:
+    if len(kinds) == 1:
         return arrays
+    if "f" in kinds:
+        return [a.astype(np.float64, copy=False) for a in arrays]
     # Sorted: the first is the smallest.
     whole = all(a.dtype.kind == "u" or not len(a) or a[0] >= 0 for a in arrays)
-    return [a.astype(np.uint64) for a in arrays] if whole else arrays
+    return [a.astype(np.uint64 if whole else object, copy=False) for a in arrays]
 
 
 def _fit(part: Part, size: int) -> Part:

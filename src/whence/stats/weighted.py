@@ -321,9 +321,10 @@ def _summed(values: pa.Array, weights: Array, like: WeightedTop) -> WeightedTop:
 
 def _shed(top: WeightedTop) -> WeightedTop:
     """The same within its limit: beyond it, what the next value weighs is taken from all kept ones."""
-    if len(top.values) <= (top.heavy if top.underweight else top.limit):
+    heavy = min(top.heavy, top.limit)
+    if len(top.values) <= (heavy if top.underweight else top.limit):
         return top
-    shed = float(np.partition(top.weights, -top.heavy - 1)[-top.heavy - 1])
+    shed = float(np.partition(top.weights, -heavy - 1)[-heavy - 1])
     keep = np.flatnonzero(top.weights > shed)
     values, weights = top.values.take(pa.array(keep)), top.weights[keep] - shed
     return WeightedTop(values, weights, top.weight, top.underweight + shed, top.limit, top.heavy)

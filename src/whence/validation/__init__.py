@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # loaded when first used, see `later`
     from whence.validation.options import Slice, StatisticsOptions
     from whence.validation.paths import path_steps, path_text
     from whence.validation.plan import Plan
-    from whence.validation.report import Report, update_schema
+    from whence.validation.report import Report
     from whence.validation.rows import RowCheck
     from whence.validation.rowtests import Reason
     from whence.validation.schema import Schema, SchemaChange
@@ -68,6 +68,7 @@ if TYPE_CHECKING:  # loaded when first used, see `later`
         ValueCount,
         WeightedFeature,
     )
+    from whence.validation.update import update_schema
     from whence.validation.view import FeatureView, Level, WeightedView
     from whence.validation.yaml import schema_from_yaml, schema_to_yaml
 

@@ -21,6 +21,7 @@ from whence.validation.checks import (
 )
 from whence.validation.checks.dataset import freshness_notes
 from whence.validation.checks.expectations import expectation_notes
+from whence.validation.checks.meaning import meaning_notes
 from whence.validation.checks.pairs import collisions
 from whence.validation.compare import Distance, Side, compare_statistics
 from whence.validation.schema import Schema
@@ -66,7 +67,7 @@ def validate_statistics(
         TFDV ``validate_statistics``; types have the same names, and of the same statistics and schema
         there are the same anomalies as of TFDV 1.16.1 (``tests/golden/validation``). Differs: infinity
         norms of numbers are reported as not applicable and the other checks go on; zero rows are judged;
-        integer and float domains may be shared.
+        integer and float domains may be shared; text is held against the form its domain names (`FORMS`).
     """
     schema.expected(environment)
     found: list[Anomaly] = []
@@ -104,6 +105,8 @@ def validation_notes(statistics: Statistics, schema: Schema, *, environment: str
 def _not_applicable(statistics: Statistics, schema: Schema, environment: str | None) -> Iterator[str]:
     for f in schema.expected(environment):
         seen = statistics.features.get(f.name)
+        if seen is not None and seen.num_non_missing:
+            yield from meaning_notes(f, schema.domain_of(f), seen)
         if f.expect and seen is not None:
             yield from expectation_notes(f, seen)
     yield from freshness_notes(schema, statistics)

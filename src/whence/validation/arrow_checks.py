@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from whence.validation.cells import feature_type, is_list
 from whence.validation.checks.parse import parse_float, parse_int
-from whence.validation.nested import one_array
+from whence.validation.nested import list_lengths, null_mask, one_array, without_views
 from whence.validation.rowtests import STRUCTURAL, Reason, RowTest, cells_of
 from whence.validation.states import is_utf8, plain_text
 from whence.validation.types import type_accepts
@@ -75,10 +75,12 @@ def open_cells(column: Column, steps: Sequence[str] = ()) -> Cells:
     """
     n = len(column)
     array, rows = one_array(column), np.arange(n)
+    kind = without_views(array.type)
+    array = array if kind == array.type else array.cast(kind)
     for step in steps:
         array, rows = _present(array, rows)
         while is_list(array.type):
-            rows = np.repeat(rows, _lengths(array))
+            rows = np.repeat(rows, list_lengths(array))
             array, rows = _present(one_array(array.flatten()), rows)
         if pa.types.is_struct(array.type) and array.type.get_field_index(step) >= 0:
             array = one_array(array.flatten()[array.type.get_field_index(step)])
@@ -91,42 +93,28 @@ def open_cells(column: Column, steps: Sequence[str] = ()) -> Cells:
 
 def _open(array: pa.Array, rows: Places, n: int) -> Cells:
     cells = rows
-    is_null = _nulls(array)
+    is_null = null_mask(array)
     array, rows = _present(array, rows)
     owners = np.arange(len(array))  # the cell each value is of
     sizes, levels = np.ones(len(array), np.int64), []
     while is_list(array.type):
-        lengths = _lengths(array)
+        lengths = list_lengths(array)
         levels.append(Level(lengths, rows))
         np.add.at(sizes, owners, lengths - 1)
         rows, owners = np.repeat(rows, lengths), np.repeat(owners, lengths)
         array = one_array(array.flatten())
         if not is_list(array.type):
             break
-        gone = _nulls(array)
+        gone = null_mask(array)
         array, rows, owners = array.filter(pa.array(~gone)), rows[~gone], owners[~gone]
     values, value_rows = _present(array, rows)
     return Cells(n, cells, is_null, tuple(levels), sizes, values, value_rows)
 
 
-def _nulls(array: pa.Array) -> Mask:
-    if not array.null_count:
-        return np.zeros(len(array), np.bool_)
-    mask: Mask = array.is_null().to_numpy(zero_copy_only=False)
-    return mask
-
-
 def _present(array: pa.Array, rows: Places) -> tuple[pa.Array, Places]:
     if not array.null_count:
         return array, rows
-    return array.drop_null(), rows[~_nulls(array)]
-
-
-def _lengths(array: pa.Array) -> Places:
-    if pa.types.is_fixed_size_list(array.type):
-        return np.full(len(array), array.type.list_size, np.int64)
-    lengths: Places = pc.list_value_length(array).to_numpy(zero_copy_only=False).astype(np.int64)
-    return lengths
+    return array.drop_null(), rows[~null_mask(array)]
 
 
 # --- tests ---------------------------------------------------------------------------------------

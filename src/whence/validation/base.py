@@ -89,6 +89,10 @@ class PinnedView(Protocol):
         """Its rows."""
         ...
 
+    def stream(self) -> pa.RecordBatchReader:
+        """Its rows in batches."""
+        ...
+
     def artifact(self) -> Artifact:
         """Its node in the graph."""
         ...
@@ -105,12 +109,19 @@ class _NoKey:
 
 
 class ViewRows:
-    """A version of a view as a `Version`: its query is run once, its rows have no key."""
+    """A version of a view as a `Version`: its rows have no key.
+
+    Who asks for its columns or its files has its query run once and all rows held; `stream` holds none.
+    """
 
     def __init__(self, view: PinnedView) -> None:
         self._view = view
         self.ref = view.ref
         self.declaration = _NoKey()
+
+    def stream(self) -> pa.RecordBatchReader:
+        """The rows in batches, by a run of its query."""
+        return self._view.stream()
 
     @cached_property
     def _rows(self) -> pa.Table:

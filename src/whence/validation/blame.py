@@ -244,6 +244,12 @@ class Blaming:
 
     def _absent(self, question: Question, table: str, version: int) -> NotFoundError:
         what = f"{question.type} of {question.feature or question.rule!r} in {table}@{version}"
+        columns = self._kept.table(table)[1].at(version).schema.names
+        known = [*columns, *question.schema.features]
+        if question.feature and not any(f"{question.feature}.".startswith(f"{name}.") for name in known):
+            return NotFoundError(
+                "column", question.feature, near=known, hint=f"{table}@{version} has no such column"
+            )
         return NotFoundError(
             "anomaly", what, hint=f"by {question.label} the version does not have it: whence validate shows what it has"
         )  # fmt: skip

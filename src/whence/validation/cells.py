@@ -53,13 +53,16 @@ _TESTS: Final[tuple[tuple[FeatureType, Callable[[pa.DataType], bool]], ...]] = (
 def feature_type(kind: pa.DataType) -> FeatureType:
     """The feature type of an Arrow type; a list has the type of its values.
 
-    Times of day and durations are INT (microseconds), decimals FLOAT; a column of nothing but null is
+    Times of day and durations are INT (microseconds), decimals FLOAT, extensions (UUID, JSON) what they are
+    stored as; a column of nothing but null is
     STRING, as in TFDV.
 
     Example:
         >>> feature_type(pa.list_(pa.int32())), feature_type(pa.string())
         ('INT', 'STRING')
     """
+    if isinstance(kind, pa.BaseExtensionType):
+        return feature_type(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return feature_type(kind.value_type)
     if is_list(kind):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +18,7 @@ from whence.drawing.escape import escape
 from whence.drawing.scales import make_axis, nice_ticks, number_label
 from whence.stats import Histogram
 from whence.validation.cells import TIMES, Cell, FeatureType, jsonable
+from whence.validation.odd import percent
 from whence.validation.view import FeatureView
 
 WIDTH, HEIGHT = 480, 150
@@ -34,6 +36,8 @@ _POINTS: Final = 65
 _ZOOM_BINS: Final = 16
 _ONE_BAR: Final = 0.9
 _SPARK: Final = (96, 22)
+_SPARK_BAR: Final = 16
+_PARTS: Final = re.compile(r"([_./])")
 _Bars = list[tuple[float, float, float]]
 Views = Sequence["FeatureView | None"]
 
@@ -46,7 +50,7 @@ def said(value: object, width: int = 40) -> str:
 
     Example:
         >>> said(3.14159265), said(12345678), said("x" * 60, 8), said(43096.7), said(1e9)
-        ('3.142', '12,345,678', 'xxxxxxx…', '43,097', '1e+09')
+        ('3.142', '12,345,678', 'xxxxxxx…', '43,097', '1,000,000,000')
     """
     if value is None:
         return NOTHING
@@ -66,7 +70,7 @@ def said(value: object, width: int = 40) -> str:
 def _float_said(value: float) -> str:
     """Four figures, whole numbers and large ones with their thousands apart."""
     size = abs(value)
-    if not 1_000 <= size < 1e9:
+    if not 1_000 <= size < 1e15:
         return f"{value:.4g}"
     return (
         f"{value:,.0f}"
@@ -106,6 +110,23 @@ def edge_said(place: float, type_: FeatureType) -> str:
         at = moment_at(place, type_)
         return said(place) if at is None else said(at if type_ == "TIMESTAMP" else at.date())
     return said(place)
+
+
+def breakable(name: str) -> str:
+    """A name, escaped, that may go on in the next line after its parts.
+
+    Example:
+        >>> breakable("pickup_area.<id>")
+        'pickup_<wbr>area.<wbr>&lt;id&gt;'
+    """
+    return _PARTS.sub(r"\1<wbr>", escape(name))
+
+
+def missing_cell(share: float) -> Html:
+    """The share of rows without a value as a cell: in words, and as a bar below them."""
+    words = percent(share) if share else "0"
+    bar = f' style="--part:{100 * share:.3g}%"' if share else ""
+    return Html(f'<td class="n{" part" if share else ""}" data-v="{share:.9g}"{bar}>{escape(words)}</td>')
 
 
 # --- the spread of numbers and times -------------------------------------------------------------
@@ -368,7 +389,7 @@ def spark(views: Views, *, column: str) -> Html:
     if most <= 0:
         return Html("")
     width, height = _SPARK
-    step = width / len(counts)
+    step = min(width / len(counts), _SPARK_BAR)
     bars = "".join(
         f"M{_n(i * step)} {height}v-{_n(max(height * n / most, 0.8))}h{_n(max(step - 1, 1))}V{height}z"
         for i, n in enumerate(counts)

@@ -18,6 +18,8 @@ from whence.stats.quantiles import join_parts
 class Counted:
     """Sorted different numbers (int64, uint64 or float64) and how often each occurs: 16 bytes for each.
 
+    Integers below 0 and from 2**63 on together, as of two columns of different types, are Python's.
+
     Example:
         >>> c = Counted(np.array([1, 3]), np.array([2, 1])).merge(Counted(np.array([3, 4]), np.array([1, 1])))
         >>> c.values.tolist(), c.weights.tolist()
@@ -46,22 +48,25 @@ class Counted:
 
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON: steps from value to value and counts, compressed, as base64."""
-        steps = np.diff(self.values.view(np.uint64), prepend=np.uint64(0))
-        return {
+        said: dict[str, Any] = {
             "kind": str(self.values.dtype),
             "n": len(self),
-            "steps": _packed(steps),
             "weights": _packed(self.weights),
         }
+        if self.values.dtype == object:
+            return {**said, "values": self.values.tolist()}
+        return {**said, "steps": _packed(np.diff(self.values.view(np.uint64), prepend=np.uint64(0)))}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Counted:
         """The state that `to_dict` wrote."""
-        n = data["n"]
+        n, weights = data["n"], _unpacked(data["weights"], data["n"]).view(np.int64)
+        if data["kind"] == "object":
+            return cls(np.array(data["values"], dtype=object), weights)
         if data["kind"] not in ("int64", "uint64", "float64"):
             raise ValueError(f"numbers of kind {data['kind']!r}")
         words = np.cumsum(_unpacked(data["steps"], n).view(np.uint64), dtype=np.uint64)
-        return cls(words.view(data["kind"]), _unpacked(data["weights"], n).view(np.int64))
+        return cls(words.view(data["kind"]), weights)
 
 
 def _packed(words: Array) -> str:

@@ -6,11 +6,12 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from whence._base.arrow import CSV_NULLS
@@ -99,6 +100,7 @@ class CsvRows:
     def __init__(self, path: Path, format_: CsvFormat, names: Sequence[str], opener: _Opener) -> None:
         self.path = path
         self.names = list(names)
+        self._looked: set[str] = set()
         if len(set(names)) < len(names):
             twice = next(n for n in names if names.count(n) > 1)
             raise UsageError(f"{path.name} has two columns {twice!r}", code="duplicate-column")
@@ -119,6 +121,7 @@ class CsvRows:
                     if skip < batch.num_rows:
                         n_given += batch.num_rows - skip
                         n_skipped += batch.num_rows - skip
+                        self._check_whole(batch)
                         yield batch.slice(skip)
                 break
             except pa.ArrowInvalid as error:
@@ -127,6 +130,22 @@ class CsvRows:
             self._source, self._reader = self._opener.open()
         if self._source.n_quotes % 2:
             _find_open_quote(self.path, self._format)
+
+    def _check_whole(self, batch: pa.RecordBatch) -> None:
+        """Refuse doubles that stand for whole numbers beyond 64 bits, as text is what tells those apart.
+
+        Only a column with a double as large has its text looked at, once.
+        """
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if column.type != pa.float64() or name in self._format.types or name in self._looked:
+                continue
+            ends = pc.min_max(column).as_py()
+            if ends["min"] is not None and max(-ends["min"], ends["max"]) >= 2.0**63:
+                self._looked.add(name)
+                opener = replace(self._opener, types={name: pa.string()}, columns=[name])
+                texts = CsvRows(self.path, self._format, self.names, opener)
+                if any(_has_long(part.column(0)) for part in texts):
+                    raise Widened(name, pa.string())
 
     def close(self) -> None:
         """Read no further."""
@@ -211,9 +230,11 @@ class _Opener:
                 return source, self._reader(source)
             except pa.ArrowInvalid as error:
                 source.close()
+                names = self.columns or self.names
+                schema = pa.schema([(n, self.types.get(n, pa.null())) for n in names])
+                if "Empty CSV file" in str(error):  # a header line that does not end
+                    return source, pa.RecordBatchReader.from_batches(schema, [])
                 if not self.grow(error):
-                    names = self.columns or self.names
-                    schema = pa.schema([(n, self.types.get(n, pa.null())) for n in names])
                     raise _translated(error, self.path, self.format, schema) from error
 
     def grow(self, error: pa.ArrowInvalid) -> bool:
@@ -352,6 +373,12 @@ def wider(kind: pa.DataType, value: str, *, plain: bool) -> pa.DataType:
         naive = seen.tz is None and (pa.types.is_date(kind) or kind.tz is None)
         return pa.timestamp("ns") if naive and kind != pa.timestamp("ns") else pa.string()
     return pa.string()
+
+
+def _has_long(texts: pa.Array) -> bool:
+    """Whether a whole number is beyond 64 bits."""
+    long = texts.filter(pc.match_substring_regex(texts, r"^-?[0-9]{19,}$"))
+    return any(not -(2**63) <= int(v) < 2**63 for v in long.to_pylist())
 
 
 def _type_of(value: str) -> pa.DataType:

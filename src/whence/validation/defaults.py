@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence._base.clock import utc
 from whence.errors import UsageError
-from whence.validation.extras import Extra, register_extra
+from whence.validation.base import Version
+from whence.validation.extra.filled import FilledValues
+from whence.validation.kept import AddedRows, filled_in
 from whence.validation.schema import Schema
 from whence.validation.statistics import Statistics, with_custom
 from whence.validation.types import Feature
@@ -43,56 +45,30 @@ class Filled:
     def told_in(self, statistics: Statistics) -> Statistics:
         """The statistics of these rows, with ``num_filled`` among the custom statistics of each filled column.
 
-        The count is an extra: it is stored with the statistics, and added when they are merged with others
-        that have it.
+        The count is an extra: it is stored with the statistics, and added when they are merged.
         """
-        extra = FilledValues(dict(self.counts))
-        features = with_custom(statistics.features, {extra.key(): extra})
-        return replace(statistics, features=features, extras={**statistics.extras, extra.key(): extra})
+        return _with(statistics, FilledValues(dict(self.counts)))
 
 
-@register_extra
-@dataclass(frozen=True)
-class FilledValues(Extra):
-    """How many missing values were given a default before they were described.
+def with_filled(statistics: Statistics, version: Version) -> Statistics:
+    """The statistics of a version, with how many values were filled as its rows came, as its commits tell it.
 
-    Attributes:
-        counts: Column → how many.
+    A version of a view, or one whose early commits are gone, tells nothing.
     """
+    if isinstance(version, AddedRows):
+        told = version.filled()
+    else:
+        commits = getattr(version, "commits", None)
+        told = None if commits is None else filled_in(commits())
+    if told is None:
+        return statistics
+    counts = {n: c for n, c in told.counts.items() if n in statistics}
+    return _with(statistics, FilledValues(counts, told.exact and statistics.sample is None))
 
-    kind: ClassVar[str] = "filled"
 
-    counts: Mapping[str, int]
-
-    def key(self) -> str:
-        """``filled``."""
-        return self.kind
-
-    def add(self, block: pa.Table, /) -> Self:  # noqa: ARG002 - rows do not show what was filled in them
-        """The same: what was filled is told, not seen."""
-        return self
-
-    def merge(self, other: Self, /) -> Self:
-        """The counts of both."""
-        names = {**self.counts, **other.counts}
-        return type(self)({n: self.counts.get(n, 0) + other.counts.get(n, 0) for n in names})
-
-    def finish(self) -> Any:
-        """The counts."""
-        return dict(self.counts)
-
-    def by_feature(self) -> Mapping[str, Any]:
-        """``num_filled`` of each column."""
-        return {n: {"num_filled": c} for n, c in self.counts.items()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts."""
-        return dict(self.counts)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], /) -> Self:
-        """The extra that `to_dict` wrote."""
-        return cls({str(n): int(c) for n, c in data.items()})
+def _with(statistics: Statistics, told: FilledValues) -> Statistics:
+    features = with_custom(statistics.features, {told.key(): told})
+    return replace(statistics, features=features, extras={**statistics.extras, told.key(): told})
 
 
 def defaults_of(schema: Schema, environment: str | None = None) -> dict[str, Any]:

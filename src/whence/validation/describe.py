@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,7 +23,8 @@ from whence.validation.extras import Extra
 from whence.validation.features import FeatureStatistics
 from whence.validation.nested import Column, inner_type, open_column, walk, without_views
 from whence.validation.options import DEFAULTS, MAX_SLICES, Slice, SliceLike, StatisticsOptions
-from whence.validation.slicing import RELATION, slice_block
+from whence.validation.queries import RELATION, closed
+from whence.validation.slicing import slice_block
 from whence.validation.slicings import check_same
 from whence.validation.statistics import Sample, Statistics, with_custom
 from whence.validation.weighted import weights_of
@@ -52,9 +54,10 @@ def describe(
     """Statistics of rows, in one read and flat memory.
 
     Counts, means, standard deviations, zeros, minima and maxima are exact; uniques and top values of
-    text up to 100,000 different values; quantiles while a column has at most 2,048 different numbers,
+    text and numbers up to 100,000 different values; quantiles while a column has at most 2,048 different numbers,
     else within the `rank_error` it states (below 0.01). A struct is a feature, and so is each of its
-    fields (``trip.stops``); their rows are the values of the struct.
+    fields (``trip.stops``); their rows are the values of the struct. Times are taken to the microsecond and
+    decimals as doubles; how many were rounded so is said (``num_rounded``).
 
     Args:
         rows: An Arrow table, a reader, or batches; anything with ``__arrow_c_stream__`` (Polars,
@@ -85,7 +88,7 @@ def describe(
     options = options.with_slices(slices)
     table = rows if isinstance(rows, pa.Table) else None
     if hasattr(rows, "__arrow_c_stream__") and not isinstance(rows, (pa.RecordBatchReader, pa.Table)):
-        rows = pa.RecordBatchReader.from_stream(rows)
+        rows = _stream(rows)
     if isinstance(rows, (pa.RecordBatchReader, pa.Table)):
         schema = rows.schema
     batches: Iterable[pa.RecordBatch] = rows.to_batches() if isinstance(rows, pa.Table) else rows
@@ -95,6 +98,13 @@ def describe(
             stack.callback(engine.close)
         made = describe_batches(batches, schema, name, options, engine, progress)
         return _with_queries(made, table, options, engine).sealed()
+
+
+def _stream(rows: Any) -> pa.RecordBatchReader:
+    try:
+        return pa.RecordBatchReader.from_stream(rows)
+    except pa.ArrowException as error:
+        raise UsageError(f"the data cannot be read as Arrow: {error}", code="bad-data") from error
 
 
 def describe_batches(
@@ -176,7 +186,7 @@ def with_query_slices(
     slices = dict(made.slices)
     for slice_ in options.slices:
         if slice_.query:
-            reader = read(slice_.query)
+            reader = read(closed(f"slice {slice_.name!r}", slice_.query))
             part = describe_batches(reader, reader.schema, slice_.name, plain)
             slices[slice_.name] = replace(part, slicing=slice_)
     slicings = (*(made.slicings or ()), *(s for s in options.slices if s.query))
@@ -210,7 +220,8 @@ class Describing:
         self._pool = pool
         self._n_rows = 0
         described = schema.names if options.columns is None else options.columns
-        self._columns = {c: _empty(c, schema, options) for c in described}
+        known = frozenset(schema.names)  # asking a schema for its names makes a list of them
+        self._columns = {c: _empty(c, schema.field(c).type, known, options) for c in described}
         self._extras: dict[str, Extra] = {e.key(): e for e in options.extras}
         self._slices: dict[str, Describing] = {}
         self._made_by: dict[str, Slice] = {}
@@ -322,25 +333,23 @@ class _Weights:
         return None if weight is None else self._known[weight]
 
 
-def _empty(column: str, schema: pa.Schema, options: StatisticsOptions) -> list[FeatureStatistics]:
-    kind = schema.field(column).type
+def _empty(
+    column: str, kind: pa.DataType, names: frozenset[str], options: StatisticsOptions
+) -> list[FeatureStatistics]:
     return [
         FeatureStatistics.empty(name, type_, path=path, options=options)
-        for name, path, type_ in walk((column,), kind, schema.names)
+        for name, path, type_ in walk((column,), kind, names)
     ]
 
 
 def _check_names(schema: pa.Schema, options: StatisticsOptions) -> None:
-    twice = [n for n in schema.names if schema.names.count(n) > 1] if _has_twice(schema.names) else []
+    counts = Counter(schema.names)
+    twice = [n for n in counts if counts[n] > 1]
     if twice:
         raise UsageError(f"column {twice[0]!r} occurs twice", code="duplicate-column")
     for column in named_columns(options):
-        if column not in schema.names:
-            raise NotFoundError("column", column, near=schema.names)
-
-
-def _has_twice(names: Sequence[str]) -> bool:
-    return len(set(names)) < len(names)
+        if column not in counts:
+            raise NotFoundError("column", column, near=list(counts))
 
 
 def named_columns(options: StatisticsOptions) -> list[str]:

@@ -86,6 +86,11 @@ class BoolDomain:
     false_value: str | None = None
     name: str = ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The texts it names; none of them of numbers."""
+        return tuple(v for v in (self.true_value, self.false_value) if v is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class TimeDomain:

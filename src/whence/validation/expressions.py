@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from whence.errors import UsageError
-from whence.validation.types import Check, Rule
+from whence.validation.types import Rule
 
 RELATION = "rows"
 
@@ -44,18 +44,6 @@ def check_expression(what: str, sql: str, code: Literal["bad-rule", "bad-slice"]
         )
     if kind == "unreadable":
         raise UsageError(f"{what} is not one expression: {sql!r}", code=code, details={"reason": why})
-
-
-def check_schema_expressions(rules: Iterable[Rule], checks: Iterable[Check]) -> None:
-    """Refuse a schema one of whose rules or checks is not one expression.
-
-    Raises:
-        UsageError: As `check_expression`.
-    """
-    for rule in rules:
-        check_expression(f"rule {rule.name!r}", rule.sql)
-    for check in checks:
-        check_expression(f"check {check.name!r}", check.sql)
 
 
 def check_rule_columns(rules: Iterable[Rule], known: Iterable[str]) -> None:

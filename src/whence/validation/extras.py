@@ -42,6 +42,10 @@ class Extra(Protocol):
         """The state of both sets of rows."""
         ...
 
+    def beside_none(self) -> Self | None:
+        """The state of both sets of rows when the other set was not asked for it; None: nobody can tell."""
+        return None
+
     def finish(self) -> Any:
         """The statistic as JSON."""
         ...
@@ -104,6 +108,17 @@ def extra_from_dict(key: str, data: Mapping[str, Any]) -> Extra:
     """The extra that `extra_to_dict` wrote; one of a kind not known here is kept as it is."""
     cls = _find(str(data["kind"]))
     return UnknownExtra(key, data["kind"], data["state"]) if cls is None else cls.from_dict(data["state"])
+
+
+def merged_extras(first: Mapping[str, Extra], second: Mapping[str, Extra]) -> dict[str, Extra]:
+    """The extras of two sets of rows: those both have, and those one has that say something beside none."""
+    merged: dict[str, Extra] = {}
+    for key in dict.fromkeys([*first, *second]):
+        sides = [extras[key] for extras in (first, second) if key in extras]
+        both = sides[0].merge(sides[1]) if len(sides) == 2 else sides[0].beside_none()
+        if both is not None:
+            merged[key] = both
+    return merged
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from whence.validation.nested import Column, Opened, depth_of, inner_type, open_
 from whence.validation.options import DEFAULTS, Display, StatisticsOptions
 from whence.validation.paths import Path
 from whence.validation.states import Numbers, Texts, seen_values
-from whence.validation.view import FeatureView, Level
+from whence.validation.view import FeatureView, Level, common_summary, numeric_summary, text_summary
 from whence.validation.weighted import WeightedStatistics
 
 __all__ = ["Cell", "FeatureStatistics", "FeatureType", "feature_type", "jsonable"]
@@ -151,17 +151,25 @@ class FeatureStatistics:
             leaves=self.leaves.merge(leaves),
             n_values=self.n_values + len(values),
             lengths=lengths,
-            number=self.number.add(values) if self.number is not None and more else self.number,
+            number=self._numbers_after(values) if more else self.number,
             text=self.text.add(values) if self.text is not None and more else self.text,
             weighted=None if self.weighted is None else self.weighted.add(opened),
         )
 
+    def _numbers_after(self, values: pa.Array) -> Numbers | None:
+        try:
+            return None if self.number is None else self.number.add(values)
+        except UsageError as error:
+            raise UsageError(
+                f"column {self.name!r}: {error.message}", code=error.code, hint=error.hint
+            ) from error
+
     def merge(self, other: FeatureView, /) -> FeatureStatistics:
-        """The statistics of both.
+        """The statistics of both; whole numbers and other numbers are FLOAT together.
 
         Raises:
-            UsageError: The types differ (``mixed-types``), or the other side has no states
-                (``not-mergeable``).
+            UsageError: The types differ otherwise, or the whole numbers are more than the limit of different
+                ones (``mixed-types``); the other side has no states (``not-mergeable``).
         """
         if not isinstance(other, FeatureStatistics):
             if not other.num_rows:
@@ -173,6 +181,8 @@ class FeatureStatistics:
                 hint="describe the rows here, and merge that",
             )
         if self.type != other.type or (self.text is None) != (other.text is None):
+            if {self.type, other.type} == {"INT", "FLOAT"} and self.text is None and other.text is None:
+                return self.as_floats_beside(other).merge(other.as_floats_beside(self))
             if not self.n_values and self.is_null:
                 return other.missing_like(self).merge(other)
             if not other.n_values and other.is_null:
@@ -188,6 +198,25 @@ class FeatureStatistics:
             text=self.text.merge(other.text) if self.text and other.text else None,
             weighted=self.weighted.merge(other.weighted) if self.weighted and other.weighted else None,
             custom={},
+        )
+
+    def as_floats_beside(self, other: FeatureStatistics) -> FeatureStatistics:
+        """The statistics of whole numbers as those of the numbers on the other side.
+
+        Raises:
+            UsageError: They are more than the limit of different ones (``mixed-types``).
+        """
+        if self.type == "FLOAT" or self.number is None:
+            return self
+        if self.number.known is None:  # the sketch of how many differ knows them as integers
+            raise self._mixed(other.type, f"(more than {self.number.limit:,} different values) on one side")
+        weighted = None if self.weighted is None else replace(self.weighted, type="FLOAT")
+        return replace(
+            self,
+            type="FLOAT",
+            arrow_type=other.arrow_type,
+            number=self.number.as_floats(),
+            weighted=weighted,
         )
 
     def _mixed(self, other: FeatureType, where: str = "") -> UsageError:
@@ -416,18 +445,32 @@ class FeatureStatistics:
     def num_unique(self) -> int | None:
         """How many different values there are, NaN left out; see `unique_is_exact`."""
         if self.text is not None:
-            return self.text.top.n_distinct
+            return min(self.text.top.n_distinct, self.n_values)
         if self.number is None:
             return None
         known = self.number.known
-        return seen_values(self.number).estimate if known is None else len(known)
+        if known is not None:
+            return len(known)
+        return min(seen_values(self.number).estimate, self.n_values - self.num_nan)
 
     @property
     def unique_is_exact(self) -> bool:
-        """Whether `num_unique` is a count and not an estimate (then: 1.6 % standard error)."""
+        """Whether `num_unique` is a count and not an estimate (then: 1.6 % standard error).
+
+        Not when values were rounded (`num_rounded`): then those are counted that differ after it.
+        """
         if self.text is not None:
             return self.text.top.exact
-        return self.number is None or self.number.known is not None
+        return self.number is None or (self.number.known is not None and not self.number.n_rounded)
+
+    @property
+    def num_rounded(self) -> int:
+        """Values that every other statistic takes rounded.
+
+        Times finer than a microsecond are cut down to it; decimals of more digits than a double tells are
+        the nearest double.
+        """
+        return 0 if self.number is None else self.number.n_rounded
 
     def top_values(self, k: int | None = None) -> list[tuple[Cell, int]]:
         """The most frequent values with counts; for numbers only while every value is known.
@@ -445,7 +488,7 @@ class FeatureStatistics:
         if known is None:
             return []
         values, weights = known.values, known.weights
-        order = np.lexsort((values, -weights))[:k]
+        order = np.argsort(-weights, kind="stable")[:k]  # of equal counts the smallest values first
         return [(self.cell(v), int(w)) for v, w in zip(values[order].tolist(), weights[order], strict=True)]
 
     @cached_property
@@ -454,12 +497,15 @@ class FeatureStatistics:
         return self._ranked(self.display.num_rank_histogram_buckets)
 
     def value_counts(self) -> dict[Cell, int] | None:
-        """All values with counts when each is known exactly, else None (also where some are cut short)."""
+        """All values with counts when each is known exactly, else None (also where some are cut short).
+
+        A dict of up to 100,000 values: `num_unique` and `unique_is_exact` say how many without making it.
+        """
         if self.text is not None:
             known = self.text.top.exact and not self.text.n_long
             return dict(self.text.top.top()) if known else None
         counted = None if self.number is None else self.number.known
-        if counted is None:
+        if counted is None or self.num_rounded:
             return None
         return {
             self.cell(v): int(w)
@@ -497,49 +543,15 @@ class FeatureStatistics:
 
     def summary(self, *, top: int = 20) -> dict[str, Any]:
         """The statistics as people and tools read them: JSON, no states."""
-        out: dict[str, Any] = {
-            "name": self.name,
-            "type": self.type,
-            "arrow_type": self.arrow_type,
-            "num_non_missing": self.num_non_missing,
-            "num_missing": self.num_missing,
-            "min_num_values": self.min_num_values,
-            "max_num_values": self.max_num_values,
-            "avg_num_values": self.avg_num_values,
-            "num_unique": self.num_unique,
-            "unique_is_exact": self.unique_is_exact,
-            "top_values": [[jsonable(v), n] for v, n in self.top_values(top)],
-        }
-        if len(self.levels) > 1:
-            out["levels"] = [level.to_list() for level in self.levels]
+        out = common_summary(self, top)
         if self.number is not None:
-            out |= self._numeric_summary()
+            out |= numeric_summary(self)
+            out |= {"num_rounded": self.num_rounded} if self.num_rounded else {}
         if self.text is not None:
-            out |= {
-                "avg_length": self.avg_length,
-                "min_length": self.min_length,
-                "max_length": self.max_length,
-                "num_invalid_utf8": self.num_invalid_utf8,
-                "count_error": self.count_error,
-            }
+            out |= text_summary(self)
         if self.weighted is not None:
             out["weighted"] = self.weighted.summary(top=top)
         return out | ({"custom": dict(self.custom)} if self.custom else {})
-
-    def _numeric_summary(self) -> dict[str, Any]:
-        return {
-            "mean": jsonable(self.mean),
-            "std_dev": jsonable(self.std_dev),
-            "num_zeros": self.num_zeros,
-            "num_nan": self.num_nan,
-            "num_inf": self.num_inf,
-            "min": jsonable(self.min),
-            "median": jsonable(self.median),
-            "max": jsonable(self.max),
-            "rank_error": self.rank_error,
-            "histogram": self.histogram.to_dict() if self.histogram else None,
-            "quantile_histogram": self.quantile_histogram.to_dict() if self.quantile_histogram else None,
-        }
 
     def to_dict(self) -> dict[str, Any]:
         """The states as JSON; what a plain column does not have is left out."""

@@ -9,7 +9,7 @@ from whence.drawing import Html
 from whence.drawing.escape import escape
 from whence.validation.charts import NOTHING, Views, said
 from whence.validation.compare import Distance
-from whence.validation.odd import percent
+from whence.validation.odd import filled_words, percent
 from whence.validation.types import Anomaly
 from whence.validation.view import FeatureView
 
@@ -32,8 +32,11 @@ def _measures(f: FeatureView) -> dict[str, str]:
         "rows": said(f.num_rows),
         "present": said(f.num_non_missing),
         "missing": _of(f.num_missing, f.num_rows),
-        **_valency(f),
     }
+    filled = filled_words(f.custom, f.num_rows)
+    if filled:
+        out["of them defaults"] = filled
+    out |= _valency(f)
     if f.num_unique is not None:
         out["unique"] = ("" if f.unique_is_exact else "≈ ") + said(f.num_unique)
     if f.is_text:
@@ -138,7 +141,10 @@ def levels_table(f: FeatureView) -> str:
 
 def custom_lines(f: FeatureView) -> list[tuple[str, str]]:
     """What optional statistics say of a column, a line each."""
-    return [(name, said(_flat(value), 400)) for name, value in f.custom.items()]
+    told = {
+        name: v for name, v in f.custom.items() if not name.startswith("num_filled")
+    }  # a number like others
+    return [(name, said(_flat(value), 400)) for name, value in told.items()]
 
 
 def _flat(value: Any) -> str:
@@ -220,8 +226,10 @@ def extra_table(key: str, result: Any) -> tuple[list[str], list[tuple[str, ...]]
         (['x', 'y', 'correlation', 'count'], [('a', 'b', '-0.5', '9')])
     """
     rows = _rows_in(result)
+    if not rows and isinstance(result, Mapping) and result:
+        return ["of", key], [(said(name, 60), said(_flat(value), 2_000)) for name, value in result.items()]
     if not rows:
-        return [key], [(said(_flat(result), 2_000),)]
+        return [key], [(said(_flat(result), 2_000) if result else "none",)]
     heads = [h for h in rows[0] if not isinstance(rows[0][h], (Mapping, list, tuple))]
     by = next(
         (h for h in ("correlation", "adjusted", "mutual_information", "lift", "value") if h in heads), None

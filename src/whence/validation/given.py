@@ -14,7 +14,7 @@ from whence.stats import Histogram
 from whence.stats.base import decode
 from whence.validation.cells import TEXT, TIMES, Cell, FeatureType, jsonable
 from whence.validation.paths import Path
-from whence.validation.view import FeatureView, Level
+from whence.validation.view import FeatureView, Level, common_summary, numeric_summary, text_summary
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -214,42 +214,10 @@ class GivenStatistics:
 
     def summary(self, *, top: int = 20) -> dict[str, Any]:
         """The statistics as people and tools read them: JSON, no states."""
-        out: dict[str, Any] = {
-            "name": self.name,
-            "type": self.type,
-            "arrow_type": self.arrow_type,
-            "num_non_missing": self.num_non_missing,
-            "num_missing": self.num_missing,
-            "min_num_values": self.min_num_values,
-            "max_num_values": self.max_num_values,
-            "avg_num_values": self.avg_num_values,
-            "num_unique": self.num_unique,
-            "unique_is_exact": self.unique_is_exact,
-            "top_values": [[jsonable(v), n] for v, n in self.top_values(top)],
-        }
+        out = common_summary(self, top)
         if self.histogram is not None or self.mean is not None:
-            out |= {
-                "mean": jsonable(self.mean),
-                "std_dev": jsonable(self.std_dev),
-                "num_zeros": self.num_zeros,
-                "num_nan": self.num_nan,
-                "num_inf": self.num_inf,
-                "min": jsonable(self.min),
-                "median": jsonable(self.median),
-                "max": jsonable(self.max),
-                "rank_error": self.rank_error,
-                "histogram": self.histogram.to_dict() if self.histogram else None,
-                "quantile_histogram": self.quantile_histogram.to_dict() if self.quantile_histogram else None,
-            }
-        if self.avg_length is not None:
-            out |= {
-                "avg_length": self.avg_length,
-                "min_length": self.min_length,
-                "max_length": self.max_length,
-                "num_invalid_utf8": self.num_invalid_utf8,
-                "count_error": self.count_error,
-            }
-        return out
+            out |= numeric_summary(self)
+        return out | (text_summary(self) if self.avg_length is not None else {})
 
     def to_dict(self) -> dict[str, Any]:
         """What is stored, as JSON; what has its default is left out."""

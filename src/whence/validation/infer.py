@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from whence.validation.patterns import parse_int
 from whence.validation.schema import Schema
 from whence.validation.statistics import Statistics
 from whence.validation.types import (
@@ -34,7 +34,6 @@ _MIN_ROWS: Final = 20
 _MIN_DISTINCT: Final = 10
 # The spellings for which TFDV 1.16 infers a bool domain, true before false; "Yes" or "True" are texts to it.
 _SPELLINGS: Final = (("true", "false"), ("TRUE", "FALSE"), ("1", "0"))
-_INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*")
 
 
 def infer_schema(
@@ -57,7 +56,7 @@ def infer_schema(
     4. domain, the first that fits: the meaning the statistics recognised (``domain_info``); none for
        bytes and text with invalid UTF-8; bool for integers with min >= 0 and max = 1, and for texts that
        are all ``true`` or ``false``, ``TRUE`` or ``FALSE``, ``1`` or ``0``, or all empty; int for texts
-       that all read as integers; the list of texts when there are at most `max_string_domain_size` of
+       that all read as integers of 64 bits; the list of texts when there are at most `max_string_domain_size` of
        them; none.
 
     With `robust_ranges`, numeric columns also get a range, see `learn_ranges`: so a value far outside
@@ -194,7 +193,7 @@ def _bool_domain(values: list[str]) -> BoolDomain | None:
 
 
 def _int_domain(values: list[str]) -> IntDomain | None:
-    return IntDomain() if values and all(_INTEGER.fullmatch(v) for v in values) else None
+    return IntDomain() if values and all(parse_int(v) is not None for v in values) else None
 
 
 def _string_domain(values: list[str], max_size: int) -> StringDomain | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from whence._base.refs import Ref
 from whence.compute import Engine, Relation
 from whence.metadata import Artifact, Recorder
 from whence.validation.base import Blobs, Version
+from whence.validation.extra.filled import FilledValues
 
 
 class Rows(Protocol):
@@ -76,6 +78,11 @@ class Commit(Protocol):
         ...
 
     @property
+    def filled(self) -> tuple[tuple[str, int], ...]:
+        """Columns, and how many of their missing values were given a default as the rows came."""
+        ...
+
+    @property
     def changes_rows(self) -> bool:
         """False for compaction and the like."""
         ...
@@ -91,6 +98,10 @@ class LakeVersion(Version, Protocol):
 
     def added(self) -> Relation:
         """The rows that came with it, as an engine reads them."""
+        ...
+
+    def commits(self) -> Sequence[Commit]:
+        """The commits that led to it, oldest first."""
         ...
 
 
@@ -166,9 +177,31 @@ class AddedRows:
         """The rows."""
         return self._version.added()
 
+    def filled(self) -> FilledValues | None:
+        """How many missing values were given a default in these rows; None when none was."""
+        own = next((c for c in self._version.commits() if self.ref.endswith(f"@{c.version}")), None)
+        return FilledValues(dict(own.filled)) if own is not None and own.filled else None
+
     def artifact(self) -> Artifact:
         """The version's node in the graph."""
         return self._version.artifact()
+
+
+def filled_in(commits: Sequence[Commit]) -> FilledValues | None:
+    """How many missing values were given a default in the rows of a version, from the commits that led to it.
+
+    Rows that replaced all others begin anew. Once rows were changed or removed, nobody knows whether filled values
+    were among them: the counts are the most there can be. None when nothing was filled, or the first commits are gone.
+    """
+    counts: Counter[str] = Counter()
+    whole, exact = False, True
+    for commit in commits:
+        if commit.version == 0 or is_fresh_start(commit):
+            counts, whole, exact = Counter(), True, True
+        elif not is_addition(commit) and not is_quiet(commit) and counts:
+            exact = False
+        counts.update(dict(commit.filled))
+    return FilledValues(dict(counts), exact) if whole and counts else None
 
 
 def commits_of(handle: TableHandle, upto: int | None = None) -> list[Commit]:
@@ -204,6 +237,7 @@ __all__ = [
     "TableHandle",
     "TableLike",
     "commits_of",
+    "filled_in",
     "is_addition",
     "is_fresh_start",
     "is_quiet",

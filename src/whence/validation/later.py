@@ -32,7 +32,7 @@ _HOMES: Final = {
     "whence.validation.options": "Slice StatisticsOptions",
     "whence.validation.paths": "path_steps path_text",
     "whence.validation.plan": "Plan",
-    "whence.validation.report": "Report update_schema",
+    "whence.validation.report": "Report",
     "whence.validation.rows": "RowCheck",
     "whence.validation.rowtests": "Reason",
     "whence.validation.schema": "Schema SchemaChange",
@@ -44,6 +44,7 @@ _HOMES: Final = {
     " FloatDomain FractionBounds Freshness ImageDomain IntDomain NaturalLanguageDomain Presence Rule Shape"
     " SparseFeature StringDomain StructDomain TimeDomain TimeOfDayDomain Unique UrlDomain ValueCount"
     " WeightedFeature",
+    "whence.validation.update": "update_schema",
     "whence.validation.view": "FeatureView Level WeightedView",
     "whence.validation.yaml": "schema_from_yaml schema_to_yaml",
 }

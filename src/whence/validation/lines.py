@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Final
 
 from whence.drawing import text_table
 from whence.drawing.text import display_width
 from whence.validation.charts import blocks, said
 from whence.validation.compare import compare_statistics
-from whence.validation.odd import BOUNDED, oddness, percent
+from whence.validation.odd import BOUNDED, filled_words, oddness, percent
 from whence.validation.statistics import Statistics
 from whence.validation.view import FeatureView
 
 _GAP: Final = 2
 _NAME: Final = 32
-_LEAST_TOP: Final = 12
+_LEAST_TOP: Final = 20
+_LEAST_NAME: Final = 9
 _LEFT: Final = frozenset({"column", "type", "spread", "commonest"})
 
 
@@ -48,7 +50,8 @@ def terminal_table(
         ------  ----  -------  ------  ----------  -----  ---  ---
         a       int      25 %       2  ▄        █  1.667    1    2
     """
-    lines = [_line(f, top, weights=weights) for f in statistics]
+    names = [f.name for f in statistics] if width is None else cut_names([f.name for f in statistics], _NAME)
+    lines = [_line(f, n, top, weights=weights) for f, n in zip(statistics, names, strict=True)]
     heads = [h for h in _HEADS if h.gives_way == 0 or any(line.get(h.name) for line in lines)]
     table = _fitted(heads, lines, width) if lines else "(no columns)"
     return f"{statistics.headline}\n{table}"
@@ -58,6 +61,7 @@ _HEADS: Final = (
     _Head("column", 0),
     _Head("type", 0),
     _Head("missing", 0),
+    _Head("defaults", 3),
     _Head("unique", 2),
     _Head("spread", 1),
     _Head("values a row", 6),
@@ -73,15 +77,18 @@ _HEADS: Final = (
 )
 
 
-def _line(f: FeatureView, top: int, *, weights: bool) -> dict[str, str]:
+def _line(f: FeatureView, name: str, top: int, *, weights: bool) -> dict[str, str]:
     unique = "" if f.num_unique is None else ("" if f.unique_is_exact else "≈") + f"{f.num_unique:,}"
     out = {
-        "column": _cut(f.name, _NAME),
+        "column": name,
         "type": f.type.lower() + ("[]" if (f.max_num_values or 1) > 1 or "list" in f.arrow_type else ""),
         "missing": percent(f.num_missing / f.num_rows) if f.num_missing and f.num_rows else "0",
         "unique": unique,
         "spread": blocks(f),
     }
+    filled = filled_words(f.custom, f.num_rows)
+    if filled:
+        out["defaults"] = filled
     low, high = f.min_num_values, f.max_num_values
     if low is not None and high is not None and not low == high == 1:
         out["values a row"] = f"{low:,}..{high:,}"
@@ -108,11 +115,12 @@ def _fitted(heads: Sequence[_Head], lines: Sequence[dict[str, str]], width: int 
     """The table in a width: its last column is cut first, then columns give way."""
     kept = list(heads)
     while width is not None and _needs(kept, lines) > width and any(h.gives_way for h in kept):
-        kept.remove(max(kept, key=lambda h: h.gives_way))
+        least = max(h.gives_way for h in kept)
+        kept = [h for h in kept if h.gives_way != least]
     room = 10_000 if width is None else width - _needs(kept, lines) + _least(kept, lines)
     cells = {h.name: [line.get(h.name, "") for line in lines] for h in kept}
     if "commonest" in cells:
-        cells["commonest"] = [_cut(c, room) for c in cells["commonest"]]
+        cells["commonest"] = [_cut_before_share(c, room) for c in cells["commonest"]]
     return _aligned(cells)
 
 
@@ -144,6 +152,33 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
+def cut_names(names: Sequence[str], width: int) -> list[str]:
+    """Names in a width; of those that would look alike, what they begin with in common gives way.
+
+    Example:
+        >>> cut_names(["mean_over_7_days", "mean_over_30_days", "fare", "x" * 20], 10)
+        ['mea…7_days', 'mea…30_da…', 'fare', 'xxxxxxxxx…']
+    """
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        alike.setdefault(_cut(name, width), []).append(name)
+    shown = {}
+    for cut, group in alike.items():
+        begun = commonprefix(group)  # noqa: RUF071 - of texts, not of paths
+        head = begun[: width // 3]
+        for name in group:
+            shown[name] = cut if len(group) == 1 else _cut(f"{head}…{name[len(begun) :]}", width)
+    return [shown[n] for n in names]
+
+
+def _cut_before_share(text: str, width: int) -> str:
+    """Values and their shares: of a single one the value is cut and the share stays."""
+    value, _, share = text.removesuffix(" %").rpartition(" ")
+    if len(text) <= width or ", " in text or width - len(share) < _LEAST_NAME:
+        return _cut(text, width)
+    return f"{_cut(value, width - len(share) - 3)} {share} %"
+
+
 def compared_table(versions: Sequence[Statistics], *, width: int | None = None) -> str:
     """Two or more versions side by side: one line a column, the oddest first, with the newest distance.
 
@@ -172,9 +207,11 @@ def compared_table(versions: Sequence[Statistics], *, width: int | None = None) 
     heads = ["column", "distance", "odd"]
     heads += [f"missing @{i}" for i in range(1, len(versions) + 1)]
     heads += [f"middle @{i}" for i in range(1, len(versions) + 1)]
+    cut = list(names) if width is None else cut_names(list(names), _NAME)
+    shown = dict(zip(names, cut, strict=True))
     rows = [
         [
-            _cut(name, _NAME),
+            shown[name],
             "" if far is None else f"{far:.3g}",
             _cut(", ".join(odd.words[:2]), 36),
             *(_missing(v) for v in views),
@@ -189,7 +226,20 @@ def compared_table(versions: Sequence[Statistics], *, width: int | None = None) 
             heads.pop(at)
             rows = [row[:at] + row[at + 1 :] for row in rows]
         n -= 1
+    if width is not None:
+        _squeeze(heads, rows, width, at=(2, 3 + n))
     return f"{said_}\n{text_table(heads, rows)}"
+
+
+def _squeeze(heads: Sequence[str], rows: Sequence[list[str]], width: int, at: tuple[int, int]) -> None:
+    """Cut what is odd, then commonest values, as far as a width asks for it; numbers are never cut."""
+    odd, middles = at
+    for place in (odd, *range(middles, len(heads))):
+        over = _table_width(heads, rows) - _GAP - width
+        wide = max([display_width(r[place]) for r in rows], default=0)
+        for row in rows if over > 0 else ():
+            if place == odd or row[place].endswith("%"):
+                row[place] = _cut_before_share(row[place], max(wide - over, len(heads[place]), _LEAST_NAME))
 
 
 def _table_width(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

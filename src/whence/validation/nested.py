@@ -56,12 +56,12 @@ def open_column(column: Column, weights: Array | None = None) -> Opened:
     kept: Array | None = None
     n_missing = len(column) - len(array)
     while is_list(array.type):
-        counts = _lengths(array)
+        counts = list_lengths(array)
         levels.append(_level(counts, n_missing))
         lengths = counts if lengths is None else _per_row(lengths, kept, counts)
         present = None if present is None else np.repeat(present, counts)
         array = one_array(array.flatten())
-        kept = None if not array.null_count else array.is_valid().to_numpy(zero_copy_only=False)
+        kept = ~null_mask(array) if array.null_count else None
         n_missing = array.null_count
         present, _, array = _present(array, present)
     if not levels:
@@ -77,15 +77,32 @@ def _present(array: pa.Array, weights: Array | None) -> tuple[Array | None, floa
     here = array.drop_null()
     if weights is None:
         return None, 0.0, here
-    keep = array.is_valid().to_numpy(zero_copy_only=False)
+    keep = ~null_mask(array)
     return weights[keep], float(weights[~keep].sum()), here
 
 
-def _lengths(array: pa.Array) -> Array:
-    if pa.types.is_fixed_size_list(array.type):
-        return np.full(len(array), array.type.list_size, dtype=np.int64)
-    counts: Array = pc.list_value_length(array).to_numpy(zero_copy_only=False).astype(np.int64)
-    return counts
+def list_lengths(array: pa.Array) -> Array:
+    """How many values each list has; a null list none.
+
+    Example:
+        >>> list_lengths(pa.array([[1, 2], None, []]))
+        array([2, 0, 0])
+    """
+    counts: Array = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    return counts.astype(np.int64)
+
+
+def null_mask(array: pa.Array) -> Array:
+    """Which values are null.
+
+    Example:
+        >>> null_mask(pa.array([1, None]))
+        array([False,  True])
+    """
+    if not array.null_count:
+        return np.zeros(len(array), dtype=np.bool_)
+    mask: Array = array.is_null().to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _level(counts: Array, n_missing: int) -> Level:
@@ -135,7 +152,7 @@ def _pairs(array: pa.MapArray) -> pa.Array:
 
 def _in_order(array: pa.ListViewArray) -> pa.Array:
     """A view of lists as lists; Arrow 26's cast gives a broken array where a list is null."""
-    here = array.is_valid().to_numpy(zero_copy_only=False)
+    here = ~null_mask(array)
     sizes = np.where(here, array.sizes.to_numpy(zero_copy_only=False), 0).astype(np.int64)
     ends = np.concatenate([[0], np.cumsum(sizes)])
     starts = array.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -156,6 +173,8 @@ def without_views(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if t.is_binary_view(kind):
         return pa.binary()
+    if t.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, without_views(kind.value_type), kind.ordered)
     if t.is_struct(kind):
         return pa.struct([f.with_type(without_views(f.type)) for f in kind])
     if t.is_list(kind):
@@ -175,7 +194,7 @@ def inner_type(kind: pa.DataType) -> pa.DataType:
         >>> inner_type(pa.list_(pa.list_(pa.int8())))
         DataType(int8)
     """
-    if isinstance(kind, pa.ExtensionType):
+    if isinstance(kind, pa.BaseExtensionType):
         return inner_type(kind.storage_type)
     if pa.types.is_run_end_encoded(kind):
         return inner_type(kind.value_type)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from whence.validation.types import Anomaly
 from whence.validation.view import FeatureView
@@ -161,3 +161,17 @@ def percent(share: float) -> str:
     if 99.9 < value < 100:
         return ">99.9 %"
     return f"{value:.3g} %"
+
+
+def filled_words(custom: Mapping[str, Any], n_rows: int) -> str:
+    """How many values of a column are defaults, in words; empty when nobody told of any.
+
+    Example:
+        >>> filled_words({"num_filled": 5}, 20), filled_words({"num_filled_at_most": 5}, 20), filled_words({}, 20)
+        ('5 (25 %)', '≤ 5 (25 %)', '')
+    """
+    for name, sign in (("num_filled", ""), ("num_filled_at_most", "≤ ")):
+        n = custom.get(name)
+        if isinstance(n, (int, float)):
+            return f"{sign}{n:,.0f}" + (f" ({percent(n / n_rows)})" if n_rows else "")
+    return ""

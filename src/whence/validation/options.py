@@ -13,6 +13,7 @@ from whence.stats.frequency import EXACT_LIMIT
 from whence.validation.cells import FeatureType
 from whence.validation.expressions import check_expression
 from whence.validation.extras import Extra, extra_to_dict
+from whence.validation.queries import closed
 
 MAX_SLICES: Final = 1_000
 
@@ -24,15 +25,16 @@ class Slice:
     One of three:
 
     - `by`: columns; one slice for each combination of their values, called ``country=US`` or
-      ``country=US,device=phone``;
+      ``country=US,device=phone``. Rows without a value are ``country=None``; a text "None", one that begins
+      with a quotation mark, and of crossed columns one with a comma stand in quotation marks;
     - `where`: an SQL expression over the columns. Where it is a condition, the rows for which it is
       true are the slice `name`; any other value v makes a slice ``name=v``, a list of values several;
-    - `query`: a SELECT over the relation ``rows``; the rows it gives are the slice `name`.
+    - `query`: a SELECT over the relation ``rows`` and no other; the rows it gives are the slice `name`.
 
     Raises:
-        UsageError: It is none or several of these, has no name, or `where` is not one expression over the
-            columns (``bad-slice``); `where` calls a function that gives rows or reads from elsewhere
-            (``sql-function``).
+        UsageError: It is none or several of these, has no name, `where` is not one expression over the
+            columns, or `query` is not one SELECT over ``rows`` (``bad-slice``); one calls a function that
+            reads from elsewhere (``sql-function``).
 
     Attributes:
         name: The slice's name; for `by` it follows from the columns.
@@ -61,6 +63,8 @@ class Slice:
             object.__setattr__(self, "name", ",".join(self.by))
         if self.where:
             check_expression(f"slice {self.name!r}", self.where, "bad-slice")
+        if self.query:
+            closed(f"slice {self.name!r}", self.query)
 
 
 SliceLike: TypeAlias = "str | Sequence[str] | Slice"
@@ -159,6 +163,11 @@ class StatisticsOptions:
     def display(self) -> Display:
         """The part that says how much is shown, which travels with the statistics."""
         return Display(**{f.name: getattr(self, f.name) for f in fields(Display)})
+
+    @property
+    def rereads(self) -> bool:
+        """Whether rows are read more than once, for slices by query: rows that stream by are then held."""
+        return any(s.query for s in self.slices)
 
     def with_slices(self, slices: Sequence[SliceLike]) -> StatisticsOptions:
         """The options with more slices."""

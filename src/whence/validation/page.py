@@ -9,7 +9,7 @@ from typing import Any, Final
 from whence.drawing import Html
 from whence.drawing.escape import escape
 from whence.errors import UsageError
-from whence.validation.charts import DASHES, NOTHING, said, spark, spread, value_bars
+from whence.validation.charts import DASHES, NOTHING, breakable, missing_cell, said, spark, spread, value_bars
 from whence.validation.compare import Distance, compare_statistics
 from whence.validation.figures import (
     anomaly_box,
@@ -87,7 +87,7 @@ def statistics_page(
         >>> page[:15], "<title>small</title>" in page
         ('<!doctype html>', True)
     """
-    body = _body(statistics, schema, report, title, drawn, tools=True)
+    body = _body(statistics, schema, report, title, drawn, opened=None, whole=True)
     heading = escape(_heading(statistics, title))
     return Html(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -104,8 +104,12 @@ def statistics_fragment(
     report: Report | None = None,
     title: str | None = None,
     drawn: int = 50,
+    opened: int | None = None,
 ) -> Html:
     """The same as a part of another page, such as a cell of a notebook: no script, its style bound to itself.
+
+    The page around it has the heading; of it only a `title` that is given stands in the part. Of the columns
+    that are drawn, the first `opened` stand open; None is as in `statistics_page`.
 
     Example:
         >>> import pyarrow as pa
@@ -113,7 +117,7 @@ def statistics_fragment(
         >>> statistics_fragment(describe(pa.table({"a": [1, 2, 2]})))[:17]
         '<div class="wl"><'
     """
-    body = _body(statistics, schema, report, title, drawn, tools=False)
+    body = _body(statistics, schema, report, title, drawn, opened=opened, whole=False)
     return Html(f'<div class="wl"><style>{STYLE}</style>{body}</div>')
 
 
@@ -128,7 +132,8 @@ def _body(
     title: str | None,
     drawn: int,
     *,
-    tools: bool,
+    opened: int | None,
+    whole: bool,
 ) -> str:
     if not 1 <= len(statistics) <= _MOST:
         raise UsageError(
@@ -137,21 +142,21 @@ def _body(
     names = _names(statistics)
     columns = _columns(statistics, schema, report)
     shown = columns[:drawn]
-    parts = [
-        "<header>",
-        f"<h1>{escape(_heading(statistics, title))}</h1>",
-        *(f"<p>{escape(s.headline)}</p>" for s in statistics),
-        _legend(names),
-        _verdict(report),
-        "</header><main>",
+    if opened is None:
+        opened = len(shown) if len(shown) <= 2 * _OPEN else _OPEN
+    heading = f"<h1>{escape(_heading(statistics, title))}</h1>" if whole else ""
+    if not whole and title:
+        heading = f"<p><strong>{escape(title)}</strong></p>"
+    top = [heading, *(f"<p>{escape(s.headline)}</p>" for s in statistics), _legend(names), _verdict(report)]
+    rest = [
         _whole(statistics, report),
-        _list(columns, len(shown), compared=len(statistics) > 1, tools=tools),
-        _drawn(columns, shown, names, statistics, schema, tools=tools),
+        _list(columns, len(shown), compared=len(statistics) > 1, tools=whole),
+        _drawn(columns, shown, names, statistics, schema, opened=opened, tools=whole),
         _slices(statistics),
         _notes(report),
         _extras(statistics[-1]),
-        "</main>",
     ]
+    parts = ["<header>", *top, "</header><main>", *rest, "</main>"] if whole else [*top, *rest]
     return "\n".join(p for p in parts if p)
 
 
@@ -224,15 +229,15 @@ def _whole(statistics: Sequence[Statistics], report: Report | None) -> str:
         return ""
     more = f"<p>and {len(absent) - _NOTES:,} more</p>" if len(absent) > _NOTES else ""
     return (
-        '<section aria-labelledby="whole"><h2 id="whole">Of all rows, and of columns that are not there</h2>'
+        '<section aria-labelledby="of-whole"><h2 id="of-whole">Of all rows, and of columns that are not there</h2>'
         f"{''.join(of_all)}{''.join(of_absent)}{more}</section>"
     )
 
 
 def _list(columns: Sequence[_Column], n_drawn: int, *, compared: bool, tools: bool) -> str:
     heads: list[tuple[str, str]] = [("column", ""), ("odd", ""), ("type", ""), ("spread", "fixed")]
-    heads += [("missing", "n"), ("unique", "n"), ("mean", "n"), ("min", "n"), ("median", "n"), ("max", "n")]
-    heads += [("commonest", "")]
+    heads += [("missing", "n"), ("unique", "n"), ("commonest", "")]
+    heads += [("mean", "n"), ("min", "n"), ("median", "n"), ("max", "n")]
     cells = "".join(
         f'<th scope="col"{" class=n" if k == "n" else ""}{" data-fixed=1" if k == "fixed" else ""}>{h}</th>'
         for h, k in heads
@@ -249,7 +254,7 @@ def _list(columns: Sequence[_Column], n_drawn: int, *, compared: bool, tools: bo
     )
     scroll = "wide lines" if len(listed) > 40 else "wide"
     return (
-        f'<section aria-labelledby="list"><h2 id="list">{len(columns):,} columns, what is odd first</h2>'
+        f'<section aria-labelledby="of-list"><h2 id="of-list">{len(columns):,} columns, what is odd first</h2>'
         f'<p class="quiet">{of.strip()}{more}</p>{find}'
         f'<div class="{scroll}" tabindex="0" role="region" aria-label="List of columns"><table class="list"><caption class="sr">All columns</caption>'
         f"<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div></section>"
@@ -258,7 +263,7 @@ def _list(columns: Sequence[_Column], n_drawn: int, *, compared: bool, tools: bo
 
 def _row(c: _Column, *, drawn: bool) -> str:
     f = c.newest
-    name = escape(c.name) or "(no name)"
+    name = breakable(c.name) or "(no name)"
     link = f'<a href="#column-{c.number}">{name}</a>' if drawn else name
     missing = f.num_missing / f.num_rows if f.num_rows else 0.0
     unique = "" if f.num_unique is None else ("" if f.unique_is_exact else "≈ ") + said(f.num_unique)
@@ -268,10 +273,10 @@ def _row(c: _Column, *, drawn: bool) -> str:
     return (
         f'<tr><th scope="row">{link}</th><td class="odd" data-v="{c.odd.score:.1f}">{_tags(c)}</td>'
         f"<td>{f.type.lower()}</td><td>{spark(c.views, column=c.name) if drawn else ''}</td>"
-        f"{_cell(missing, percent(missing) if missing else '0')}{_cell(f.num_unique, unique)}"
+        f'{missing_cell(missing)}{_cell(f.num_unique, unique)}<td class="common">{escape(common)}</td>'
         f"{_cell(f.mean, '' if f.mean is None else said(f.mean))}"
         + "".join(_cell(v, words) for v, words in zip((f.min, f.median, f.max), numbers_, strict=True))
-        + f"<td>{escape(common)}</td></tr>"
+        + "</tr>"
     )
 
 
@@ -305,6 +310,7 @@ def _drawn(
     statistics: Sequence[Statistics],
     schema: Schema | None,
     *,
+    opened: int,
     tools: bool,
 ) -> str:
     if not shown:
@@ -321,10 +327,9 @@ def _drawn(
         if tools and len(shown) > _OPEN
         else ""
     )
-    many = len(shown) > 2 * _OPEN
-    parts = [_section(c, names, statistics, schema, is_open=not many or c.number <= _OPEN) for c in shown]
+    parts = [_section(c, names, statistics, schema, is_open=c.number <= opened) for c in shown]
     return (
-        f'<section aria-labelledby="columns"><h2 id="columns">Column by column</h2>{rest}{buttons}'
+        f'<section aria-labelledby="of-columns"><h2 id="of-columns">Column by column</h2>{rest}{buttons}'
         + "\n".join(parts)
         + "</section>"
     )
@@ -348,7 +353,7 @@ def _section(
     left = f"{picture}{values}" or '<p class="quiet">Nothing to draw.</p>'
     left += distances_html(c.distances, column=c.name) + _by_slice(c.name, statistics[-1])
     return (
-        f'<details class="column"{" open" if is_open else ""}><summary><h3>{escape(c.name) or "(no name)"}</h3> '
+        f'<details class="column"{" open" if is_open else ""}><summary><h3>{breakable(c.name) or "(no name)"}</h3> '
         f'<span class="tag">{f.type.lower()}</span>{_tags(c)}</summary><div id="column-{c.number}">'
         f"{''.join(map(anomaly_box, c.anomalies))}{_expected(c.name, schema)}"
         f'<div class="sides"><div>{left}</div><div>{"".join(right)}</div></div>'
@@ -402,7 +407,7 @@ def _slices(statistics: Sequence[Statistics]) -> str:
     found = sorted(newest.slices.items(), key=lambda s: -s[1].n_rows)[: _SLICES * 10]
     rows = [(k, said(s.n_rows), percent(s.n_rows / newest.n_rows) if newest.n_rows else "") for k, s in found]
     return (
-        f'<section aria-labelledby="slices"><h2 id="slices">{len(newest.slices):,} slices</h2>'
+        f'<section aria-labelledby="of-slices"><h2 id="of-slices">{len(newest.slices):,} slices</h2>'
         + plain_html(("slice", "rows", "share"), rows, caption=newest.name)
         + "</section>"
     )
@@ -415,7 +420,7 @@ def _notes(report: Report | None) -> str:
     items = "".join(f"<li>{escape(n)}</li>" for n in notes[:_NOTES])
     more = f"<li>and {len(notes) - _NOTES:,} more</li>" if len(notes) > _NOTES else ""
     return (
-        '<section aria-labelledby="notes"><h2 id="notes">What could not be judged</h2>'
+        '<section aria-labelledby="of-notes"><h2 id="of-notes">What could not be judged</h2>'
         f"<ul>{items}{more}</ul></section>"
     )
 
@@ -432,6 +437,4 @@ def _extras(newest: Statistics) -> str:
     ]
     if not tables:
         return ""
-    return (
-        f'<section aria-labelledby="extras"><h2 id="extras">Columns together</h2>{"".join(tables)}</section>'
-    )
+    return f'<section aria-labelledby="of-extras"><h2 id="of-extras">Columns together</h2>{"".join(tables)}</section>'

@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
+
+from whence.validation.domains import Domain, MidDomain, TimeDomain, TimeOfDayDomain, UrlDomain
+from whence.validation.reasons import AnomalyType
 
 SPACE: Final = r"[ \t\n\v\f\r]"
 INTEGER: Final = rf"{SPACE}*[+-]?[0-9]+{SPACE}*"
+_INTEGER: Final = re.compile(rf"{SPACE}*([+-]?)0*([0-9]+){SPACE}*")
+_DIGITS: Final = 19
+"""So many digits has the largest integer of 64 bits."""
 NUMBER: Final = (
     rf"{SPACE}*[+-]?(?:[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN](?:\([0-9a-zA-Z_]*\))?"
     r"|0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?[0-9]+)?"
@@ -57,6 +63,54 @@ _DIRECTIVES: Final[Mapping[str, str]] = {
     "%": "%",
 }
 _TOGETHER: Final[Mapping[str, str]] = {"D": "%m/%d/%y", "F": "%Y-%m-%d", "R": "%H:%M", "T": "%H:%M:%S"}
+
+
+def parse_int(text: str) -> int | None:
+    """A text as an integer of 64 bits; None when it is none. White space at the ends is allowed.
+
+    Example:
+        >>> parse_int("12"), parse_int(" +12"), parse_int("1.5"), parse_int("9223372036854775808")
+        (12, 12, None, None)
+    """
+    found = _INTEGER.fullmatch(text)
+    if found is None or len(found[2]) > _DIGITS:
+        return None
+    number = int(found[1] + found[2])
+    return number if -(2**63) <= number < 2**63 else None
+
+
+class Form(NamedTuple):
+    """What text of a domain looks like.
+
+    Attributes:
+        type: The anomaly of text that does not.
+        pattern: The pattern of the whole text.
+        words: The same for people: ``a URL``.
+    """
+
+    type: AnomalyType
+    pattern: str
+    words: str
+
+
+def form_of(domain: Domain | None) -> Form | None:
+    """The form of text of a domain; None where it has none, or one that cannot be read.
+
+    Example:
+        >>> form_of(UrlDomain()).words
+        'a URL'
+    """
+    if isinstance(domain, UrlDomain):
+        return Form("URL_TYPE_NOT_URL", URL, "a URL")
+    if isinstance(domain, MidDomain):
+        return Form("MID_TYPE_NOT_MID", MID, "an identifier such as /m/05vl_")
+    if isinstance(domain, (TimeDomain, TimeOfDayDomain)) and domain.string_format:
+        pattern = strptime_pattern(domain.string_format)
+        words = f"a time like {domain.string_format}"
+        is_day = isinstance(domain, TimeOfDayDomain)
+        if pattern is not None:
+            return Form("TIME_OF_DAY_TYPE_NOT_TIME" if is_day else "TIME_TYPE_NOT_TIME", pattern, words)
+    return None
 
 
 @cache

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 
@@ -126,8 +125,3 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"Plan({len(self.tests)} tests, environment={self.environment!r})"
-
-
-def check_row(schema: Schema, row: Mapping[str, Any], environment: str | None = None) -> list[Reason]:
-    """The reasons of one row; compile a `Plan` once where there are many rows."""
-    return Plan(schema, environment).row(row)

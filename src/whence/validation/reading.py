@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from whence._base.progress import progress as shown
 from whence.compute import Engine, quoted
-from whence.validation.base import Version
+from whence.validation.base import Version, ViewRows
 from whence.validation.csv import CsvFormat
+from whence.validation.defaults import with_filled
 from whence.validation.describe import DescribePart, Progress, merge_parts, with_query_slices
 from whence.validation.options import StatisticsOptions
-from whence.validation.slicing import RELATION
+from whence.validation.queries import RELATION
 from whence.validation.sources import describe_file, describe_rows, frame_rows, is_path, needed_columns
 from whence.validation.statistics import Statistics
 
@@ -45,7 +46,13 @@ def is_files(source: object) -> bool:
 def describe_version(
     version: Version, name: str, options: StatisticsOptions, engine: Engine, progress: Progress | None = None
 ) -> Statistics:
-    """Statistics of a version of a table: one fold on the engine, and one read for each slice by query."""
+    """Statistics of a version of a table: one fold on the engine, and one read for each slice by query.
+
+    The rows of a view stream by; only for slices by query they are held.
+    """
+    if isinstance(version, ViewRows):
+        rows = version.files() if options.rereads else version.stream()
+        return describe_frame(rows, name, options, engine, progress)
     names = needed_columns(version.schema.names, options)
     listed = ", ".join(map(quoted, names))
     relations = {RELATION: version.files()}
@@ -57,7 +64,8 @@ def describe_version(
             merge_parts,
             batch_rows=min(max(_BATCH_CELLS // max(len(names), 1), 2_048), 65_536),
         )
-    return with_query_slices(made, options, lambda sql: engine.stream(sql, relations)).sealed()
+    made = with_query_slices(made, options, lambda sql: engine.stream(sql, relations))
+    return with_filled(made, version).sealed()
 
 
 def describe_frame(

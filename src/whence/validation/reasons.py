@@ -29,6 +29,7 @@ REASONS: Final[Mapping[str, str]] = {
     "DERIVED_FEATURE_BAD_LIFECYCLE": "a derived column in a wrong stage",
     "DERIVED_FEATURE_INVALID_SOURCE": "a derived column of another source",
     "DOMAIN_INVALID_FOR_TYPE": "the domain does not fit the type",
+    "EMBEDDING_DIMENSION": "vectors of another length",
     "ENUM_TYPE_INVALID_UTF8": "text that is not UTF-8",
     "ENUM_TYPE_UNEXPECTED_STRING_VALUES": "values outside the domain",
     "EXPECTATION_HIGH": "a measure above what is expected",
@@ -59,6 +60,7 @@ REASONS: Final[Mapping[str, str]] = {
     "INVALID_SCHEMA_SPECIFICATION": "the schema contradicts itself",
     "LOW_SUPPORTED_IMAGE_FRACTION": "too many images of unknown format",
     "MAX_IMAGE_BYTE_SIZE_EXCEEDED": "an image too large",
+    "MID_TYPE_NOT_MID": "text that is no identifier",
     "SCHEMA_MISSING_COLUMN": "a column is missing",
     "SCHEMA_NEW_COLUMN": "a new column",
     "SEMANTIC_DOMAIN_UPDATE": "a meaning was recognised",
@@ -71,9 +73,12 @@ REASONS: Final[Mapping[str, str]] = {
     "SPARSE_FEATURE_MISSING_VALUE": "an index without its values",
     "SPARSE_FEATURE_NAME_COLLISION": "a sparse feature with a column's name",
     "STATS_NOT_AVAILABLE": "the statistics lack what a rule needs",
+    "TIME_OF_DAY_TYPE_NOT_TIME": "text that is no time of the day",
     "TIME_TYPE_BIG_TIME": "later than the range",
+    "TIME_TYPE_NOT_TIME": "text that is no time",
     "TIME_TYPE_SMALL_TIME": "earlier than the range",
     "UNEXPECTED_DATA_TYPE": "another type",
+    "URL_TYPE_NOT_URL": "text that is no address",
     "VALUE_NESTEDNESS_MISMATCH": "lists nested to another depth",
     "WEIGHTED_FEATURE_LENGTH_MISMATCH": "values and weights of different length",
     "WEIGHTED_FEATURE_MISSING_VALUE": "weights without values",
@@ -99,6 +104,7 @@ AnomalyType: TypeAlias = Literal[
     "DERIVED_FEATURE_BAD_LIFECYCLE",
     "DERIVED_FEATURE_INVALID_SOURCE",
     "DOMAIN_INVALID_FOR_TYPE",
+    "EMBEDDING_DIMENSION",
     "ENUM_TYPE_INVALID_UTF8",
     "ENUM_TYPE_UNEXPECTED_STRING_VALUES",
     "EXPECTATION_HIGH",
@@ -129,6 +135,7 @@ AnomalyType: TypeAlias = Literal[
     "INVALID_SCHEMA_SPECIFICATION",
     "LOW_SUPPORTED_IMAGE_FRACTION",
     "MAX_IMAGE_BYTE_SIZE_EXCEEDED",
+    "MID_TYPE_NOT_MID",
     "SCHEMA_MISSING_COLUMN",
     "SCHEMA_NEW_COLUMN",
     "SEMANTIC_DOMAIN_UPDATE",
@@ -141,16 +148,30 @@ AnomalyType: TypeAlias = Literal[
     "SPARSE_FEATURE_MISSING_VALUE",
     "SPARSE_FEATURE_NAME_COLLISION",
     "STATS_NOT_AVAILABLE",
+    "TIME_OF_DAY_TYPE_NOT_TIME",
     "TIME_TYPE_BIG_TIME",
+    "TIME_TYPE_NOT_TIME",
     "TIME_TYPE_SMALL_TIME",
     "UNEXPECTED_DATA_TYPE",
+    "URL_TYPE_NOT_URL",
     "VALUE_NESTEDNESS_MISMATCH",
     "WEIGHTED_FEATURE_LENGTH_MISMATCH",
     "WEIGHTED_FEATURE_MISSING_VALUE",
     "WEIGHTED_FEATURE_MISSING_WEIGHT",
     "WEIGHTED_FEATURE_NAME_COLLISION",
 ]
-"""TFDV's anomaly types that are detected, and ours: ``EXPECTATION_…`` and ``TIME_TYPE_…``."""
+"""TFDV's anomaly types that are detected, and ours: ``EXPECTATION_…``, ``TIME_TYPE_…`` and `FORMS`."""
+
+FORMS: Final = frozenset(
+    {
+        "EMBEDDING_DIMENSION",
+        "MID_TYPE_NOT_MID",
+        "TIME_OF_DAY_TYPE_NOT_TIME",
+        "TIME_TYPE_NOT_TIME",
+        "URL_TYPE_NOT_URL",
+    }
+)
+"""Values that are not of the form their domain names, of which TFDV says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,6 @@ from whence.validation.compare import Distance
 from whence.validation.small import report_html
 from whence.validation.statistics import plain_table, short
 from whence.validation.types import Anomaly
-from whence.validation.update import update_schema
-
-__all__ = ["Report", "update_schema"]
 
 
 @dataclass(frozen=True)

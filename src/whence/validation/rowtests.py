@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from whence.validation.cells import FeatureType, jsonable
 from whence.validation.checks.specification import repaired
-from whence.validation.patterns import MID, URL, strptime_pattern
+from whence.validation.patterns import form_of
 from whence.validation.schema import Schema
 from whence.validation.types import (
     AnomalyType,
@@ -19,23 +19,11 @@ from whence.validation.types import (
     FloatDomain,
     ImageDomain,
     IntDomain,
-    MidDomain,
     StringDomain,
     TimeDomain,
-    TimeOfDayDomain,
-    UrlDomain,
     ValueCount,
     as_micros,
 )
-
-RowOnly: TypeAlias = Literal[
-    "EMBEDDING_DIMENSION",
-    "MID_TYPE_NOT_MID",
-    "TIME_OF_DAY_TYPE_NOT_TIME",
-    "TIME_TYPE_NOT_TIME",
-    "URL_TYPE_NOT_URL",
-]
-"""Rules that statistics cannot judge: they are judged where rows are."""
 
 Op: TypeAlias = Literal[
     "type", "missing", "depth", "few", "many", "size", "dim", "utf8", "outside", "not_int", "not_float",
@@ -55,7 +43,7 @@ class Reason(NamedTuple):
     """
 
     feature: str
-    type: AnomalyType | RowOnly
+    type: AnomalyType
     text: str
 
 
@@ -86,7 +74,7 @@ class RowTest:
 
     feature: str
     steps: tuple[str, ...]
-    type: AnomalyType | RowOnly
+    type: AnomalyType
     op: Op
     of: FeatureType
     arg: Any = None
@@ -246,20 +234,8 @@ def _domain_tests(f: Feature, domain: Domain, make: _Make) -> Iterator[RowTest]:
     elif isinstance(domain, ImageDomain):
         if domain.max_image_byte_size is not None and f.type == "BYTES":
             yield make("MAX_IMAGE_BYTE_SIZE_EXCEEDED", "long", domain.max_image_byte_size)
-    elif f.type in ("STRING", "BYTES"):
-        yield from _meaning_tests(domain, make)
-
-
-def _meaning_tests(domain: Domain, make: _Make) -> Iterator[RowTest]:
-    if isinstance(domain, UrlDomain):
-        yield make("URL_TYPE_NOT_URL", "pattern", URL, "a URL")
-    elif isinstance(domain, MidDomain):
-        yield make("MID_TYPE_NOT_MID", "pattern", MID, "an identifier such as /m/05vl_")
-    elif isinstance(domain, (TimeDomain, TimeOfDayDomain)) and domain.string_format:
-        pattern = strptime_pattern(domain.string_format)
-        type_ = "TIME_TYPE_NOT_TIME" if isinstance(domain, TimeDomain) else "TIME_OF_DAY_TYPE_NOT_TIME"
-        if pattern is not None:
-            yield make(type_, "pattern", pattern, f"a time like {domain.string_format}")
+    elif f.type in ("STRING", "BYTES") and (form := form_of(domain)) is not None:
+        yield make(form.type, "pattern", form.pattern, form.words)
 
 
 def _float_tests(f: Feature, domain: FloatDomain, make: _Make) -> Iterator[RowTest]:

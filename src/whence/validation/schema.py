@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -11,8 +12,20 @@ from typing import Any
 from whence._base.digest import canonical_json, spec_digest
 from whence.drawing.text import one_line
 from whence.errors import NotFoundError, UsageError
+from whence.validation.canonical import canonical
 from whence.validation.edit import edited
 from whence.validation.expressions import check_expression
+from whence.validation.faults import (
+    Fault,
+    Parts,
+    constraint_faults,
+    domain_faults,
+    faults_of,
+    feature_faults,
+    placed,
+    refuse,
+)
+from whence.validation.json_lines import line_of, read_json
 from whence.validation.outline import describe_domain, describe_expectation, feature_line
 from whence.validation.plain import build, parse_duration, to_plain, value_of, wrong
 from whence.validation.small import schema_html
@@ -60,6 +73,10 @@ class SchemaChange:
 @dataclass(frozen=True)
 class Schema:
     """What the data must be: a frozen value; every change makes a new one.
+
+    What makes no sense (a presence of 2.0, a minimum above its maximum, a default outside its domain) is
+    refused by every method that changes a schema, by everything that loads one, and by ``put_schema``. The
+    constructor itself takes what it is given, as a schema kept long ago may hold anything; `faults` tells it.
 
     Attributes:
         features: The columns, by name, in order.
@@ -114,8 +131,20 @@ class Schema:
 
     # --- curating
 
-    def add(self, *features: Feature) -> Schema:
-        """With these features, in place of those of the same name."""
+    def add(self, *features: Feature, stored: bool = False) -> Schema:
+        """With these features, in place of those of the same name.
+
+        Args:
+            features: The features.
+            stored: Take them as they are, as of a schema that is kept already.
+
+        Raises:
+            UsageError: A feature makes no sense (``bad-schema``), or its default is none (``bad-default``).
+        """
+        if not stored:
+            twice = [n for n, k in Counter(f.name for f in features).items() if k > 1]
+            refuse(Fault((), f"feature {n!r} is given twice") for n in twice)
+            refuse(fault for f in features for fault in feature_faults(f, self.domains))
         return replace(self, features={**self.features, **{f.name: f for f in features}})
 
     def drop(self, *columns: str) -> Schema:
@@ -135,8 +164,8 @@ class Schema:
 
         Raises:
             NotFoundError: The feature is absent.
-            UsageError: A key is unknown (``bad-schema``), or a range is given to a column that has
-                none (``no-range``).
+            UsageError: A key is unknown or the feature makes no sense (``bad-schema``), its default is
+                none (``bad-default``), or a range is given to a column that has none (``no-range``).
 
         Example:
             >>> s = Schema().add(Feature("carrier", "STRING")).edit("carrier", values=["AA", "UA"])
@@ -144,7 +173,9 @@ class Schema:
             ('AA', 'UA')
         """
         have = self[column]
-        return replace(self, features={**self.features, column: edited(have, self.domain_of(have), changes)})
+        made = edited(have, self.domain_of(have), changes)
+        refuse(feature_faults(made, self.domains))
+        return replace(self, features={**self.features, column: made})
 
     def expect(
         self,
@@ -173,12 +204,12 @@ class Schema:
         """The newest value of a column of times must not be older than `max_age`, such as ``2d``.
 
         Raises:
-            UsageError: The duration cannot be read (``bad-schema``).
+            UsageError: The duration cannot be read, or is not above 0 (``bad-schema``).
         """
         age = parse_duration(max_age) if isinstance(max_age, str) else max_age
         kept = [f for f in self.constraints.freshness if f.column != column]
         freshness = (*kept, Freshness(column, age, severity))
-        return replace(self, constraints=replace(self.constraints, freshness=freshness))
+        return self._bounded(replace(self.constraints, freshness=freshness))
 
     def required(self, *columns: str) -> Schema:
         """These columns must have a value in every row."""
@@ -259,17 +290,33 @@ class Schema:
         return replace(self, weighted_features={**self.weighted_features, **{f.name: f for f in features}})
 
     def domain(self, name: str, domain: Domain) -> Schema:
-        """With a domain columns can share: ``edit(column, domain=name)``."""
+        """With a domain columns can share: ``edit(column, domain=name)``.
+
+        Raises:
+            UsageError: It makes no sense (``bad-schema``).
+        """
+        refuse(domain_faults(domain, f"domain {name!r}", ("domains", name)))
         return replace(self, domains={**self.domains, name: domain})
 
     def rows_between(self, low: int | None = None, high: int | None = None) -> Schema:
-        """With bounds on the number of rows."""
-        bounds = replace(self.constraints, min_examples_count=low, max_examples_count=high)
-        return replace(self, constraints=bounds)
+        """With bounds on the number of rows.
+
+        Raises:
+            UsageError: One is negative, or the first above the second (``bad-schema``).
+        """
+        return self._bounded(replace(self.constraints, min_examples_count=low, max_examples_count=high))
 
     def severity(self, type_: AnomalyType, severity: Severity) -> Schema:
-        """With another severity for one type of anomaly."""
-        return replace(self, severities={**self.severities, type_: severity})
+        """With another severity for one type of anomaly.
+
+        Raises:
+            UsageError: There is no such type, or no such severity (``bad-schema``).
+        """
+        return replace(self, severities=_severities({**self.severities, type_: severity}))
+
+    def _bounded(self, constraints: DatasetConstraints) -> Schema:
+        refuse(constraint_faults(constraints))
+        return replace(self, constraints=constraints)
 
     def _each(self, columns: Iterable[str], **changes: Any) -> Schema:
         schema = self
@@ -278,6 +325,28 @@ class Schema:
         return schema
 
     # --- reading
+
+    def faults(self) -> list[Fault]:
+        """What makes no sense in it; empty but of a schema that was kept before such was refused.
+
+        Example:
+            >>> [str(f.text) for f in Schema({"x": Feature("x", "INT", Presence(2.0))}).faults()]
+            ["feature 'x': presence.min_fraction is 2, allowed is 0 to 1"]
+        """
+        parts = Parts(
+            list(self), self.domains, self.constraints, self.default_environments, self.rules, self.checks
+        )
+        return list(faults_of(parts))
+
+    def sound(self) -> Schema:
+        """The schema itself when it makes sense.
+
+        Raises:
+            UsageError: It does not (``bad-schema``; of a default ``bad-default``); ``details["faults"]`` has
+                everything that makes none.
+        """
+        refuse(self.faults())
+        return self
 
     def domain_of(self, feature: Feature) -> Domain | None:
         """The domain of a feature, a shared one looked up; None when absent (validation reports it)."""
@@ -306,18 +375,23 @@ class Schema:
 
     @property
     def digest(self) -> str:
-        """The digest of its canonical JSON."""
-        return spec_digest(self.to_dict())
+        """The digest of what it means.
+
+        The order of features, rules, values of a domain and environments is for people: it changes nothing.
+        Nor does the domain of a structure, which says what the type says. A digest that was recorded
+        before 2026-11-21 kept the order; ``put_schema`` compares schemas and not what was recorded.
+        """
+        return spec_digest(canonical(self.to_dict()))
 
     def diff(self, other: Schema) -> list[SchemaChange]:
-        """What has to change to make `other` of it, by path.
+        """What has to change to make `other` of it, by path; empty for schemas that mean the same.
 
         Example:
             >>> a = Schema().add(Feature("x", "FLOAT"))
             >>> [str(c) for c in a.diff(a.edit("x", max=5.0))]
             ['+ features.x.domain.kind = "float"', '+ features.x.domain.max = 5.0']
         """
-        before, after = _flat(self.to_dict(by_name=True)), _flat(other.to_dict(by_name=True))
+        before, after = (_flat(canonical(s.to_dict(by_name=True))) for s in (self, other))
         paths = dict.fromkeys([*before, *after])
         return [SchemaChange(p, before.get(p), after.get(p)) for p in paths if before.get(p) != after.get(p)]
 
@@ -351,22 +425,29 @@ class Schema:
         return said
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Schema:
+    def from_dict(cls, data: Mapping[str, Any], *, stored: bool = False) -> Schema:
         """The schema that `to_dict` wrote.
 
+        Args:
+            data: The JSON.
+            stored: Let through what makes no sense, as of a schema that is kept already.
+
         Raises:
-            UsageError: The format, a key or a value is unknown (``bad-schema``); ``details["at"]`` is the
-                place.
+            UsageError: The format, a key or a value is unknown, or something makes no sense
+                (``bad-schema``, of a default ``bad-default``); ``details["at"]`` is the place.
         """
         if data.get("format") != FORMAT:
-            raise wrong(f"not a schema: format {data.get('format')!r}", ("format",))
+            hint = (
+                f'a schema begins {{"format": "{FORMAT}", "features": […]}}; `whence schema infer` writes one'
+            )
+            raise wrong(f"not a schema: its format is {data.get('format')!r}", ("format",), hint=hint)
         known = {f.name for f in fields(cls)} - {"source"} | {"format"}
         for key in data:
             if key not in known:
                 raise wrong(f"a schema has no {key!r}", (str(key),), near=(str(key), known))
         features = _entries(Feature, "feature", "features", data)
         domains = data.get("domains", {})
-        return cls(
+        made = cls(
             {f.name: f for f in features},
             tuple(_entries(Rule, "rule", "rules", data)),
             {n: domain_from_dict(d, ("domains", n)) for n, d in domains.items()},
@@ -384,25 +465,35 @@ class Schema:
             annotation=_annotation(data.get("annotation")),
             extra=dict(data.get("extra", {})),
         )
+        return made if stored else made.sound()
 
     def to_json(self) -> str:
-        """Its canonical JSON: equal schemas give equal text."""
+        """Its canonical JSON, features in their order: equal schemas give equal text."""
         return canonical_json(self.to_dict())
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Schema:
+    def from_json(cls, text: str | bytes, *, name: str = "the schema", stored: bool = False) -> Schema:
         """The schema of a JSON text.
 
+        Args:
+            text: The text.
+            name: What errors call it.
+            stored: Let through what makes no sense, as of a schema that is kept already.
+
         Raises:
-            UsageError: It is not JSON (the line is named) or not a schema (``bad-schema``).
+            UsageError: It is not JSON, not a schema, or makes no sense; the line is named (``bad-schema``,
+                of a default ``bad-default``).
+
+        Example:
+            >>> Schema.from_json('{"format": "whence-schema-1", "features": [{"name": "x", "tpye": "INT"}]}')
+            Traceback (most recent call last):
+            whence.errors.UsageError: the schema, line 1: feature 'x' has the unknown key 'tpye' ...
         """
+        data = read_json(text, name)
         try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise UsageError(f"the schema is not JSON: {error}", code="bad-schema") from error
-        if not isinstance(data, Mapping):
-            raise UsageError("the schema is not a JSON object", code="bad-schema")
-        return cls.from_dict(data)
+            return cls.from_dict(data, stored=stored)
+        except UsageError as error:
+            raise placed(error, name, lambda at: line_of(text, at)) from error
 
     def table(self) -> list[dict[str, str]]:
         """One line a feature, as text."""

@@ -21,12 +21,13 @@ body.wl{margin:0 auto;padding:1.2rem 1rem 4rem;max-width:80rem}
 .wl h3{font-size:1.05rem;margin:0;display:inline;overflow-wrap:anywhere}.wl h4{font-size:.95rem;margin:.9rem 0 .3rem}
 .wl a{color:var(--link)}.wl p{margin:.4rem 0;overflow-wrap:anywhere}.wl .quiet{color:var(--quiet)}
 .wl .wide{overflow-x:auto}
-.wl table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;color:inherit;background:none;margin:0}
+.wl table{border-collapse:collapse;border:0;min-width:0;font-size:.88rem;font-variant-numeric:tabular-nums;color:inherit;background:none;margin:0}
 .wl caption{text-align:left;color:var(--quiet);padding:.2rem 0}
-.wl th,.wl td{padding:.18rem .55rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;background:none;color:inherit}
-.wl thead th{background:var(--raised);white-space:nowrap}.wl tbody th{font-weight:500;overflow-wrap:anywhere}
+.wl th,.wl td{white-space:normal;padding:.18rem .55rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;background:none;color:inherit}
+.wl thead th{background:var(--raised);white-space:nowrap}.wl tbody th{font-weight:500;overflow-wrap:anywhere;min-width:9rem}
 .wl td.n,.wl th.n{text-align:right;white-space:nowrap}
-.wl .list{width:100%}.wl .list tbody th{min-width:9rem;max-width:22rem}.wl .list td.odd{min-width:11rem}.wl .list td.n{font-size:.84rem}
+.wl td.part{background:linear-gradient(to right,var(--c4) var(--part),transparent 0) left bottom/100% 3px no-repeat}
+.wl td.common{min-width:10rem}.wl .list{width:100%}.wl .list tbody th{min-width:10rem;max-width:22rem}.wl .list td.odd{min-width:11rem}.wl .list td.n{font-size:.84rem}
 .wl .lines{max-height:70vh;overflow:auto;border:1px solid var(--line)}.wl .lines thead th{position:sticky;top:0;z-index:1}
 .wl th button{all:unset;cursor:pointer;font-weight:600}.wl th button:hover{text-decoration:underline}.wl th button:focus-visible,.wl summary:focus-visible,.wl input:focus-visible,.wl a:focus-visible{outline:2px solid var(--c1);outline-offset:2px}
 .wl th[aria-sort=ascending] button::after{content:" ↑"}.wl th[aria-sort=descending] button::after{content:" ↓"}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
+from whence._base.arrow import to_arrow
 from whence._base.digest import canonical_json
 from whence._base.refs import row_key
 from whence.compute import Engine, quoted
@@ -17,8 +19,9 @@ from whence.metadata import Artifact, Recorder, Type
 from whence.validation.base import Blobs, Version, is_version, name_of
 from whence.validation.cells import feature_type, jsonable
 from whence.validation.find import Rows
+from whence.validation.odd import percent
 from whence.validation.sql_checks import relation_schema
-from whence.validation.statistics import plain_table
+from whence.validation.statistics import plain_table, short
 
 TYPES: Final = (
     Type(
@@ -110,8 +113,12 @@ class SkewReport:
 
     @property
     def ok(self) -> bool:
-        """Whether no pair differs in anything."""
-        return not any(f.n_different for f in self.features)
+        """Whether there are pairs and none of them differs in anything."""
+        return self.within(0.0)
+
+    def within(self, share: float) -> bool:
+        """Whether there are pairs, and in no feature more than this share of them differs."""
+        return self.n_pairs > 0 and all(f.share <= share for f in self.features)
 
     def __bool__(self) -> bool:
         return self.ok
@@ -152,12 +159,32 @@ class SkewReport:
             f"({', '.join(self.keys)}); {self.n_training_only:,} are in training only, "
             f"{self.n_serving_only:,} in serving only, {self.n_left_out:,} have no key of their own"
         )
+        if not self.n_pairs:
+            return f"{first}\nnothing was compared"
         ordered = sorted(self.features, key=lambda f: -f.n_different)
-        rows = [{"feature": f.feature, **{c: f"{getattr(f, c):,}" for c in _COUNTS}} for f in ordered]
-        return "\n".join([first, plain_table(rows)] if rows else [first])
+        counted = {c.replace("_", " "): [f"{getattr(f, c):,}" for f in ordered] for c in _COUNTS}
+        counted["differ"] = [percent(f.share) if f.n_different else "0" for f in ordered]
+        columns = {"feature": [f.feature for f in ordered], **dict(_right(*c) for c in counted.items())}
+        columns["for example"] = [_told(f.examples[0]) if f.examples else "" for f in ordered]
+        rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+        n = sum(f.n_different > 0 for f in ordered)
+        verdict = f"{n} of {len(ordered)} features differ" if n else "no feature differs"
+        return "\n".join([first, verdict, plain_table(rows)] if rows else [first])
 
     def __str__(self) -> str:
         return self.text()
+
+
+def _right(head: str, cells: Sequence[str]) -> tuple[str, list[str]]:
+    """A column of numbers, to the right."""
+    wide = max(map(len, (head, *cells)))
+    return head.rjust(wide), [c.rjust(wide) for c in cells]
+
+
+def _told(e: SkewExample) -> str:
+    """Where, and the two values: ``12: 17.5, 3.0``."""
+    values = ", ".join("missing" if v is None else short(v) for v in (e.training_value, e.serving_value))
+    return f"{e.training.partition('/')[2]}: {values}"
 
 
 def detect_skew(
@@ -355,7 +382,7 @@ def recorded_skew(
     tolerance: float | Mapping[str, float] = 0.0,
 ) -> SkewReport:
     """`detect_skew`, kept in the graph when both sides are versions; see `Validation.skew`."""
-    a, b = _rows(training), _rows(serving)
+    a, b = rows_of(training), rows_of(serving)
     if isinstance(training, Rows) or isinstance(serving, Rows):
         return detect_skew(a, b, keys, engine, columns=columns, tolerance=tolerance)
     told = dict(tolerance) if isinstance(tolerance, Mapping) else tolerance
@@ -378,8 +405,16 @@ def recorded_skew(
     return stored
 
 
-def _rows(source: Version | Rows) -> Rows:
+def rows_of(source: Version | Rows | Path) -> Rows:
+    """The rows of a version, or of a CSV or Parquet file, which are held in memory.
+
+    Raises:
+        NotFoundError: There is no such file (``file-not-found``).
+    """
     if isinstance(source, Rows):
         return source
+    if isinstance(source, Path):
+        table = to_arrow(source)
+        return Rows(source.name, table, table.column_names)
     assert is_version(source)
     return Rows(name_of(source), source.files(), source.schema.names, tuple(source.declaration.key))

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whence.compute import Engine
+from whence.compute import Engine, quoted
 from whence.errors import NotFoundError, UsageError
 from whence.stats.base import Array
 from whence.validation.cells import is_list, jsonable
 from whence.validation.expressions import check_expression
 from whence.validation.nested import one_array
 from whence.validation.options import Slice
+from whence.validation.queries import RELATION
 
-RELATION: Final = "rows"
 _POSITION: Final = "whence_position"
 _KEY: Final = "whence_key"
 
@@ -33,7 +33,10 @@ def slice_block(block: pa.Table, slice_: Slice, engine: Engine | None) -> Iterat
     """
     if slice_.by:
         keys = [_key_column(block, c) for c in slice_.by]
-        names = [[f"{c}={_label(v)}" for v in _values(k)] for c, k in zip(slice_.by, keys, strict=True)]
+        crossed = len(keys) > 1
+        names = [
+            [f"{c}={_label(v, crossed)}" for v in _values(k)] for c, k in zip(slice_.by, keys, strict=True)
+        ]
         yield from _by_codes(block, keys, names)
         return
     keys_found, rows = _evaluated(block, slice_, engine)
@@ -62,6 +65,8 @@ def _encoded(values: pa.Array, name: str) -> pa.DictionaryArray:
         )
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if values.type in (pa.float32(), pa.float64()):
+        values = pc.add(values, pa.scalar(0, values.type))  # one zero
     return values.dictionary_encode(null_encoding="encode")
 
 
@@ -69,10 +74,13 @@ def _values(keys: pa.DictionaryArray) -> list[object]:
     return list(keys.dictionary.to_pylist())
 
 
-def _label(value: object) -> object:
-    return (
-        value if isinstance(value, Decimal) else jsonable(value)
-    )  # 1.50 stays 1.50, as its column writes it
+def _label(value: object, crossed: bool = False) -> str:
+    """What a slice is called by; a text that reads like no value, or like two, stands in quotation marks."""
+    if isinstance(value, Decimal):
+        return str(value)  # 1.50 stays 1.50, as its column writes it
+    text = str(jsonable(value))
+    unclear = text == "None" or text.startswith('"') or (crossed and "," in text)
+    return quoted(text) if unclear and isinstance(value, (str, bytes)) else text
 
 
 def _by_codes(

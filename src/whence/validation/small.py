@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from whence.drawing.escape import escape
-from whence.validation.charts import said, spark
+from whence.validation.charts import breakable, missing_cell, said, spark
 from whence.validation.odd import oddness, percent
 from whence.validation.sheet import STYLE
 from whence.validation.types import Anomaly
@@ -30,15 +30,15 @@ def statistics_html(headline: str, features: Sequence[FeatureView]) -> str:
         "spread",
         "missing",
         "unique",
+        "commonest",
         "mean",
         "std",
         "min",
         "median",
         "max",
-        "commonest",
     )
     lines = [_feature_cells(f) for f in islice(features, MOST)]
-    return _shown(headline, heads, lines, len(features), right=range(3, 10))
+    return _shown(headline, heads, lines, len(features), right=(3, 4, *range(6, 11)))
 
 
 def _feature_cells(f: FeatureView) -> list[str]:
@@ -50,13 +50,13 @@ def _feature_cells(f: FeatureView) -> list[str]:
     )
     numbers: list[object] = [None] * 5 if text else [f.mean, f.std_dev, f.min, f.median, f.max]
     return [
-        f'<th scope="row">{escape(f.name)}</th>',
+        f'<th scope="row">{breakable(f.name)}</th>',
         f"<td>{f.type.lower()}{odd}</td>",
         f"<td>{spark([f], column=f.name)}</td>",
-        _n(percent(f.num_missing / f.num_rows) if f.num_missing and f.num_rows else "0"),
+        missing_cell(f.num_missing / f.num_rows if f.num_rows else 0.0),
         _n("" if f.num_unique is None else ("" if f.unique_is_exact else "≈ ") + said(f.num_unique)),
+        f'<td class="common">{escape(common)}</td>',
         *(_n("" if v is None else said(v)) for v in numbers),
-        f"<td>{escape(common)}</td>",
     ]
 
 

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -19,7 +20,7 @@ from whence.errors import IntegrityError, NotFoundError, UsageError
 from whence.validation.csv import CsvFormat, Widened, csv_names, open_csv
 from whence.validation.describe import Progress, describe_batches, named_columns, with_query_slices
 from whence.validation.options import DEFAULTS, StatisticsOptions
-from whence.validation.slicing import RELATION
+from whence.validation.queries import RELATION
 from whence.validation.statistics import Statistics
 
 CSV_ENDINGS: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst")
@@ -83,7 +84,8 @@ def describe_file(
 
     Several files (a list, or a pattern such as ``days/*.csv``) are one set of rows; each has the same
     columns. A CSV column has the type that all its values read as: where a later value does not fit the
-    type its first megabyte suggested, the files are read again with a wider one.
+    type its first megabyte suggested, the files are read again with a wider one. Whole numbers beyond 64
+    bits are text, as in TFDV: doubles would not tell them apart.
 
     Args:
         path: The files.
@@ -146,7 +148,7 @@ def describe_rows(
     made = describe_batches(rows.batches(), rows.schema, name, options, engine, progress)
     if query is not None:
         made = with_query_slices(made, options, query)
-    elif any(s.query for s in options.slices):
+    elif options.rereads:
         made = with_query_slices(made, options, _query_of(rows, engine))
     return made.sealed()
 
@@ -208,7 +210,7 @@ def frame_rows(source: Any) -> Rows:
         source = source.collect()
     try:
         table = read_any(source, None)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError, OverflowError) as error:
         raise UsageError(f"the data cannot be read as Arrow: {error}", code="bad-data") from error
     return Rows(table.schema, lambda: iter(table.to_batches()), table.num_rows)
 
@@ -247,25 +249,42 @@ def _title(paths: Sequence[Path]) -> str:
 
 
 def _parquet(paths: Sequence[Path], options: StatisticsOptions) -> Rows:
-    files = [_parquet_file(p) for p in paths]
-    schema = files[0].schema_arrow
+    with _reading(paths[0]) as file:
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
     chosen = needed_columns(schema.names, options)
     narrow = pa.schema([schema.field(n) for n in chosen])
-    wide = max(len(chosen), 1)
+    for path in paths[1:]:
+        with _reading(path) as file:
+            n_rows += file.metadata.num_rows
+            _check_columns(path, file.schema_arrow, paths[0], narrow)
+    batch_rows = max(min(1 << 16, (1 << 22) // max(len(chosen), 1)), 64)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for path, file in zip(paths, files, strict=True):
-            try:
-                yield from file.iter_batches(max(min(1 << 16, (1 << 22) // wide), 64), columns=chosen)
-            except (pa.ArrowException, OSError) as error:
-                raise _corrupted(path, error) from error
+        for path in paths:
+            with _reading(path) as file:
+                yield from file.iter_batches(batch_rows, columns=chosen)
 
-    return Rows(narrow, batches, sum(f.metadata.num_rows for f in files))
+    return Rows(narrow, batches, n_rows)
 
 
-def _parquet_file(path: Path) -> pyarrow.parquet.ParquetFile:
+def _check_columns(path: Path, schema: pa.Schema, first: Path, wanted: pa.Schema) -> None:
+    types = dict(zip(schema.names, schema.types, strict=True))
+    for field in wanted:
+        if types.get(field.name) != field.type:
+            have = types.get(field.name, "absent")
+            raise UsageError(
+                f"column {field.name!r} is {have} in {path.name} and {field.type} in {first.name}",
+                code="mixed-types",
+                hint="write the files with one schema; INT and FLOAT merge: describe each file and merge",
+            )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
+    """One Parquet file, open as long as it is read; without `pre_buffer`, which keeps all its bytes."""
     try:
-        return pyarrow.parquet.ParquetFile(path)
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise _corrupted(path, error) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whence.stats import Distinct, IntegerMoments, MinMax, Moments, Quantiles, TopValues, hash64
-from whence.stats.base import numbers
+from whence.stats.base import Array, numbers
 from whence.stats.frequency import EXACT_LIMIT
+from whence.stats.quantiles import Part, join_parts
 from whence.validation.counted import Counted
 
 
@@ -20,6 +21,8 @@ from whence.validation.counted import Counted
 class Numbers:
     """The state of numeric values; booleans count as 0 and 1, times as microseconds, dates as days.
 
+    Times finer than a microsecond are cut down to it, decimals are the nearest double; `n_rounded` says how
+    many values are not told exactly by that.
     Mean and standard deviation are of the finite values; minimum and maximum include infinities.
     Integers are summed exactly.
     """
@@ -36,6 +39,7 @@ class Numbers:
     counted: Counted | None = None
     """Every value, from when the quantiles no longer hold each until there are more than `limit`."""
     limit: int = EXACT_LIMIT
+    n_rounded: int = 0
 
     def add(self, values: pa.Array) -> Numbers:
         """Take in a batch without nulls."""
@@ -61,6 +65,7 @@ class Numbers:
             self.n_high + int(counts[different == np.inf].sum()),
             counted,
             self.limit,
+            self.n_rounded + _n_rounded(values),
         )
 
     @property
@@ -82,11 +87,9 @@ class Numbers:
     def merge(self, other: Numbers) -> Numbers:
         """The state of both."""
         mine, theirs = self.moments, other.moments
-        moments: Moments | IntegerMoments
-        if isinstance(mine, Moments) and isinstance(theirs, Moments):
-            moments = mine.merge(theirs)
-        else:
-            moments = cast("IntegerMoments", mine).merge(cast("IntegerMoments", theirs))
+        if isinstance(mine, Moments) != isinstance(theirs, Moments):
+            return self.as_floats().merge(other.as_floats())
+        moments = mine.merge(cast("Any", theirs))  # of one kind
         quantiles, limit = self.quantiles.merge(other.quantiles), min(self.limit, other.limit)
         counted, distinct = None, None
         if not quantiles.exact:
@@ -106,6 +109,27 @@ class Numbers:
             self.n_high + other.n_high,
             counted,
             limit,
+            self.n_rounded + other.n_rounded,
+        )
+
+    def as_floats(self) -> Numbers:
+        """The state of the same values as doubles; of integers only while every one is known."""
+        if isinstance(self.moments, Moments):
+            return self
+        known = self.known
+        assert known is not None, "a sketch of different integers knows no doubles"
+        m, values = self.moments, known.values.astype(np.float64)
+        moved = [int(a) != b for a, b in zip(values.tolist(), known.values.tolist(), strict=True)]
+        more = Numbers(
+            Moments(m.n, m.mean or 0.0, (m.variance or 0.0) * m.n),
+            MinMax(*(None if end is None else float(end) for end in (self.range.low, self.range.high))),
+            Quantiles(tuple(_as_floats(part) for part in self.quantiles.parts), self.quantiles.size),
+            n_zeros=self.n_zeros,
+            limit=self.limit,
+            n_rounded=self.n_rounded + int(known.weights[moved].sum()),
+        )
+        return (
+            more if more.quantiles.exact else replace(more, counted=Counted(*_joined(values, known.weights)))
         )
 
     def sealed(self) -> Numbers:
@@ -124,6 +148,7 @@ class Numbers:
             "counts": [self.n_zeros, self.n_nan, self.n_low, self.n_high],
             **({} if self.counted is None else {"counted": self.counted.to_dict()}),
             **({} if self.limit == EXACT_LIMIT else {"limit": self.limit}),
+            **({"rounded": self.n_rounded} if self.n_rounded else {}),
         }
 
     @classmethod
@@ -143,7 +168,38 @@ class Numbers:
             n_high,
             counted=Counted.from_dict(data["counted"]) if "counted" in data else None,
             limit=data.get("limit", EXACT_LIMIT),
+            n_rounded=data.get("rounded", 0),
         )
+
+
+def _joined(values: Array, weights: Array) -> tuple[Array, Array]:
+    """Sorted values of which some have become equal, each once."""
+    return join_parts((Counted(values, weights), Counted(values[:0], weights[:0])))
+
+
+def _as_floats(part: Part) -> Part:
+    values, weights = _joined(part.values.astype(np.float64), part.weights)
+    return replace(part, values=values, weights=weights)
+
+
+def _n_rounded(values: pa.Array) -> int:
+    """How many values are finer than what stands for them: a microsecond, or a double for a decimal."""
+    kind = values.type
+    if getattr(kind, "unit", None) == "ns":
+        return int(np.count_nonzero(values.cast(pa.int64()).to_numpy() % 1_000))
+    if not pa.types.is_decimal(kind) or kind.precision <= _DIGITS:
+        return 0
+    digits = pc.replace_substring_regex(values.cast(pa.string()), "E.*|[^0-9]", "")
+    long = values.filter(pc.greater(pc.utf8_length(pc.utf8_trim(digits, "0")), _DIGITS))
+    doubles, wide = pc.cast(long, pa.float64(), safe=False), pa.decimal256(76, kind.scale)
+    try:  # a double's shortest text is the decimal, or it stands for several
+        return int(pc.sum(pc.not_equal(doubles.cast(pa.string()).cast(wide), long.cast(wide))).as_py() or 0)
+    except pa.ArrowInvalid:
+        return len(long)
+
+
+_DIGITS: Final = 15
+"""Decimals of up to so many digits are told apart by a double."""
 
 
 def seen_values(state: Numbers) -> Distinct:

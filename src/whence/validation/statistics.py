@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pyarrow as pa
 
 from whence.drawing.text import one_line
 from whence.errors import NotFoundError, UsageError
-from whence.validation.extras import Extra, extra_from_dict, extra_to_dict
+from whence.validation.extras import Extra, extra_from_dict, extra_to_dict, merged_extras
 from whence.validation.features import FeatureStatistics, feature_type, jsonable
 from whence.validation.given import GivenStatistics
 from whence.validation.options import Display, Slice
@@ -116,13 +117,13 @@ class Statistics:
         side has rows of is kept when the other was sliced in the same way.
 
         Raises:
-            UsageError: A column has two types (``mixed-types``), one side holds results without
+            UsageError: A column has two types other than INT and FLOAT (``mixed-types``), one side holds results without
                 states, or slices of one name were made in two ways (``not-mergeable``).
         """
         columns = dict.fromkeys([*self.features, *other.features])
         merged = {c: self._side(c, other).merge(other._side(c, self)) for c in columns}
         slices, slicings = self._both_slices(other)
-        extras = {k: e.merge(other.extras[k]) for k, e in self.extras.items() if k in other.extras}
+        extras = merged_extras(self.extras, other.extras)
         return replace(
             self,
             name=name or self.name,
@@ -315,7 +316,8 @@ def with_custom(features: Mapping[str, FeatureView], extras: Mapping[str, Extra]
             feature = out.get(name)
             if isinstance(feature, FeatureStatistics):
                 more = said if isinstance(said, Mapping) else {key: said}
-                out[name] = replace(feature, custom={**feature.custom, **more})
+                both = (cast("dict[str, Any]", m) for m in (more, feature.custom))
+                out[name] = replace(feature, custom=ChainMap(*both))  # what is said is found when looked at
     return out
 
 

@@ -19,7 +19,7 @@ from whence.validation.base import Blobs, Version, ViewRows, is_version, is_view
 from whence.validation.csv import CsvFormat
 from whence.validation.defaults import defaults_of
 from whence.validation.describe import Progress, describe
-from whence.validation.expressions import check_rule_columns, check_schema_expressions
+from whence.validation.expressions import check_rule_columns
 from whence.validation.find import Rows, check_rules, find_rows
 from whence.validation.incidents import TYPES as INCIDENT_TYPES
 from whence.validation.incidents import found_in
@@ -164,7 +164,8 @@ class Validation(Past):
         if is_files(source):
             return describe_files(source, options, self._engine, csv, progress)
         if is_query(source):
-            return describe_frame(self._lake.sql(source), "query", options, self._engine, progress)
+            run = self._lake.sql if options.rereads else self._lake.stream
+            return describe_frame(run(source), "query", options, self._engine, progress)
         source = self._resolve(source)
         if not is_version(source):
             return describe_frame(source, "data", options, self._engine, progress)
@@ -250,8 +251,8 @@ class Validation(Past):
                 commit says in ``filled`` how many values of each column were.
 
         Raises:
-            UsageError: The name is empty or holds ``@`` or ``/`` (``bad-name``); a default is no value of
-                its feature's type (``bad-default``); a rule or check is not one expression, or an enforced
+            UsageError: The name is empty or holds ``@`` or ``/`` (``bad-name``); the schema makes no sense
+                (``bad-schema``); a default is no value of its feature's type and domain (``bad-default``); a rule or check is not one expression, or an enforced
                 rule names a column that neither the schema nor the table has (``bad-rule``); one calls a
                 function that reads from elsewhere (``sql-function``).
 
@@ -262,7 +263,7 @@ class Validation(Past):
         """
         if not name or any(c in name for c in "@/ "):
             raise UsageError(f"{name!r} cannot name a schema", code="bad-name", hint="use the table's name")
-        check_schema_expressions(schema.rules, schema.checks)
+        schema.sound()
         for attempt in range(_TRIES):
             newest = self._newest(name)
             before = newest is not None and newest.get("enforced") is True
@@ -274,7 +275,7 @@ class Validation(Past):
             if enforced:
                 known = [*(f.steps[0] for f in schema), *self._columns_of(name)]
                 check_rule_columns(schema.rules, known)
-            same = newest is not None and newest.get("digest") == schema.digest
+            same = newest is not None and self._schema(newest).digest == schema.digest
             if newest is not None and same and (enforced, fills) == (before, had):
                 return newest
             try:
@@ -391,7 +392,7 @@ class Validation(Past):
         return found
 
     def _schema(self, artifact: Artifact) -> Schema:
-        return Schema.from_json(self._blobs.get(str(artifact.get("blob"))))
+        return Schema.from_json(self._blobs.get(str(artifact.get("blob"))), stored=True)
 
     # --- validating
 

@@ -9,6 +9,7 @@ from typing import Any
 from whence.validation.plain import build
 from whence.validation.schema import Schema
 from whence.validation.types import (
+    DOMAINS,
     Anomaly,
     DatasetConstraints,
     Domain,
@@ -16,6 +17,7 @@ from whence.validation.types import (
     NaturalLanguageDomain,
     StringDomain,
     TokenConstraint,
+    domain_fits,
     domain_from_dict,
     domain_to_dict,
     to_plain,
@@ -25,8 +27,9 @@ from whence.validation.types import (
 def update_schema(schema: Schema, anomalies: Sequence[Anomaly]) -> Schema:
     """The schema that accepts these anomalies: each one's proposed change applied, in their order.
 
-    An anomaly that proposes nothing (a stale table, a broken rule) leaves the schema as it is. Values
-    that are added to a shared domain are added for all columns that share it.
+    A column of another type loses a domain that does not speak of that type. An anomaly that proposes
+    nothing (a stale table, a broken rule) leaves the schema as it is. Values that are added to a shared
+    domain are added for all columns that share it.
 
     Raises:
         UsageError: A change does not fit the schema (``bad-schema``).
@@ -71,15 +74,17 @@ def _accept(schema: Schema, change: dict[str, Any]) -> Schema:
 
 def _feature(schema: Schema, name: str, change: dict[str, Any]) -> Schema:
     if name not in schema:
-        return schema.add(Feature.from_dict({"name": name, **change}))
+        return schema.add(Feature.from_dict({"name": name, **change}), stored=True)
     feature = schema[name]
     given = feature.to_dict()
     if "domain" in change:
         schema, given = _domain(schema, feature, given, change.pop("domain"))
     for key, value in change.items():
         given[key] = _value(given.get(key), key, value)
-    kept = {k: v for k, v in given.items() if v is not None}
-    return schema.add(Feature.from_dict(kept))
+    made = Feature.from_dict({k: v for k, v in given.items() if v is not None})
+    if "type" in change and isinstance(made.domain, DOMAINS) and not domain_fits(made.domain, change["type"]):
+        made = replace(made, domain=None, min_domain_mass=1.0)
+    return schema.add(made, stored=True)
 
 
 def _value(have: Any, key: str, value: Any) -> Any:

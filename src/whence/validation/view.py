@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from whence.stats import Histogram
-from whence.validation.cells import Cell, FeatureType
+from whence.validation.cells import Cell, FeatureType, jsonable
 from whence.validation.paths import Path
 
 
@@ -361,3 +361,52 @@ class FeatureView(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """What is stored, as JSON."""
         ...
+
+
+# --- as people and tools read them: JSON, no states -----------------------------------------------
+
+
+def common_summary(f: FeatureView, top: int) -> dict[str, Any]:
+    """What every feature has, with its `top` most frequent values."""
+    out: dict[str, Any] = {
+        "name": f.name,
+        "type": f.type,
+        "arrow_type": f.arrow_type,
+        "num_non_missing": f.num_non_missing,
+        "num_missing": f.num_missing,
+        "min_num_values": f.min_num_values,
+        "max_num_values": f.max_num_values,
+        "avg_num_values": f.avg_num_values,
+        "num_unique": f.num_unique,
+        "unique_is_exact": f.unique_is_exact,
+        "top_values": [[jsonable(v), n] for v, n in f.top_values(top)],
+    }
+    return out | ({"levels": [level.to_list() for level in f.levels]} if len(f.levels) > 1 else {})
+
+
+def numeric_summary(f: FeatureView) -> dict[str, Any]:
+    """What numbers and times have besides."""
+    return {
+        "mean": jsonable(f.mean),
+        "std_dev": jsonable(f.std_dev),
+        "num_zeros": f.num_zeros,
+        "num_nan": f.num_nan,
+        "num_inf": f.num_inf,
+        "min": jsonable(f.min),
+        "median": jsonable(f.median),
+        "max": jsonable(f.max),
+        "rank_error": f.rank_error,
+        "histogram": f.histogram.to_dict() if f.histogram else None,
+        "quantile_histogram": f.quantile_histogram.to_dict() if f.quantile_histogram else None,
+    }
+
+
+def text_summary(f: FeatureView) -> dict[str, Any]:
+    """What text and bytes have besides."""
+    return {
+        "avg_length": f.avg_length,
+        "min_length": f.min_length,
+        "max_length": f.max_length,
+        "num_invalid_utf8": f.num_invalid_utf8,
+        "count_error": f.count_error,
+    }

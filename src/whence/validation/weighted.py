@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -169,7 +169,7 @@ class WeightedStatistics:
         if self.quantiles is None or self.type in TIMES or not self.quantiles.exact:
             return []
         values, weights = self.quantiles.entries()
-        order = np.lexsort((values, -weights))[:k]
+        order = np.argsort(-weights, kind="stable")[:k]  # of equal weights the smallest values first
         made = {"BOOL": bool, "INT": int}.get(self.type, float)
         return [(made(v), w) for v, w in zip(values[order].tolist(), weights[order].tolist(), strict=True)]
 
@@ -224,12 +224,15 @@ def _numbers(values: pa.Array) -> Array:
     return numbers(values.dictionary_decode() if pa.types.is_dictionary(values.type) else values)
 
 
+_HEAVIEST: Final = 1e250
+
+
 def weights_of(block: pa.Table, column: str) -> Array:
     """The weights of the rows of a block.
 
     Raises:
-        UsageError: The column is not of numbers, or a weight is missing, NaN, infinite or below 0
-            (``bad-weight``).
+        UsageError: The column is not of numbers, or a weight is missing, NaN, below 0 or above 1e250: then
+            sums of weights could be infinite (``bad-weight``).
     """
     values = block.column(column)
     if not (
@@ -241,7 +244,7 @@ def weights_of(block: pa.Table, column: str) -> Array:
     if values.null_count:
         raise _bad(column, "a weight is missing", values.null_count)
     weights: Array = pc.cast(values, pa.float64(), safe=False).to_numpy().astype(np.float64)
-    wrong = ~np.isfinite(weights) | (weights < 0)
+    wrong = ~(weights <= _HEAVIEST) | (weights < 0)
     if wrong.any():
         raise _bad(column, f"a weight is {weights[wrong][0]}", int(wrong.sum()))
     return weights
@@ -251,5 +254,5 @@ def _bad(column: str, what: str, n: int) -> UsageError:
     return UsageError(
         f"column {column!r} cannot weigh rows: {what} ({n:,} rows of a block)",
         code="bad-weight",
-        hint="weights are finite numbers from 0 on; fill or filter the rows first",
+        hint="weights are numbers from 0 to 1e250; fill or filter the rows first",
     )

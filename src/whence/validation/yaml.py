@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 import yaml
 
 from whence.errors import UsageError
+from whence.validation.faults import placed
 from whence.validation.plain import QUOTE, wrong
 from whence.validation.schema import FORMAT, Schema
 
@@ -91,11 +92,17 @@ _RANGES: Final[Mapping[str, str]] = {
 }
 
 
-def schema_from_yaml(text: str | bytes, *, name: str = "the schema") -> Schema:
+def schema_from_yaml(text: str | bytes, *, name: str = "the schema", stored: bool = False) -> Schema:
     """The schema of a YAML text.
 
+    Args:
+        text: The text.
+        name: What errors call it.
+        stored: Let through what makes no sense, as of a schema that is kept already.
+
     Raises:
-        UsageError: It is not YAML, or a key or value is unknown; the line is named (``bad-schema``).
+        UsageError: It is not YAML, a key or value is unknown, or something makes no sense; the line is
+            named (``bad-schema``, of a default ``bad-default``).
 
     Example:
         >>> s = schema_from_yaml("features: {hour: {type: INT, min: 0, max: 23}, at: TIMESTAMP required}")
@@ -116,19 +123,16 @@ def schema_from_yaml(text: str | bytes, *, name: str = "the schema") -> Schema:
         raise UsageError(f"{name}{where}: not YAML: {problem}", code="bad-schema") from error
     places: dict[_At, _At] = {(): ()}
     try:
-        return _with_domains(Schema.from_dict(_expand(data, places)))
+        return Schema.from_dict(_expand(data, places), stored=stored)
     except UsageError as error:
-        at = tuple(cast("list[str | int]", error.details.get("at", [])))
-        place = _place(at, lines, places)
-        hint = error.hint
+        hint, place = error.hint, _place(_at_of(error), lines, places)
         if hint is not None and hint.startswith(QUOTE) and place in words:
             hint = f"{QUOTE}'{words[place]}'"  # as it is written: 007 is not 7
-        raise UsageError(
-            f"{name}, line {lines.get(place, 1)}: {error.message}",
-            code="bad-schema",
-            near=error.near,
-            hint=hint,
-        ) from error
+        raise placed(error, name, lambda at: lines.get(_place(at, lines, places), 1), hint=hint) from error
+
+
+def _at_of(error: UsageError) -> _At:
+    return tuple(cast("list[str | int]", error.details.get("at", [])))
 
 
 def schema_to_yaml(schema: Schema) -> str:
@@ -229,18 +233,6 @@ def _place(at: _At, lines: Mapping[_At, int], places: Mapping[_At, _At]) -> _At:
                 return next(deeper[:k] for k in range(len(deeper), 0, -1) if deeper[:k] in lines)
         return start
     return ()
-
-
-def _with_domains(schema: Schema) -> Schema:
-    for i, f in enumerate(schema):
-        if isinstance(f.domain, str) and f.domain not in schema.domains:
-            raise wrong(
-                f"feature {f.name!r} names the domain {f.domain!r}, which the schema does not have",
-                ("features", i, "domain"),
-                near=(f.domain, schema.domains),
-                hint="write it under domains:, or the values at the feature: values: [a, b]",
-            )
-    return schema
 
 
 # --- short to full ------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ def test_blame(ask: Ask, say: Ask) -> None:
     assert (blame["since"], blame["before"], blame["commit"], blame["n_bad"]) == (2, 1, "append", 1)
     assert blame["execution_type"] == "append"
     assert "since table:days@2" in say("blame", "days", "x", "FLOAT_TYPE_BIG_FLOAT", "--rule", "domain.max")
+    (incident,) = ask("list", "days")
+    assert ask("blame", incident["incident"]) == blame
     drift = ask("blame", "days@3", "x", "--over", "0.5", "--previous", "days@1")
     assert (drift["since"], drift["type"]) == (2, "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH")
 
@@ -100,6 +102,8 @@ def test_blame(ask: Ask, say: Ask) -> None:
         (["list", "--state", "opened"], "bad-state"),
         (["blame", "days@1", "x", "FLOAT_TYPE_BIG_FLOAT"], "anomaly-not-found"),
         (["blame", "days@3", "x"], "bad-anomaly"),
+        (["blame", "days@3", "why", "FLOAT_TYPE_BIG_FLOAT"], "column-not-found"),
+        (["blame", "days@3"], "incident-not-found"),
         (["blame", "days@3", "x", "EXPECTATION_STALE"], "not-blamable"),
         (["blame", "days@3", "x", "--over", "0.1"], "not-blamable"),
     ],

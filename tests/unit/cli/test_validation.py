@@ -14,6 +14,7 @@ import pytest
 
 import whence as w
 from whence.cli import main
+from whence.validation import Feature, Schema, schema_to_yaml
 
 Say: TypeAlias = Callable[..., str]
 Ask: TypeAlias = Callable[..., Any]
@@ -88,6 +89,33 @@ def test_versions_are_compared_oddest_first(say: Say, ask: Ask) -> None:
     told = ask("stats", "orders@0", "second.csv")
     assert [s["n_rows"] for s in told["statistics"]] == [40, 60]
     assert told["compared"][0]["of"] == "second.csv"
+
+
+def test_what_stands_for_nothing_is_counted(say: Say, ask: Ask, folder: Path) -> None:
+    (folder.parent / "empty.csv").write_text("n,t\n-1,x\n-1,\n3,y\n")
+    told = ask("stats", "empty.csv", "--empty-values", ws=False)
+    assert told["extras"]["empty values"]["n"] == {"int_-1": 2}
+    text = say("stats", "empty.csv", "--empty-values", ws=False)
+    assert text.splitlines()[-1].split() == ["n", "int_-1", "2"]
+
+
+def test_training_and_serving_rows_are_compared(say: Say, ask: Ask, folder: Path) -> None:
+    served = "order,country,eur\n1,DE,6.0\n2,DE,7.5\n3,,8.0\n999,DE,1.0\n"
+    (folder.parent / "served.csv").write_text(served)
+    text = say("skew", "orders@0", "served.csv", "--on", "order", code=1)
+    assert "2 of 2 features differ" in text
+    told = ask("skew", "first.parquet", "served.csv", "--on", "order", code=1, ws=False)
+    assert (told["n_pairs"], told["n_serving_only"], told["ok"]) == (3, 1, False)
+    assert [(f["mismatch"], f["training_only"]) for f in told["features"]] == [(0, 1), (1, 0)]
+    near = ("--tolerance", "eur=0.5", "--columns", "eur")
+    assert ask("skew", "first.parquet", "served.csv", "--on", "order", *near, ws=False)["ok"]
+    assert "no feature differs" in say("skew", "orders@0", "orders@1", "--on", "order")
+    assert ask("skew", "orders@0", "orders@1", "--on", "order")["artifact"].startswith("artifact:")
+    assert ask("skew", "orders@0", "served.csv", "--on", "order", "--allow", "0.5")["ok"]
+    none = say("skew", "first.parquet", "second.csv", "--on", "order", code=1, ws=False)
+    assert "nothing was compared" in none
+    wrong = ask("skew", "orders@0", "orders@1", "--on", "order", "--tolerance", "eur=much", code=2)
+    assert wrong["error"]["code"] == "bad-tolerance"
 
 
 def test_a_page_is_written(say: Say, folder: Path) -> None:
@@ -174,6 +202,22 @@ def test_a_schema_is_edited_in_the_users_editor(
     monkeypatch.setenv("EDITOR", str(tmp_path / "no-editor"))
     assert ask("schema", "edit", "edited", code=2)["error"]["code"] == "editor-failed"
     assert len(ask("schema", "history", "edited")) == 2
+
+
+def test_defaults_are_filled_when_a_schema_says_so(say: Say, ask: Ask, folder: Path, tmp_path: Path) -> None:
+    file, rows = tmp_path / "notes.yaml", tmp_path / "notes.csv"
+    with w.connect(folder) as ws:
+        ws.lake.create("notes", pa.schema({"n": pa.int64(), "text": pa.string()}))
+        schema = Schema().add(Feature("n", "INT"), Feature("text", "STRING", default="none"))
+    file.write_text(schema_to_yaml(schema))
+    rows.write_text("n,text\n1,\n2,x\n")
+    ask("schema", "put", "notes", str(file), "--enforce", "--fill")
+    assert [h["fills"] for h in ask("schema", "history", "notes")] == [True]
+    assert "enforced, fills" in say("schema", "history", "notes")
+    (commit,) = ask("ingest", "notes", str(rows))
+    assert commit["filled"] == {"text": 1}
+    assert ask("stats", "notes")["extras"]["filled"]["counts"] == {"text": 1}
+    assert "1 (50 %)" in say("stats", "notes")
 
 
 def test_mistakes_are_named_with_the_way_out(ask: Ask, tmp_path: Path) -> None:

@@ -193,6 +193,19 @@ def test_files_that_cannot_be_read(lake: Lake, tmp_path: Path, name: str, conten
     assert caught.value.code == "bad-format"
 
 
+def test_a_column_without_a_name_is_refused(lake: Lake, tmp_path: Path) -> None:
+    file = tmp_path / "index.csv"
+    file.write_bytes(b",id\n0,7\n")
+    with pytest.raises(UsageError, match=r"column 1 of table 'indexed' has no name \(nameless-column\)"):
+        lake.create_from("indexed", file)
+    with pytest.raises(UsageError, match="column 2 of table 'named' has no name"):
+        lake.table("named").append(pa.table({"id": [1], "": [2]}))
+    lake.table("named").append(pa.table({"id": [1]}))
+    with pytest.raises(UsageError, match="column 2 of table 'named' has no name"):
+        lake.table("named").append(pa.table({"id": [1], "": [2]}), evolve=True)
+    assert lake.table("named").head().version == 0
+
+
 def test_a_table_is_made_from_a_file(lake: Lake, tmp_path: Path) -> None:
     for kind in ("csv", "ndjson", "parquet"):
         file = write(tmp_path / f"rows.{kind}", kind)

@@ -8,10 +8,11 @@ import sqlglot
 from sqlglot.errors import ParseError
 
 from whence.compute import open_engine
-from whence.errors import UsageError
+from whence.errors import NotFoundError, UsageError
 from whence.lake import Lake, PinScope, open_lake, pinned, pinning, table_names
 from whence.lake.conditions import check_condition
 from whence.lake.pin import pinned_version
+from whence.lake.query import closed_query
 from whence.metadata import Recorder, open_store
 
 
@@ -202,3 +203,32 @@ def test_a_notebook_shows_the_first_rows(lake: Lake) -> None:
     assert html.count("<tr>") == 1 + 10
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("SELECT * FROM t, LATERAL read_csv('secret.csv')", "sql-function"),
+        ("SELECT * FROM (SUMMARIZE 'secret.csv')", "not-a-query"),
+        ("SELECT * FROM (DESCRIBE 'secret.csv')", "table-not-found"),
+        ("SELECT * FROM (SHOW TABLES)", "table-not-found"),
+        ("TABLE 'secret.csv'", "unparsable-query"),
+    ],
+)
+def test_what_reads_from_outside(lake: Lake, sql: str, code: str) -> None:
+    for run in (lake.sql, lake.stream):
+        with pytest.raises((UsageError, NotFoundError)) as caught:
+            run(sql)
+        assert caught.value.code == code
+    with pytest.raises((UsageError, NotFoundError)) as caught:
+        closed_query(sql, ["t"], dialect="duckdb")
+    assert caught.value.code == code
+
+
+def test_rows_stream(lake: Lake) -> None:
+    rows = lake.stream("SELECT a FROM t VERSION AS OF 2 JOIN k USING (a)", relations={"k": {"a": [1, 3]}})
+    assert sorted(rows.read_all()["a"].to_pylist()) == [1, 3]
+    lake.create_view("v", "SELECT a FROM t WHERE a > 1")
+    assert sorted(lake.view("v").pin().stream().read_all()["a"].to_pylist()) == [2, 3]
+    with pytest.raises(UsageError, match="bad-argument"):
+        lake.stream(3)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.serving.test_request import DEPLOYMENT, fill, open_answerer, stored
+from tests.unit.serving.test_request import DEPLOYMENT, INTO, fill, open_answerer, stored
 from whence.errors import DataRejectedError, NotFoundError
 from whence.serving.checking import RequestCheck
 from whence.serving.deployments import deployment_from_dict
@@ -78,6 +78,8 @@ def test_missing_values_are_filled_and_asked_again_is_the_same_request(rooms: Ha
         answerer.seal()
         assert answerer.answer(rows, id="a").repeated
     assert stored(rooms)[0]["n"] == 5
+    (commit, *_) = rooms.lake.table(INTO).history()
+    assert dict(commit.filled) == {"n": 1}
 
 
 @pytest.mark.parametrize("n", [2, 300])

@@ -117,3 +117,11 @@ def test_what_does_not_fit() -> None:
         WeightedQuantiles().quantile(1.5)
     assert WeightedQuantiles().quantile(0.5) is None
     assert WeightedMoments().mean is None
+
+
+def test_a_limit_below_the_heavy_ones() -> None:
+    values = [f"v{i}" for i in range(150)]
+    top = WeightedTop(limit=100).add(values, [1.0 + (i == 7) for i in range(150)])
+    assert top.top(1)[0][0] == "v7"
+    assert len(top.top()) <= 100
+    assert top.merge(top).underweight >= top.underweight > 0

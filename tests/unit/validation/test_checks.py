@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -20,15 +21,20 @@ from whence.errors import UsageError
 from whence.metadata import Recorder, Type, open_store
 from whence.validation import (
     BoolDomain,
+    Comparator,
     Expectation,
     Feature,
     FloatDomain,
-    IntDomain,
+    ImageDomain,
     NaturalLanguageDomain,
+    Plan,
     Schema,
-    Shape,
+    StatisticsOptions,
     StringDomain,
+    TimeDomain,
+    TimeOfDayDomain,
     Unique,
+    UrlDomain,
     Validation,
     describe,
     update_schema,
@@ -36,7 +42,15 @@ from whence.validation import (
 )
 from whence.validation.anomalies import validation_notes
 from whence.validation.given import GivenStatistics
-from whence.validation.types import AnomalyType, Coverage, TokenConstraint, ValueCount
+from whence.validation.reasons import FORMS
+from whence.validation.types import (
+    AnomalyType,
+    AudioDomain,
+    Coverage,
+    MidDomain,
+    SequenceLength,
+    TokenConstraint,
+)
 
 NOW = datetime(2013, 1, 10, tzinfo=UTC)
 X = {"x": [0.0, 1.0, 2.0, 3.0, 4.0, None], "c": ["a", "a", "a", "b", "bb", None]}
@@ -239,23 +253,77 @@ class TestChecksOverAllRows:
         assert room.validate(few, schema, previous_version=many).ok
 
 
+class TestForms:
+    @pytest.mark.parametrize(
+        ("domain", "good", "bad", "type_", "words"),
+        [
+            (UrlDomain(), "https://a.example/b", "a b", "URL_TYPE_NOT_URL", "a URL"),
+            (MidDomain(), "/m/05vl_", "m/05", "MID_TYPE_NOT_MID", "an identifier such as /m/05vl_"),
+            (TimeDomain(string_format="%Y"), "2013", "13", "TIME_TYPE_NOT_TIME", "a time like %Y"),
+            (TimeOfDayDomain(string_format="%H:%M"), "23:59", "24:00", "TIME_OF_DAY_TYPE_NOT_TIME", "a time like %H:%M"),
+        ],
+    )  # fmt: skip
+    def test_text_of_another_form_is_told(
+        self, domain: Any, good: str, bad: str, type_: str, words: str
+    ) -> None:
+        schema = Schema().add(Feature("x", "STRING", domain=domain))
+        table = pa.table({"x": [good, bad, bad]})
+        anomalies, _ = validate_statistics(describe(table), schema)
+        assert [(a.type, a.observed, a.message) for a in anomalies] == [
+            (type_, [bad], f"x: 1 of the known texts are not {words}: {bad!r}")
+        ]
+        assert validate_statistics(describe(table.slice(0, 1)), schema)[0] == []
+        assert validate_statistics(describe(table), update_schema(schema, anomalies))[0] == []
+        assert [r.type for r in Plan(schema).row({"x": bad})] == [type_]
+
+    @pytest.mark.parametrize("rows", [[[1.0, 2.0]], [[1.0, 2.0, 3.0], [1.0]]])
+    def test_vectors_of_another_length_are_told(self, rows: Any) -> None:
+        schema = Schema().add(Feature("x", "FLOAT", domain=FloatDomain(embedding_dim=3)))
+        anomalies, _ = validate_statistics(describe(pa.table({"x": rows})), schema)
+        assert [a.type for a in anomalies] == ["EMBEDDING_DIMENSION"]
+        accepted = update_schema(schema, anomalies)
+        assert validate_statistics(describe(pa.table({"x": rows})), accepted)[0] == []
+        assert validate_statistics(describe(pa.table({"x": [[1.0, 2.0, 3.0]]})), schema)[0] == []
+
+    @pytest.mark.parametrize(
+        ("domain", "note"),
+        [
+            (TimeDomain(string_format="%Q"), "no text is held against the format '%Q', which has a letter without a meaning"),
+            (AudioDomain(), "whether values are audio is not judged, nothing here reads them"),
+            (ImageDomain(0.5), "minimum_supported_image_fraction does not apply: the formats of images are optional statistics, which were not asked for (Meanings)"),
+            (NaturalLanguageDomain(sequence_length=SequenceLength(1)), "sequence_length is not judged, as in TFDV; value_count bounds the values of a row"),
+        ],
+    )  # fmt: skip
+    def test_what_is_not_judged_is_told(self, domain: Any, note: str) -> None:
+        schema = Schema().add(Feature("x", "STRING", domain=domain))
+        assert validation_notes(describe(pa.table({"x": ["a"]})), schema) == [f"x: {note}"]
+
+    def test_of_values_that_were_not_all_counted_the_known_are_judged(self) -> None:
+        schema = Schema().add(Feature("x", "STRING", domain=UrlDomain()))
+        texts = pa.table({"x": [f"u:{i}" for i in range(300)]})
+        seen = describe(texts, options=StatisticsOptions(exact_limit=100))
+        assert validation_notes(seen, schema) == [
+            "x: not all values are known, so only those that are were held against a URL"
+        ]
+
+
 class TestNotes:
     @pytest.mark.parametrize(
         ("feature", "note"),
         [
-            (Feature("x", "INT", domain=IntDomain(9, 1)), "x: the domain has min 9 above max 1, so nothing is allowed; swap them"),
-            (Feature("x", "STRING", domain=BoolDomain()), "x: a bool domain of texts must name true_value or false_value"),
-            (Feature("x", "STRING", domain=BoolDomain("y", "y")), "x: true_value and false_value are both 'y'"),
-            (Feature("x", "INT", domain=BoolDomain("y")), "x: bool 'y'/None of INT: numbers take no true_value or false_value"),
-            (Feature("x", "STRING", domain=StringDomain(("a", "a"))), "x: the domain names a value twice; drop one"),
-            (Feature("x", "STRING", unique=Unique(3, 1)), "x: unique has min 3 above max 1; swap them"),
-            (Feature("x", "STRING", domain=StringDomain(("a",)), min_domain_mass=1.5), "x: min_domain_mass is 1.5, allowed is 0 to 1"),
-            (Feature("x", "INT", value_count=ValueCount(1), shape=Shape((2,))), "x: value_count and shape are given, one of them is enough"),
-            (Feature("x", "FLOAT", expect=(Expectation("mean", 3.0, 1.0),)), "x: mean has min 3 above max 1; swap them"),
+            (Feature("x", "INT", domain=BoolDomain("y")), "bool 'y'/None of INT: numbers take no true_value or false_value"),
+            (Feature("x"), "no type is given, so whatever it holds is FEATURE_MISSING_TYPE"),
+            (Feature("x", "INT", drift=Comparator(jensen_shannon_divergence=5)), "drift.jensen_shannon_divergence is 5, and no distance is above 1: it is never exceeded"),
         ],
     )  # fmt: skip
-    def test_a_contradiction_is_told_with_the_way_out(self, feature: Feature, note: str) -> None:
-        assert validation_notes(describe(pa.table({"x": [1]})), Schema().add(feature)) == [note]
+    def test_what_has_no_effect_is_told(self, feature: Feature, note: str) -> None:
+        notes = validation_notes(describe(pa.table({"x": [1]})), Schema().add(feature))
+        assert notes == [f"feature 'x': {note}"]
+
+    def test_what_made_no_sense_when_it_was_kept_is_told(self) -> None:
+        kept = Schema({"x": Feature("x", "INT", unique=Unique(3, 1))})
+        notes = validation_notes(describe(pa.table({"x": [1]})), kept)
+        assert notes == ["feature 'x': unique has min 3 above max 1, so nothing is allowed"]
 
 
 def test_a_structure_comes_with_its_parts() -> None:
@@ -282,7 +350,7 @@ def test_tokens_are_changed_one_by_one() -> None:
     given = GivenStatistics("x", "STRING", num_non_missing=5, n_values=5, custom={"nl_statistics": said})
     statistics = describe(pa.table({"x": ["a"]}))
     statistics = type(statistics)("given", 5, {"x": given})
-    schema = Schema().add(Feature("x", "STRING", domain=domain))
+    schema = Schema({"x": Feature("x", "STRING", domain=domain)})
     anomalies, _ = validate_statistics(statistics, schema)
     assert [a.type for a in anomalies] == [
         "FEATURE_COVERAGE_TOO_LOW",
@@ -326,10 +394,40 @@ def test_every_type_is_provoked_by_some_test() -> None:
     seen: set[str] = {
         "CUSTOM_VALIDATION", "EXPECTATION_HIGH", "EXPECTATION_LOW", "EXPECTATION_STALE",  # here
         "BOOL_TYPE_INVALID_CONFIG", "TIME_TYPE_BIG_TIME", "TIME_TYPE_SMALL_TIME",  # test_anomalies
-    }  # fmt: skip
+    } | FORMS  # fmt: skip
     for name in ("anomalies.json", "given.json"):
         for case in json.loads((golden / name).read_text(encoding="utf-8")).values():
             seen |= {t for types in case.get("anomalies", {}).values() for t in types}
             seen |= set(case.get("dataset", ()))
     assert set(get_args(AnomalyType)) <= seen
     assert seen - {"ERROR", "WARNING"} <= set(get_args(AnomalyType))
+
+
+def test_nan_is_told_beside_text_that_is_no_number() -> None:
+    schema = Schema().add(
+        Feature("x", "STRING", domain=FloatDomain(0, 1, disallow_nan=True, disallow_inf=True))
+    )
+    seen = describe(pa.table({"x": ["nan", "x", "inf", "5"]}))
+    anomalies, _ = validate_statistics(seen, schema)
+    assert [a.type for a in anomalies] == ["FLOAT_TYPE_HAS_NAN", "FLOAT_TYPE_STRING_NOT_FLOAT"]
+    assert validate_statistics(seen, update_schema(schema, anomalies))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "told"), [("INT", "DOMAIN_INVALID_FOR_TYPE"), ("STRING", "INVALID_DOMAIN_SPECIFICATION")]
+)
+def test_a_domain_nobody_has_is_told_as_in_tfdv(type_: Any, told: str) -> None:
+    kept = Schema({"x": Feature("x", type_, domain="nowhere")})
+    anomalies, _ = validate_statistics(describe(pa.table({"x": [1] if type_ == "INT" else ["a"]})), kept)
+    assert [a.type for a in anomalies] == [told]
+    assert update_schema(kept, anomalies)["x"].domain is None
+
+
+def test_an_expectation_of_what_is_not_there_is_a_note() -> None:
+    schema = Schema().add(
+        Feature("x", "FLOAT", expect=(Expectation("mean", 0.5), Expectation("quantile(0.5)", 0.5)))
+    )
+    said = "does not apply to a column of type FLOAT"
+    for cell, why in ((math.nan, " that holds no number"), (None, " without values")):
+        seen = describe(pa.table({"x": pa.array([cell] * 3, pa.float64())}))
+        assert validation_notes(seen, schema) == [f"x: {of} {said}{why}" for of in ("mean", "quantile(0.5)")]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.stats import js_counts, l_infinity
-from whence.validation import Distance, Feature, Schema, compare_statistics, describe
+from whence.validation import Comparator, Distance, Feature, Schema, compare_statistics, describe
 
 
 def by_metric(a: Any, b: Any, **options: Any) -> dict[str, Distance]:
@@ -55,7 +55,8 @@ def test_numbers() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "reason"),
     [
-        ([1], ["x"], "INT cannot be compared with STRING"),
+        ([1], pa.array([1], pa.timestamp("us", "UTC")), "INT cannot be compared with TIMESTAMP"),
+        ([1], pa.array([None], pa.string()), "one side has no values"),
         (
             pa.array([1], pa.timestamp("us", "UTC")),
             pa.array([2], pa.timestamp("us", "UTC")),
@@ -68,6 +69,42 @@ def test_numbers() -> None:
 def test_what_has_no_meaning_says_why(a: Any, b: Any, reason: str) -> None:
     found = compare_statistics(describe(pa.table({"c": a})), describe(pa.table({"c": b})))
     assert {(d.value, d.reason) for d in found if d.feature == "c"} == {(None, reason)}
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [([1, 2], ["x", "y"]), (["x", "y"], [1.5, 2.5]), (["x", "y"], [True, False])]
+)
+def test_text_against_numbers_has_nothing_in_common(a: Any, b: Any) -> None:
+    found = by_metric(a, b)
+    for metric in ("infinity_norm", "normalized_abs_difference"):
+        if metric in found:
+            assert (found[metric].value, found[metric].at) == (0.5, "x")
+    kinds = {describe(pa.table({"c": v}))["c"].type for v in (a, b)}
+    assert found["psi"].value is None
+    assert set(str(found["psi"].reason).split(" cannot be compared with ")) == kinds
+
+
+def test_whole_numbers_are_compared_with_others() -> None:
+    whole, other = [1000, 2000] * 50, [1.5, 2.5, 3.5] * 50
+    assert by_metric(whole, other)["jensen_shannon_divergence"].value == 1.0
+    assert by_metric(other, whole)["jensen_shannon_divergence"].value == 1.0
+    assert by_metric([1, 2, 2], [1.0, 2.0, 2.0])["ks"].value == 0.0
+    assert by_metric([True, False], [1, 0])["jensen_shannon_divergence"].value == 0.0
+    assert by_metric([1, 1], [False, False])["jensen_shannon_divergence"].value == 1.0
+
+
+def test_of_a_column_that_is_not_checked_no_threshold_is_told() -> None:
+    a, b = describe(pa.table({"c": ["x"]})), describe(pa.table({"c": ["y"]}))
+    checked = Schema().add(Feature("c", "STRING", drift=Comparator(0.1)))
+    for schema, limit in ((checked, 0.1), (checked.edit("c", lifecycle_stage="DEPRECATED"), None)):
+        assert compare_statistics(a, b, schema=schema)[0].threshold == limit
+
+
+def test_ties_go_to_the_most_frequent_then_the_smallest() -> None:
+    found = by_metric(["b", "a", "c", "c"], ["d", "d", "d", "d"])
+    assert (found["infinity_norm"].value, found["infinity_norm"].at) == (1.0, "d")
+    assert by_metric(["b", "a"], ["d", "e"])["infinity_norm"].at == "a"
+    assert by_metric(["b", "b", "a", "a", "c"], ["c", "c", "c", "c", "b"])["infinity_norm"].at == "c"
 
 
 def test_only_nan() -> None:

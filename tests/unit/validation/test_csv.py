@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -77,6 +78,20 @@ class TestTypes:
         ):
             described(file, b"zip\n1\n1x\n", CsvFormat(types={"zip": pa.int64()}))
 
+    def test_whole_numbers_beyond_64_bits_are_text(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("whence.validation.csv.BLOCK_BYTES", 1_000)
+        ids = [f"{10**19 + i},{i},{i}e30" for i in range(300)]
+        for lines in (ids, ["1,2,3", *ids], [*(f"{i},{i},{i}" for i in range(300)), *ids]):
+            file.write_text("\n".join(["id,n,f", *lines]))
+            s = describe_file(file)
+            assert (s["id"].type, s["id"].num_unique) == (
+                "STRING",
+                len({line.split(",")[0] for line in lines}),
+            )
+            assert (s["n"].type, s["f"].type) == ("INT", "FLOAT")
+        asked = describe_file(file, options=StatisticsOptions(types={"id": "FLOAT"}))
+        assert asked["id"].type == "FLOAT"
+
     def test_text_that_is_not_utf8_is_counted(self, file: Path) -> None:
         s = described(file, b"a,b\n1,x\n2,\xff\xfe\n")
         assert (s["b"].type, s["b"].num_invalid_utf8, s["b"].num_unique) == ("STRING", 1, 2)
@@ -110,6 +125,13 @@ class TestForms:
         monkeypatch.setattr(csv, "BLOCK_BYTES", 16)
         s = described(file, b"a,b\n1,x\n2," + b"y" * 5_000 + b"\n")
         assert (s.n_rows, s["b"].max_length) == (2, 5_000)
+
+    def test_a_header_line_that_does_not_end(self, file: Path) -> None:
+        file.write_bytes(b"a,b")
+        without = describe_file(file)
+        file.write_bytes(b"a,b\n")
+        assert without.to_bytes() == describe_file(file).to_bytes()
+        assert list(without.features) == ["a", "b"]
 
     def test_no_rows(self, file: Path) -> None:
         s = described(file, b"a,b\n")
@@ -215,6 +237,34 @@ def test_parquet_is_streamed(tmp_path: Path) -> None:
     assert narrow.slices["z=q"].n_rows == 3_000
 
 
+def test_parquet_files_have_the_same_columns(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
+    for path, columns in zip(paths, ({"x": [1], "y": [2]}, {"y": [1], "x": [2]}, {"x": [1.5]}), strict=True):
+        pq.write_table(pa.table(columns), path)
+    assert describe_file(paths[:2])["x"].max == 2
+    with pytest.raises(
+        UsageError, match=r"'x' is double in c\.parquet and int64 in a\.parquet \(mixed-types\)"
+    ):
+        describe_file(paths)
+    with pytest.raises(UsageError, match=r"'y' is absent in c\.parquet"):
+        describe_file(paths, options=StatisticsOptions(columns=("y",)))
+
+
+def test_parquet_files_let_go_of_what_was_read(tmp_path: Path) -> None:
+    table = pa.table({f"c{i}": np.random.default_rng(i).random(100_000) for i in range(4)})
+    pq.write_table(table, tmp_path / "0.parquet", row_group_size=50_000)
+
+    def most(n: int) -> int:
+        """The most bytes that Arrow holds while a file is read n times over."""
+        held: list[int] = []
+        before = pa.total_allocated_bytes()
+        look = lambda _: held.append(pa.total_allocated_bytes() - before)  # noqa: E731
+        describe_file([tmp_path / "0.parquet"] * n, progress=look)
+        return max(held)
+
+    assert most(6) < 1.5 * most(1)
+
+
 class TestFrames:
     def test_pandas_and_polars(self) -> None:
         pd = pytest.importorskip("pandas")
@@ -229,7 +279,35 @@ class TestFrames:
         s = describe(frame_rows(lazy).reader())
         assert (s["a"].top_values(), s["l"].max_num_values) == ([("x", 2)], 1)
 
+    def test_extension_types_are_what_they_are_stored_as(self) -> None:
+        uuids = pa.ExtensionArray.from_storage(
+            pa.uuid(), pa.array([b"0" * 16, b"1" * 16, None], pa.binary(16))
+        )
+        documents = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["{}", "[]", "{}"]))
+        s = describe(pa.table({"u": uuids, "j": documents}))
+        assert (s["u"].type, s["u"].num_unique, s["u"].num_missing) == ("BYTES", 2, 1)
+        assert s["j"].value_counts() == {"{}": 2, "[]": 1}
+
+    def test_polars_categories(self) -> None:
+        pl = pytest.importorskip("polars")
+        series = pl.Series(["a", "b", None, "a"], dtype=pl.Categorical)
+        enum = pl.Series(["u", "v", "u", None], dtype=pl.Enum(["u", "v"]))
+        frame = pl.DataFrame({"c": series, "e": enum, "l": [["a"], ["b", None], None, []]})
+        s = describe(frame, slices=["c"])
+        assert s["c"].value_counts() == {"a": 2, "b": 1}
+        assert s["e"].value_counts() == {"u": 2, "v": 1}
+        assert s.slices["c=a"].n_rows == 2
+        with pytest.raises(UsageError, match=r"cannot be read as Arrow: .*\(bad-data\)"):
+            describe(pl.DataFrame({"x": pl.Series([1], dtype=pl.Int128)}))
+
     def test_what_is_no_frame(self) -> None:
+        pd = pytest.importorskip("pandas")
+        for bad in (
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            pd.DataFrame({"a": [2**70, None]}, dtype=object),
+        ):
+            with pytest.raises(UsageError):
+                frame_rows(bad)
         for data in (3, {"a": [1, "x"]}):
             with pytest.raises(WhenceError):
                 frame_rows(data)

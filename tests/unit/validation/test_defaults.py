@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 import whence
 from whence.errors import DataRejectedError, UsageError
-from whence.validation import Feature, IntDomain, Presence, Schema, describe
+from whence.validation import Feature, IntDomain, Presence, Schema, Statistics, describe
 from whence.validation.defaults import apply_defaults, defaults_of, row_filler
+from whence.validation.lines import terminal_table
+from whence.validation.page import statistics_page
 
 SCHEMA = Schema().add(
     Feature("k", "INT", Presence(1.0, 1)),
@@ -127,6 +129,46 @@ class TestIngest:
         assert [r.row.get("n") for r in rows] == [None, 12]
         assert ws.graph.execution(commit.execution).get("filled") == {"n": 1, "t": 1}
 
+    def test_statistics_of_versions_tell_what_was_filled(self, ws: Any) -> None:
+        ws.validation.put_schema("t", SCHEMA, enforce=True, fill=True)
+        table = ws.table("t")
+        table.append([{"k": 1, "n": None, "t": "a"}])
+        table.append([{"k": 2, "n": 3, "t": "a"}])
+        table.append([{"k": 3, "n": None, "t": None}])
+        head = table.head()
+        described = ws.validation.statistics(head)
+        assert described["n"].custom == {"num_filled": 2}
+        assert described["t"].custom == {"num_filled": 1}
+        assert described["k"].custom == {}
+        assert ws.validation.added("t@2")["n"].custom == {}
+        window = ws.validation.window("t", versions=range(2, head.version + 1))
+        assert window["n"].custom == {"num_filled": 1}
+        assert Statistics.from_bytes(window.to_bytes())["t"].custom == {"num_filled": 1}
+        assert "of them defaults" in statistics_page(described)
+        assert "2 (66.7 %)" in terminal_table(described)
+        table.delete("k = 1")
+        assert ws.validation.statistics(table.head())["n"].custom == {"num_filled_at_most": 2}
+        table.overwrite([{"k": 4, "n": None, "t": "a"}])
+        assert ws.validation.statistics(table.head())["n"].custom == {"num_filled": 1}
+
+    def test_what_is_let_in_from_quarantine_is_counted(self, ws: Any) -> None:
+        ws.validation.put_schema("t", SCHEMA, enforce=True, fill=True)
+        table = ws.table("t")
+        table.append([{"k": None, "n": None, "t": None}], on_error="quarantine")
+        ws.quarantine("t").correct({"k": 9})
+        commit = ws.quarantine("t").replay()
+        assert table.head().arrow().to_pylist() == [{"k": 9, "n": 7, "t": "none"}]
+        assert ws.graph.execution(commit.execution).get("filled") == {"n": 1, "t": 1}
+        assert dict(table.history()[0].filled) == {"n": 1, "t": 1}
+        assert ws.validation.statistics(table.head())["n"].custom == {"num_filled": 1}
+
+    def test_who_filled_before_says_so(self, ws: Any) -> None:
+        ws.validation.put_schema("t", SCHEMA, enforce=True, fill=True)
+        commit = ws.table("t").append([{"k": 1, "n": 7, "t": None}], filled={"n": 1})
+        assert ws.graph.execution(commit.execution).get("filled") == {"n": 1, "t": 1}
+        with pytest.raises(UsageError, match=r"\(bad-argument\)"):
+            ws.table("t").append([{"k": 1, "n": 7}], filled={"n": 1}, on_error="quarantine")
+
     def test_the_option_stays_until_it_is_taken_back(self, ws: Any) -> None:
         ws.validation.put_schema("t", SCHEMA, enforce=True, fill=True)
         ws.validation.put_schema("t", SCHEMA.edit("n", default=8))
@@ -135,6 +177,6 @@ class TestIngest:
         assert not ws.validation.find_guard("t").fills
 
     def test_a_default_that_is_none_is_refused_when_it_is_asked_for(self, ws: Any) -> None:
-        wrong = Schema().add(Feature("k", "INT", default="x"))
+        wrong = Schema({"k": Feature("k", "INT", default="x")})
         with pytest.raises(UsageError, match=r"\(bad-default\)"):
             ws.validation.put_schema("t", wrong, enforce=True, fill=True)

@@ -98,7 +98,7 @@ def test_a_stored_one_is_refused_when_put_and_never_run(sql: str) -> None:
     validation, _, engine = open_room()
     plain = Schema().add(Feature("x", "INT"))
     for stored in (replace(plain, rules=(Rule("r", sql),)), replace(plain, checks=(Check("r", sql),))):
-        again = Schema.from_json(stored.to_json())  # a schema kept before is read, not run
+        again = Schema.from_json(stored.to_json(), stored=True)  # a schema kept before is read, not run
         with pytest.raises(UsageError) as caught:
             validation.put_schema("t", again)
         assert caught.value.code == REFUSED[sql]
@@ -180,3 +180,65 @@ def test_which_names_are_columns() -> None:
 def test_the_default_code_is_that_of_rules() -> None:
     with pytest.raises(UsageError, match="bad-rule"):
         check_expression("it", "a b c")
+
+
+QUERIES = {
+    "SELECT * FROM 'secret.csv'": "bad-slice",
+    'SELECT * FROM "secret.csv"': "bad-slice",
+    "FROM rows POSITIONAL JOIN 'secret.csv'": "bad-slice",
+    "SELECT * FROM rows, LATERAL read_csv('secret.csv')": "sql-function",
+    "SELECT * FROM read_text('/etc/hostname')": "sql-function",
+    "SELECT * FROM system.main.read_blob('/etc/hostname')": "sql-function",
+    "WITH a AS MATERIALIZED (FROM glob('/etc/*')) SELECT * FROM a": "sql-function",
+    "SELECT (SELECT count(*) FROM parquet_metadata('a')) FROM rows": "sql-function",
+    "SELECT * FROM query('FROM rows')": "sql-function",
+    "SELECT * FROM duckdb_settings()": "sql-function",
+    "SELECT * FROM (SUMMARIZE 'secret.csv')": "bad-slice",
+    "SELECT * FROM (DESCRIBE 'secret.csv')": "bad-slice",
+    "SELECT * FROM (SHOW ALL TABLES)": "bad-slice",
+    "SELECT * FROM information_schema.tables": "bad-slice",
+    "SELECT * FROM other": "bad-slice",
+    "TABLE 'secret.csv'": "bad-slice",
+    "PIVOT 'secret.csv' ON a": "bad-slice",
+    "ATTACH 'secret.db'": "bad-slice",
+    "COPY (FROM rows) TO 'out.csv'": "bad-slice",
+    "INSTALL httpfs": "bad-slice",
+    "SET threads = 1": "bad-slice",
+    "SELECT 1; SELECT 2": "bad-slice",
+    "SELECT * FROM rows WHERE x > 0; DROP TABLE t": "bad-slice",
+    "not SQL at all": "bad-slice",
+    " ": "bad-slice",
+}
+
+
+@pytest.mark.parametrize(("sql", "code"), QUERIES.items())
+def test_a_slice_by_query_reads_the_rows_and_nothing_else(sql: str, code: str) -> None:
+    with pytest.raises(UsageError, match="slice 's' is a query over the relation rows") as caught:
+        Slice("s", query=sql)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("sql", "n"),
+    [
+        ("SELECT * FROM rows WHERE x > 1 -- ; DROP TABLE rows", 2),
+        (
+            "WITH big AS (FROM rows WHERE x > 2) SELECT big.x, r.x AS y FROM big JOIN rows AS r ON r.x < big.x",
+            2,
+        ),
+        ("SELECT x, unnest([x, 0]) AS y FROM Rows", 6),
+        ("SELECT x, u FROM rows, LATERAL (SELECT x + 1 AS u)", 3),
+        ("SELECT range AS x FROM range(4) SEMI JOIN rows ON x = range", 3),
+        ("(SELECT x FROM rows ORDER BY x DESC LIMIT 1) UNION ALL SELECT max(x) OVER () FROM rows", 4),
+    ],
+)
+def test_what_a_slice_by_query_may_say(sql: str, n: int) -> None:
+    assert describe(ROWS, slices=[Slice("s", query=sql)]).slices["s"].n_rows == n
+
+
+def test_what_is_run_is_what_was_understood() -> None:
+    """A slice made past the check, as out of a file, is checked again when it is run."""
+    slice_ = Slice("s", query="FROM rows")
+    object.__setattr__(slice_, "query", "SELECT * FROM read_text('/etc/hostname')")
+    with pytest.raises(UsageError, match="sql-function"):
+        describe(ROWS, slices=[slice_])

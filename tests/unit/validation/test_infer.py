@@ -27,6 +27,7 @@ from whence.validation import (
     robust_range,
     validate_statistics,
 )
+from whence.validation.patterns import parse_int
 from whence.validation.types import Shape
 
 REQUIRED, OPTIONAL = Presence(1.0, 1), Presence(None, 1)
@@ -210,3 +211,13 @@ def test_the_real_corrupt_value_is_found_by_itself() -> None:
     assert [(a.feature, a.type, round(a.observed)) for a in found] == [
         ("wind_speed", "FLOAT_TYPE_BIG_FLOAT", 1048)
     ]
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", "-9223372036854775809", "9" * 400, "9" * 5000])
+def test_text_of_more_than_64_bits_is_text(text: str) -> None:
+    seen = describe(pa.table({"x": ["1", text]}))
+    schema = infer_schema(seen)
+    assert not isinstance(schema["x"].domain, IntDomain)
+    assert validate_statistics(seen, schema)[0] == []
+    assert parse_int(text) is None
+    assert parse_int("0" * 5000 + "7") == 7

@@ -7,6 +7,7 @@ import pytest
 
 from whence.errors import NotFoundError, UsageError
 from whence.validation import FeatureStatistics, Slice, Statistics, StatisticsOptions, describe
+from whence.validation.options import SliceLike
 
 ROWS = pa.table(
     {
@@ -204,6 +205,18 @@ class TestSlices:
             "first": 2,
         }
         assert list(s.slices["first"].features) == ["c", "x"]
+
+    def test_slices_of_different_values_have_different_names(self) -> None:
+        def names(t: dict[str, list[Any]], *slices: SliceLike) -> dict[str, int]:
+            return {n: s.n_rows for n, s in describe(pa.table(t), slices=slices).slices.items()}
+
+        g = {"g": ["None", None, '"None"', "a, b"]}
+        alone = {'g="""None"""': 1, 'g="None"': 1, "g=None": 1, "g=a, b": 1}
+        assert names(g, "g") == alone
+        assert names(g, Slice("g", "g")) == alone
+        crossed = names({"g": ["1,b=2", "1"], "b": ["3", "2,b=3"]}, ["g", "b"])
+        assert crossed == {'g="1,b=2",b=3': 1, 'g=1,b="2,b=3"': 1}
+        assert names({"g": [0.0, -0.0]}, "g") == {"g=0.0": 2}
 
     def test_slices_of_blocks_are_slices_of_the_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import sys

@@ -32,7 +32,7 @@ from whence.validation.page import statistics_fragment, statistics_page
 from whence.validation.sheet import SCRIPT_DIGEST
 
 HOSTILE = "</style><script>alert('x')</script>\"&"
-VOID = frozenset({"meta", "input", "br", "hr", "img", "link", "rect", "path", "line"})
+VOID = frozenset({"meta", "input", "br", "hr", "img", "link", "rect", "path", "line", "wbr"})
 
 
 class _Tags(HTMLParser):
@@ -284,6 +284,31 @@ def test_a_terminal_table_fits(width: int) -> None:
     needed = max(len("column  type  missing"), 32 + 2 + 9 + 2 + 7)
     assert all(len(line) <= max(width, needed) for line in table)
     assert len(table) == 2 + len(_flights())
+
+
+def test_names_that_look_alike_are_told_apart() -> None:
+    names = [f"customer_transaction_amount_over_the_last_{n}_days" for n in (1, 7, 30)]
+    table = terminal_table(describe(pa.table({n: [1.0] for n in names})), width=80).splitlines()[3:]
+    assert len({line.split()[0] for line in table}) == 3
+    whole = terminal_table(describe(pa.table({n: [1.0] for n in names})))
+    assert all(n in whole for n in names)
+
+
+def test_a_comparison_fits_and_cuts_no_number() -> None:
+    kinds = ["a payment of a kind that is long", "another"]
+    a, b = (
+        describe(pa.table({"k": kinds * 5, "n": [17_031_081_401.0 + i] * 10}), name=f"t@{i}") for i in (1, 2)
+    )
+    lines = compared_table([a, b], width=100).splitlines()[2:]
+    assert max(map(len, lines)) <= 100
+    assert "17,031,081,402" in "".join(lines)
+    assert "50 %" in "".join(lines)
+
+
+def test_direction_marks_in_data_are_spelled_out() -> None:
+    page = statistics_page(describe(pa.table({"pay\u202ement": ["\u2067a", "b"]})))
+    assert not set("\u202e\u2067") & set(page)
+    assert "pay\\u202ement" in page
 
 
 def test_small_forms_are_escaped_and_bounded() -> None:

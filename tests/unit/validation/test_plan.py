@@ -25,6 +25,7 @@ from whence.validation import (
     TimeDomain,
     ValueCount,
 )
+from whence.validation.cells import FeatureType
 from whence.validation.find import Rows, find_rows
 from whence.validation.plan import Plan
 from whence.validation.types import Anomaly, ImageDomain, MidDomain, Shape, TimeOfDayDomain, UrlDomain
@@ -119,7 +120,8 @@ def plans_and_rows(draw: st.DrawFn) -> tuple[Plan, pa.Table]:
             Feature(
                 name, wanted, draw(presence), None if levels else counts, draw(st.sampled_from(domains)),
                 value_counts=levels, shape=shape,
-            )
+            ),
+            stored=True,
         )  # fmt: skip
         if draw(st.integers(0, 9)):
             columns[name] = fill(
@@ -286,3 +288,11 @@ def test_rows_are_found_in_files_as_in_memory(
         expected = sorted([str(i) for i in range(6, 11)]) if n == 5 and key else [first]
         assert anomaly.rows[0] == f"row:t@1/{'' if key else '#'}{expected[0]}", anomaly
         assert len(anomaly.rows) == min(n, 5)
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view(), pa.list_(pa.string_view())], ids=str)
+def test_views_of_text_are_text(kind: pa.DataType) -> None:
+    rows: list[Any] = [["a"], None, ["b"]] if pa.types.is_list(kind) else ["a", None, "b"]
+    type_: FeatureType = "BYTES" if pa.types.is_binary_view(kind) else "STRING"
+    plan = Plan(Schema().add(Feature("x", type_, domain=StringDomain(("a",)))))
+    assert [len(r) for r in plan.batch(pa.table({"x": pa.array(rows, kind)}))] == [0, 0, 1]

@@ -105,8 +105,11 @@ class TestStatistics:
             reads = 0
 
             def arrow(self) -> pa.Table:
-                self.reads += 1
                 return FLIGHTS
+
+            def stream(self) -> pa.RecordBatchReader:
+                self.reads += 1
+                return FLIGHTS.to_reader()
 
             def artifact(self) -> Artifact:
                 return Artifact(type="View", name="daily@3")

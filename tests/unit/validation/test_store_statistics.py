@@ -133,6 +133,33 @@ def test_queries_views_and_versions(tmp_path: Path) -> None:
     assert ws.validation.find_statistics("rows@0") is not None
 
 
+def test_slices_by_query_of_views_and_queries(tmp_path: Path) -> None:
+    ws = w.connect(tmp_path / "w.whence")
+    ws.table("rows").append(ROWS)
+    ws.lake.create_view("big", "SELECT x FROM rows WHERE x > 1")
+    slices = [Slice("head", query="SELECT * FROM rows ORDER BY x LIMIT 1")]
+    for source in ("SELECT x FROM rows WHERE x > 1", ws.lake.view("big").pin()):
+        made = ws.validation.statistics(source, slices=slices)
+        assert (made["x"].n_values, made.slices["head"]["x"].max) == (3, 2)
+
+
+def test_views_and_queries_stream(tmp_path: Path) -> None:
+    ws = w.connect(tmp_path / "w.whence")
+    columns = ", ".join(f"range + {i} AS c{i}" for i in range(24))
+    query = f"SELECT {columns} FROM range(1_000_000)"  # 192 MB of rows
+    ws.lake.create_view("wide", query)
+    view, memory = ws.lake.view("wide").pin(), Path("/proc/self/statm")
+    for source in ("SELECT * FROM (" + query + ")", view):
+        before = after = int(memory.read_text().split()[1]) * 4096
+
+        def look(_: int) -> None:
+            nonlocal after
+            after = max(after, int(memory.read_text().split()[1]) * 4096)
+
+        assert ws.validation.statistics(source, columns=["c0"], progress=look)["c0"].max == 999_999
+        assert after - before < 100 << 20
+
+
 class TestFormats:
     def test_the_format_before_is_read(self) -> None:
         old = json.loads((GOLDEN / "statistics-1.json").read_text())

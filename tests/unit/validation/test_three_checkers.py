@@ -60,7 +60,8 @@ def schemas(draw: st.DrawFn) -> Schema:
                 if name == "l"
                 else None,
                 draw(domains[name]),
-            )
+            ),
+            stored=True,
         )
     return schema
 

@@ -8,9 +8,18 @@ Between functions go the messages of TensorFlow Metadata (of the installed packa
 is the mutable proto. `schema_from_proto` and `statistics_from_proto` bring them into whence, the other two out.
 """
 
+from whence._version import __version__
 from whence.integrations.tfdv import types
+from whence.integrations.tfdv.absent import __getattr__  # noqa: F401 - what is said of names that are not here
 from whence.integrations.tfdv.anomalies_out import report_to_anomalies
-from whence.integrations.tfdv.by_path import api, statistics, utils
+from whence.integrations.tfdv.by_path import (
+    api,
+    coders,
+    constants,
+    statistics,
+    utils,
+    version,
+)
 from whence.integrations.tfdv.confusion import (
     ConfusionConfig,
     ConfusionCount,
@@ -46,8 +55,9 @@ from whence.integrations.tfdv.generate import (
     generate_statistics_from_dataframe,
     generate_statistics_from_tfrecord,
 )
+from whence.integrations.tfdv.generators import CombinerStatsGenerator
 from whence.integrations.tfdv.messages import anomalies_pb2, path_pb2, schema_pb2, statistics_pb2
-from whence.integrations.tfdv.schema_in import schema_from_proto
+from whence.integrations.tfdv.schema_in import schema_from_proto, schema_from_text
 from whence.integrations.tfdv.schema_out import schema_to_proto
 from whence.integrations.tfdv.schema_util import (
     generate_dummy_schema_with_paths,
@@ -88,6 +98,7 @@ from whence.integrations.tfdv.views import (
 )
 
 __all__ = [
+    "CombinerStatsGenerator",
     "ConfusionConfig",
     "ConfusionCount",
     "CrossFeatureView",
@@ -101,9 +112,12 @@ __all__ = [
     "SkewPair",
     "SkewResult",
     "StatsOptions",
+    "__version__",
     "anomalies_pb2",
     "api",
+    "coders",
     "compare_slices",
+    "constants",
     "detect_feature_skew",
     "display_anomalies",
     "display_schema",
@@ -136,6 +150,7 @@ __all__ = [
     "read_text",
     "report_to_anomalies",
     "schema_from_proto",
+    "schema_from_text",
     "schema_pb2",
     "schema_to_proto",
     "set_domain",
@@ -151,6 +166,7 @@ __all__ = [
     "validate_examples_in_csv",
     "validate_examples_in_tfrecord",
     "validate_statistics",
+    "version",
     "visualize_statistics",
     "write_anomalies_text",
     "write_schema_text",

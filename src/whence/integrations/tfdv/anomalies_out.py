@@ -108,7 +108,8 @@ def serialized(path: Path) -> str:
         ('trip.miles', "'a.b'")
     """
     return ".".join(
-        "'" + step.replace("'", "''") + "'" if not step or re.search(r"[.']", step) else step for step in path
+        "'" + step.replace("'", "''") + "'" if not step or re.search(r"[.'()]", step) else step
+        for step in path
     )
 
 

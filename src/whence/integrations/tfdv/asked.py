@@ -27,7 +27,7 @@ def composed(schema: Message, vocab_paths: Mapping[str, str] | None) -> Iterator
     Raises:
         NotFoundError: A domain names a vocabulary without a path, or its file is absent.
     """
-    mine = schema_from_proto(schema)
+    mine = schema_from_proto(schema, stored=True)
     if mine.sparse_features:
         yield SparseFeatures.of(mine)
     domains = [f.domain for f in mine.features.values() if isinstance(f.domain, NaturalLanguageDomain)]

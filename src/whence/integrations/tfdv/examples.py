@@ -22,6 +22,7 @@ from whence.integrations.tfdv.statistics_out import statistics_to_proto
 from whence.integrations.tfdv.stats_options import StatsOptions
 from whence.validation import DatasetConstraints, Feature, Schema, describe
 from whence.validation.anomalies import validate_statistics
+from whence.validation.reasons import FORMS
 
 GLOBAL_ONLY: Final = frozenset(
     {
@@ -254,7 +255,11 @@ class _Judge:
             seen = replace(seen, features={})
         found, _ = validate_statistics(seen, schema)
         named = serialized((self._name,))
-        return [f"{named}_{a.type}" for a in found if a.type not in GLOBAL_ONLY and a.feature == self._name]
+        return [
+            f"{named}_{a.type}"
+            for a in found
+            if a.type not in (GLOBAL_ONLY | FORMS) and a.feature == self._name
+        ]
 
 
 def _coded(column: pa.Array) -> tuple[pa.Array, Any]:

@@ -8,17 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
+from whence.compute import open_engine
 from whence.integrations.tfdv.csv_rows import CsvRows, Kind
 from whence.integrations.tfdv.example_rows import ExampleRows
 from whence.integrations.tfdv.feature_path import FeaturePath
 from whence.integrations.tfdv.files import write_statistics
+from whence.integrations.tfdv.generators import Own
 from whence.integrations.tfdv.messages import Message, schema_pb2
 from whence.integrations.tfdv.refusals import UnsupportedError, UsageError
-from whence.integrations.tfdv.slicing_util import SliceFunction, config_slicers, listed
+from whence.integrations.tfdv.slicing_util import SliceFunction, config_slices, listed
+from whence.integrations.tfdv.sql_slices import sql_slicer
+from whence.integrations.tfdv.statistics_in import DEFAULT_SLICE
 from whence.integrations.tfdv.statistics_out import statistics_to_proto
 from whence.integrations.tfdv.stats_options import StatsOptions
 from whence.validation import Statistics
@@ -70,7 +75,7 @@ def generate_statistics_from_csv(
         data_location, column_names=column_names, delimiter=delimiter, compression=compression_type
     )
     schema, batches = rows.batches(csv_kinds(rows, options))
-    return _finished(described(schema, batches, options), options, output_path)
+    return _generated(schema, batches, options, output_path)
 
 
 def csv_kinds(rows: CsvRows, options: StatsOptions) -> dict[str, Kind]:
@@ -125,7 +130,43 @@ def generate_statistics_from_tfrecord(
     if allowed is not None:
         needed = {*allowed, options.weight_feature}
         schema = pa.schema([f for f in schema if f.name in needed])
-    return _finished(described(schema, rows.batches(schema), options), options, output_path)
+    return _generated(schema, rows.batches(schema), options, output_path)
+
+
+def generate_statistics_in_memory(record_batch: Any, options: StatsOptions | None = None) -> Message:
+    """Statistics of Arrow data, with the slices the options ask for.
+
+    Args:
+        record_batch: A record batch, a table, or a reader or iterable of record batches of one schema.
+        options: How they are made.
+
+    Returns:
+        A ``DatasetFeatureStatisticsList``.
+
+    Raises:
+        TypeError: There is nothing of Arrow.
+        UnsupportedError: As of `generate_statistics_from_csv`.
+
+    Source:
+        TFDV ``statistics.stats_impl.generate_statistics_in_memory``, and in place of ``GenerateStatistics``.
+        Differs: takes more than one batch.
+
+    Example:
+        >>> made = generate_statistics_in_memory(pa.table({"x": [[1], [2], None]}))
+        >>> made.datasets[0].num_examples, made.datasets[0].features[0].num_stats.mean
+        (3, 1.5)
+    """
+    if isinstance(record_batch, pa.RecordBatch):
+        batches: Iterator[pa.RecordBatch] = iter([record_batch])
+    elif isinstance(record_batch, pa.Table):
+        none = pa.RecordBatch.from_pylist([], record_batch.schema)
+        batches = iter(record_batch.to_batches() or [none])
+    else:
+        batches = iter(record_batch)
+    first = next(batches, None)
+    if not isinstance(first, pa.RecordBatch):
+        raise TypeError(f"record_batch is of type {type(record_batch).__name__}, should be Arrow data")
+    return _generated(first.schema, chain([first], batches), _checked(options), None)
 
 
 def generate_statistics_from_dataframe(
@@ -162,7 +203,7 @@ def generate_statistics_from_dataframe(
     table = pa.Table.from_pandas(dataframe.drop(columns=dropped))
     options = _but(options, feature_allowlist=None)
     table = pa.table({n: _as_tfdv(table.column(n)) for n in table.column_names})
-    return _finished(described(table.schema, table.to_batches(), options, slices=False), options, None)
+    return _generated(table.schema, table.to_batches(), options, None, slices=False)
 
 
 def _as_tfdv(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -198,29 +239,66 @@ def _refuse_pipeline(pipeline_options: Any) -> None:
 # --- describing ---------------------------------------------------------------------------------
 
 
+def _generated(
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    options: StatsOptions,
+    output_path: str | bytes | None,
+    *,
+    slices: bool = True,
+) -> Message:
+    if options.generators and options.sample_rate is not None:
+        raise UnsupportedError("generators see all rows, no sample of them", hint="leave sample_rate out")
+    own = Own(options.generators or ())
+    proto = _finished(described(schema, batches, options, slices=slices, own=own), options)
+    own.into(proto)
+    if output_path is not None:
+        write_statistics(proto, output_path)
+    return proto
+
+
 def described(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], options: StatsOptions, *, slices: bool = True
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    options: StatsOptions,
+    *,
+    slices: bool = True,
+    own: Own | None = None,
 ) -> Statistics:
-    """The statistics of batches, and of the slices the options ask for.
+    """The statistics of batches, and of the slices the options ask for; rows are also added to those of one's own.
 
     Raises:
-        UsageError: A slice function fails or gives no pairs (``bad-slice``).
+        UsageError: A slice function fails or gives no pairs, or a query does not run (``bad-slice``).
     """
     asked = options.to_options(schema.names)
-    functions = list(options.experimental_slice_functions or ()) + config_slicers(options.slicing_config)
-    if not functions or not slices:
+    functions, queries = config_slices(options.slicing_config)
+    functions += options.experimental_slice_functions or ()
+    queries += options.experimental_slice_sqls or ()
+    if not slices:
+        functions, queries = [], []
+    adds = own is not None and own.generators
+    if not (functions or queries or adds):
         return describe_batches(batches, schema, "data", asked).sealed()
     whole = replace(asked, sample_rate=None)
     parts: dict[str, Describing] = {}
     with ExitStack() as stack:
+        if queries:
+            engine = open_engine()
+            stack.callback(engine.close)
+            functions.append(sql_slicer(queries, engine))
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)))
 
         def watched() -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                for key, part in _slices_of(batch, functions):
+                given = listed(batch)
+                if own is not None:
+                    own.add(DEFAULT_SLICE, given)
+                for key, part in _slices_of(given, functions):
                     if key not in parts:
                         parts[key] = Describing(part.schema, key, whole, None, pool)
                     parts[key].add(pa.Table.from_batches([part]))
+                    if own is not None:
+                        own.add(key, part)
                 yield batch
 
         made = describe_batches(watched(), schema, "data", asked).sealed()
@@ -228,10 +306,9 @@ def described(
 
 
 def _slices_of(batch: pa.RecordBatch, functions: list[SliceFunction]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    given = listed(batch)
     for function in functions:
         try:
-            found = [(str(key), part) for key, part in function(given)]
+            found = [(str(key), part) for key, part in function(batch)]
         except UsageError:
             raise
         except Exception as error:
@@ -240,7 +317,7 @@ def _slices_of(batch: pa.RecordBatch, functions: list[SliceFunction]) -> Iterato
         yield from found
 
 
-def _finished(statistics: Statistics, options: StatsOptions, output_path: str | bytes | None) -> Message:
+def _finished(statistics: Statistics, options: StatsOptions) -> Message:
     proto = statistics_to_proto(statistics, plain=True)
     images = options.images()
     for dataset in proto.datasets:
@@ -248,10 +325,10 @@ def _finished(statistics: Statistics, options: StatsOptions, output_path: str | 
             path = FeaturePath(feature.path.step)
             if not options.per_feature_stats_config.should_compute_histograms(path):
                 _without_histograms(feature)
+            if feature.WhichOneof("stats") == "string_stats":
+                _without_rare(feature.string_stats, options)
             if path.steps() in images and feature.WhichOneof("stats") == "string_stats":
                 _as_bytes(feature, statistics)
-    if output_path is not None:
-        write_statistics(proto, output_path)
     return proto
 
 
@@ -259,6 +336,17 @@ def _without_histograms(feature: Message) -> None:
     if feature.WhichOneof("stats") == "num_stats":
         feature.num_stats.ClearField("histograms")
         feature.num_stats.ClearField("median")
+
+
+def _without_rare(stats: Message, options: StatsOptions) -> None:
+    """TFDV leaves rare values out of the ranks, too."""
+    for ranks, least in (
+        (stats.rank_histogram, options.frequency_threshold),
+        (stats.weighted_string_stats.rank_histogram, options.weighted_frequency_threshold),
+    ):
+        n_often = sum(b.sample_count >= least for b in ranks.buckets)
+        if n_often < len(ranks.buckets):
+            del ranks.buckets[n_often:]
 
 
 def _as_bytes(feature: Message, statistics: Statistics) -> None:

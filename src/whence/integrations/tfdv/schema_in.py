@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 from google.protobuf import json_format
 
+from whence import errors
 from whence.integrations.tfdv.messages import Message, as_ours, schema_pb2
+from whence.integrations.tfdv.pbtxt_lines import Lines
 from whence.integrations.tfdv.refusals import UsageError
+from whence.integrations.tfdv.text import read_text
 from whence.validation import Schema
+from whence.validation.faults import placed
 from whence.validation.paths import path_text
 from whence.validation.types import (
     Annotation,
@@ -51,29 +55,74 @@ NOTE: Final = "whence: "
 """A comment of an annotation that begins so holds, as JSON, what the format has no field for."""
 
 
-def schema_from_proto(proto: Message, *, exact: bool = False) -> Schema:
+def schema_from_proto(proto: Message, *, exact: bool = False, stored: bool = False) -> Schema:
     """The schema a ``Schema`` proto says.
 
     Features of structures become features with a path. The bounds of floats are single precision in the
     format; they are read as the shortest decimal that stands for the same number (0.1 and not
-    0.10000000149), as whoever wrote them meant.
+    0.10000000149), as whoever wrote them meant. What TFDV takes and what has a clear meaning is read in that
+    meaning: a value of a domain or an environment that stands twice counts once, and an environment that is
+    both in and not in is in.
 
     Args:
         proto: The message, of this module or of an installed ``tensorflow_metadata``.
-        exact: Read bounds of floats as the very number in single precision, as TFDV compares them.
+        exact: Read as TFDV does, to judge as it judges: bounds of floats as the very number in single
+            precision, and what makes no sense as it stands.
+        stored: Let through what makes no sense, as of a schema that is kept already.
 
     Raises:
         TypeError: It is another message.
         UsageError: Two features or two domains have one name (``duplicate-feature``,
-            ``duplicate-domain``), or our own note in it was damaged (``bad-schema``).
+            ``duplicate-domain``), something makes no sense, such as a domain nobody has, or our own note in
+            it was damaged (``bad-schema``, of a default ``bad-default``). ``details["at"]`` is the place.
 
     Example:
         >>> feature = schema_pb2.Feature(name="tips", type="FLOAT", float_domain={"max": 0.1})
         >>> schema_from_proto(schema_pb2.Schema(feature=[feature]))["tips"].domain.max
         0.1
     """
+    if exact or stored:
+        return read_schema(proto, exact=exact)
+    return read_schema(proto, clear=True).sound()
+
+
+def schema_from_text(text: str | bytes, *, name: str = "the text", stored: bool = False) -> Schema:
+    r"""The schema of a ``schema.pbtxt``; see `schema_from_proto`.
+
+    Args:
+        text: The text of a ``Schema`` proto.
+        name: What errors call it.
+        stored: Let through what makes no sense, as of a schema that is kept already.
+
+    Raises:
+        UsageError: It does not read (``bad-pbtxt``) or makes no sense (``bad-schema`` and the other codes of
+            `schema_from_proto`); the line is named.
+
+    Example:
+        >>> schema_from_text('feature {\n  name: "x" type: BYTES\n  domain: "leters"\n}\nstring_domain { name: "letters" }')
+        Traceback (most recent call last):
+        whence.errors.UsageError: the text, line 3: feature 'x' names the domain 'leters', which the schema does not have ...
+    """
+    proto = read_text(schema_pb2.Schema, text, name=name)
+    made: Schema | None = None
+    try:
+        made = read_schema(proto, clear=not stored)
+        return made if stored else made.sound()
+    except errors.UsageError as error:
+        features = [] if made is None else [f.steps for f in made]
+        raise placed(error, name, Lines(text, proto, features).line) from error
+
+
+def read_schema(proto: Message, *, exact: bool = False, clear: bool = False) -> Schema:
+    """The schema a message says, whatever it says.
+
+    Args:
+        proto: The message.
+        exact: As of `schema_from_proto`.
+        clear: Take what is odd and has a clear meaning in that meaning.
+    """
     given = as_ours(proto, "Schema")
-    reader = _Reader(exact=exact, columns=frozenset(f.name for f in given.feature))
+    reader = _Reader(exact=exact, clear=clear, columns=frozenset(f.name for f in given.feature))
     features: dict[str, Feature] = {}
     sparse: dict[str, SparseFeature] = {}
     extra: dict[str, Any] = {}
@@ -86,7 +135,7 @@ def schema_from_proto(proto: Message, *, exact: bool = False) -> Schema:
     made = Schema(
         features,
         domains=reader.shared(given),
-        default_environments=tuple(given.default_environment),
+        default_environments=reader.once(given.default_environment),
         constraints=_constraints(given.dataset_constraints),
         sparse_features=sparse,
         weighted_features={w.name: reader.weighted(w) for w in given.weighted_feature},
@@ -102,14 +151,15 @@ def _noted(schema: Schema, note: Mapping[str, Any]) -> Schema:
     data = {k: v for k, v in {**schema.to_dict(), **note}.items() if v is not None}
     without = frozenset(data.pop("without", ()))
     data["features"] = [f for f in data.get("features", ()) if f["name"] not in without]
-    return Schema.from_dict(data)
+    return Schema.from_dict(data, stored=True)
 
 
 class _Reader:
     """What reading one schema needs to know at every feature."""
 
-    def __init__(self, *, exact: bool, columns: Collection[str]) -> None:
+    def __init__(self, *, exact: bool, clear: bool, columns: Collection[str]) -> None:
         self._exact = exact
+        self._clear = clear
         self._columns = columns
 
     def walk(
@@ -124,14 +174,20 @@ class _Reader:
         for proto in group.feature:
             made = self.feature(proto, (*parent, proto.name))
             if made.name in features:
-                raise UsageError(f"the schema has feature {made.name!r} twice", code="duplicate-feature")
+                raise UsageError(
+                    f"the schema has feature {made.name!r} twice",
+                    code="duplicate-feature",
+                    details={"at": ["again", "feature"]},
+                )
             features[made.name] = made
             if proto.WhichOneof("domain_info") == "struct_domain":
                 self.walk(proto.struct_domain, (*parent, proto.name), features, sparse, extra)
         for proto in group.sparse_feature:
             if proto.name in sparse:
                 raise UsageError(
-                    f"the schema has sparse feature {proto.name!r} twice", code="duplicate-feature"
+                    f"the schema has sparse feature {proto.name!r} twice",
+                    code="duplicate-feature",
+                    details={"at": ["again", "sparse feature"]},
                 )
             sparse[proto.name] = _sparse(proto, parent)
             old = {k: v for k, v in _json(proto).items() if k in ("presence", "type")}
@@ -151,8 +207,10 @@ class _Reader:
             domain=self.domain(proto),
             min_domain_mass=proto.distribution_constraints.min_domain_mass,
             unique=self._unique(proto.unique_constraints) if proto.HasField("unique_constraints") else None,
-            in_environment=tuple(proto.in_environment),
-            not_in_environment=tuple(proto.not_in_environment),
+            in_environment=self.once(proto.in_environment),
+            not_in_environment=self.once(
+                e for e in proto.not_in_environment if not self._clear or e not in proto.in_environment
+            ),
             lifecycle_stage=stage,
             skew=_comparator(proto.skew_comparator) if proto.HasField("skew_comparator") else None,
             drift=_comparator(proto.drift_comparator) if proto.HasField("drift_comparator") else None,
@@ -183,6 +241,8 @@ class _Reader:
             return str(given)
         if which == "float_domain":
             return self._float(given)
+        if which == "string_domain":
+            return self._string(given)
         domain: Domain = _DOMAINS[which](given)
         return domain
 
@@ -191,13 +251,17 @@ class _Reader:
         out: dict[str, Domain] = {}
         for name, domain in self._shared(proto):
             if name in out:
-                raise UsageError(f"the schema has domain {name!r} twice", code="duplicate-domain")
+                raise UsageError(
+                    f"the schema has domain {name!r} twice",
+                    code="duplicate-domain",
+                    details={"at": ["again", "domain"]},
+                )
             out[name] = domain
         return out
 
     def _shared(self, proto: Message) -> Iterator[tuple[str, Domain]]:
         for s in proto.string_domain:
-            yield s.name, _string(s, named=False)
+            yield s.name, self._string(s, named=False)
         for f in proto.float_domain:
             yield f.name, self._float(f, named=False)
         for i in proto.int_domain:
@@ -215,6 +279,14 @@ class _Reader:
             _maybe(d, "embedding_type"),
             d.name if named else "",
         )
+
+    def _string(self, d: Message, *, named: bool = True) -> StringDomain:
+        kinds = {schema_pb2.StringDomain.CATEGORICAL_YES: True, schema_pb2.StringDomain.CATEGORICAL_NO: False}
+        return StringDomain(self.once(d.value), kinds.get(d.is_categorical), d.name if named else "")
+
+    def once(self, values: Iterable[str]) -> tuple[str, ...]:
+        """Texts of which one that stands twice says no more."""
+        return tuple(dict.fromkeys(values) if self._clear else values)
 
     def _unique(self, u: Message) -> Unique:
         # TFDV reads a limit that is not said as 0, and so finds too many.
@@ -252,11 +324,6 @@ def shortest(number: float) -> float:
 
 def _int(d: Message, *, named: bool = True) -> IntDomain:
     return IntDomain(_maybe(d, "min"), _maybe(d, "max"), _maybe(d, "is_categorical"), d.name if named else "")
-
-
-def _string(d: Message, *, named: bool = True) -> StringDomain:
-    kinds = {schema_pb2.StringDomain.CATEGORICAL_YES: True, schema_pb2.StringDomain.CATEGORICAL_NO: False}
-    return StringDomain(tuple(d.value), kinds.get(d.is_categorical), d.name if named else "")
 
 
 def _bool(d: Message) -> BoolDomain:
@@ -331,7 +398,6 @@ _DOMAINS: Final[Mapping[str, Any]] = {
     "int_domain": _int,
     "mid_domain": lambda _: MidDomain(),
     "natural_language_domain": _natural_language,
-    "string_domain": _string,
     "struct_domain": lambda _: StructDomain(),
     "time_domain": _time,
     "time_of_day_domain": _time_of_day,

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 
 from whence.integrations.tfdv.messages import Message, schema_pb2
 from whence.integrations.tfdv.refusals import UnsupportedError
-from whence.integrations.tfdv.schema_in import NOTE, schema_from_proto
+from whence.integrations.tfdv.schema_in import NOTE, read_schema
 from whence.validation import Schema
 from whence.validation.paths import path_steps
 from whence.validation.types import (
@@ -84,8 +84,8 @@ def schema_to_proto(schema: Schema, *, plain: bool = False) -> Message:
     if schema.annotation is not None:
         _annotate(out.annotation, schema.annotation)
     if not plain:
-        note = _note(schema.to_dict(), schema_from_proto(out).to_dict(), ("features",))
-        names = {f.name for f in schema_from_proto(out)} - set(schema.features)
+        note = _note(schema.to_dict(), read_schema(out).to_dict(), ("features",))
+        names = {f.name for f in read_schema(out)} - set(schema.features)
         if names:
             note["without"] = sorted(names)
         _add_note(out, note)
@@ -123,7 +123,7 @@ def _add_features(out: Message, schema: Schema, *, plain: bool) -> None:
         _fill(made, feature)
         if plain:
             continue
-        back = schema_from_proto(_alone(made, tuple(parent)))
+        back = read_schema(_alone(made, tuple(parent)))
         mine, theirs = feature.to_dict(), next(f for f in back if f.steps == feature.steps).to_dict()
         if schema.features.keys() != back.features.keys():
             theirs["name"] = mine["name"]  # how a name is quoted depends on its neighbours

@@ -13,7 +13,11 @@ import pyarrow.compute as pc
 from whence.integrations.tfdv.confusion import ConfusionConfig, ConfusionCount, confusion_counts
 from whence.integrations.tfdv.frames import frame
 from whence.integrations.tfdv.refusals import NotFoundError, UsageError
+from whence.stats.base import Array
+from whence.validation.nested import one_array
 
+_MISSING: Final = -2
+_EMPTY: Final = -1
 _FLAGS: Final = ("base_only", "test_only", "mismatch_count", "match_count")
 
 
@@ -88,7 +92,7 @@ def detect_feature_skew(
     """The features in which training and serving rows of one identifier differ.
 
     Rows are paired where all identifiers are there and equal. A feature that both rows have matches when
-    values and kinds of numbers are the same; one that only one of them has is ``base_only`` or
+    values and kinds of numbers are the same (NaN is NaN, -0.0 is not 0.0, a value is a list of it); one that only one of them has is ``base_only`` or
     ``test_only``; one that neither has is not counted.
 
     Args:
@@ -123,15 +127,21 @@ def detect_feature_skew(
         for name in identifier_features:
             if name not in side.column_names:
                 raise NotFoundError("column", name, near=side.column_names)
-    keys = [_keys(side, sorted(identifier_features), float_round_ndigits) for side in sides]
-    match, rows = _paired(keys[0], keys[1], duplicates=allow_duplicate_identifiers)
+    keys = [_coded(sides, name, float_round_ndigits) for name in sorted(identifier_features)]
+    match, rows = _paired(keys, duplicates=allow_duplicate_identifiers)
     ignored = {*identifier_features, *(features_to_ignore or ())}
     names = sorted({n for side in sides for n in side.column_names} - ignored)
-    pairs = [side.take(pa.array(r, pa.int64())) for side, r in zip(sides, rows, strict=True)]
-    compared = {name: _compare(name, pairs[0], pairs[1], float_round_ndigits) for name in names}
+    compared = {
+        name: _compare(*(c[r] for c, r in zip(_coded(sides, name, float_round_ndigits), rows, strict=True)))
+        for name in names
+    }
     features = tuple(s for name in names if (s := _summed(name, compared[name])) is not None)
-    confusion = tuple(confusion_counts(pairs[0], pairs[1], confusion_configs or ()))
-    return SkewResult(features, _sample(pairs, compared, sample_size), match, confusion)
+    counted = [
+        side.select([c.name for c in confusion_configs or () if c.name in side.column_names]).take(r)
+        for side, r in zip(sides, rows, strict=True)
+    ]
+    confusion = tuple(confusion_counts(counted[0], counted[1], confusion_configs or ()))
+    return SkewResult(features, _sample(sides, rows, compared, sample_size), match, confusion)
 
 
 def _table(rows: Any, what: str) -> pa.Table:
@@ -144,121 +154,150 @@ def _table(rows: Any, what: str) -> pa.Table:
     )
 
 
+# --- values -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of a feature: n rows that have m values together.
+
+    Attributes:
+        kind: Values of two kinds are never the same.
+        values: The m values, in a form in which the same ones are equal.
+        sizes: How many values a row has; -1 where it has no list at all.
+        starts: Which is its first.
+    """
+
+    kind: str
+    values: pa.Array
+    sizes: Array
+    starts: Array
+
+
+def _coded(sides: Sequence[pa.Table], name: str, digits: int | None) -> tuple[Array, Array]:
+    """The rows' values of a feature as numbers, the same where both sides have the same list; below 0 is none.
+
+    One value is a list of it. Numbers are the same by their bits, as TFDV compares what it has written: -0.0
+    is not 0.0, and NaN is NaN.
+    """
+    base, test = (_values(side, name, digits) for side in sides)
+    if base.kind == test.kind:
+        both = _codes(pa.concat_arrays([base.values, test.values]))
+        of = both[: len(base.values)], both[len(base.values) :]
+    else:
+        of = _codes(base.values), _codes(test.values) + len(base.values)
+    lists: dict[bytes, int] = {}
+    first_list = len(base.values) + len(test.values)
+    out = []
+    for side, codes in zip((base, test), of, strict=True):
+        made = np.where(side.sizes == 0, _EMPTY, _MISSING)
+        made[side.sizes == 1] = codes[side.starts[side.sizes == 1]]
+        for row in np.flatnonzero(side.sizes > 1).tolist():
+            key = codes[side.starts[row] : side.starts[row] + side.sizes[row]].tobytes()
+            made[row] = first_list + lists.setdefault(key, len(lists))
+        out.append(made)
+    return out[0], out[1]
+
+
+def _codes(values: pa.Array) -> Array:
+    coded = values.dictionary_encode(null_encoding="encode")
+    return np.asarray(coded.indices.to_numpy(), dtype=np.int64)
+
+
+def _values(side: pa.Table, name: str, digits: int | None) -> _Values:
+    if name not in side.column_names:
+        nothing = np.full(side.num_rows, -1)
+        return _Values("none", pa.nulls(0), nothing, nothing)
+    column = one_array(side.column(name))
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        sizes = pc.fill_null(pc.list_value_length(column), -1).to_numpy().astype(np.int64)
+        values = column.flatten()
+    else:
+        sizes = np.where(column.is_valid().to_numpy(zero_copy_only=False), 1, -1)
+        values = column.drop_null()
+    kind, values = _same_form(values, digits)
+    held = np.maximum(sizes, 0)
+    return _Values(kind, values, sizes, np.cumsum(held) - held)
+
+
+def _same_form(values: pa.Array, digits: int | None) -> tuple[str, pa.Array]:
+    """Values in a form in which the same ones are equal, and their kind: integers, floats, text, others."""
+    t = values.type
+    if pa.types.is_integer(t) or pa.types.is_boolean(t):
+        return "int", values.cast(pa.int64(), safe=False)
+    if pa.types.is_floating(t):
+        floats = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        bits = np.where(np.isnan(floats), np.nan, floats).view(np.int64)
+        if digits is not None:
+            # Python's round is exact where scaled arithmetic is not, and what TFDV uses.
+            unique, places = np.unique(bits, return_inverse=True)
+            rounded = [round(v, digits) for v in unique.view(np.float64).tolist()]
+            bits = np.array(rounded, dtype=np.float64).view(np.int64)[places]
+        return "float", pa.array(bits)
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    if any(is_(t) for is_ in texts):
+        return "text", values.cast(pa.large_binary())
+    if pa.types.is_nested(t):
+        return str(t), pa.array([repr(v) for v in values.to_pylist()], pa.string())
+    return str(t), values
+
+
 # --- pairs --------------------------------------------------------------------------------------
 
 
-def _keys(side: pa.Table, names: Sequence[str], digits: int | None) -> list[tuple[Any, ...] | None]:
-    """The identifier of each row; None where a part is missing or empty."""
-    columns = [_rounded(side.column(n), digits).to_pylist() for n in names]
-    return [
-        None if any(v is None or v == [] for v in row) else tuple(_hashable(v) for v in row)
-        for row in zip(*columns, strict=True)
-    ]
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(map(_hashable, value)) if isinstance(value, list) else (type(value).__name__, value)
-
-
 def _paired(
-    base: list[tuple[Any, ...] | None], test: list[tuple[Any, ...] | None], *, duplicates: bool
-) -> tuple[MatchStats, tuple[list[int], list[int]]]:
-    groups: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
-    for side, keys in enumerate((base, test)):
-        for row, key in enumerate(keys):
-            if key is not None:
-                groups.setdefault(key, ([], []))[side].append(row)
-    rows: tuple[list[int], list[int]] = ([], [])
-    for mine, theirs in groups.values():
-        if duplicates or (len(mine) <= 1 and len(theirs) <= 1):
-            for a in mine:
-                rows[0].extend([a] * len(theirs))
-                rows[1].extend(theirs)
-    sizes = [(len(a), len(b)) for a, b in groups.values()]
+    keys: Sequence[tuple[Array, Array]], *, duplicates: bool
+) -> tuple[MatchStats, tuple[Array, Array]]:
+    """How rows find each other by their identifiers, and the rows of both sides that stand side by side."""
+    sides = [np.stack([key[i] for key in keys], axis=1) for i in (0, 1)]
+    there = [np.flatnonzero((side >= 0).all(axis=1)) for side in sides]
+    both = np.concatenate([side[rows] for side, rows in zip(sides, there, strict=True)])
+    _, groups = np.unique(both, axis=0, return_inverse=True)
+    groups = groups.reshape(-1)
+    base, test = groups[: len(there[0])], groups[len(there[0]) :]
+    n = int(groups.max(initial=-1)) + 1
+    n_base, n_test = np.bincount(base, minlength=n), np.bincount(test, minlength=n)
+    twice = (n_base > 1) | (n_test > 1)
     match = MatchStats(
-        base_with_id_count=sum(a for a, _ in sizes),
-        test_with_id_count=sum(b for _, b in sizes),
-        identifiers_count=len(sizes),
-        ids_missing_in_base_count=sum(not a for a, _ in sizes),
-        ids_missing_in_test_count=sum(not b for _, b in sizes),
-        matching_pairs_count=sum(a * b for a, b in sizes),
-        base_missing_id_count=sum(k is None for k in base),
-        test_missing_id_count=sum(k is None for k in test),
-        duplicate_id_count=sum(a > 1 or b > 1 for a, b in sizes),
+        base_with_id_count=len(base),
+        test_with_id_count=len(test),
+        identifiers_count=n,
+        ids_missing_in_base_count=int((n_base == 0).sum()),
+        ids_missing_in_test_count=int((n_test == 0).sum()),
+        matching_pairs_count=int((n_base * n_test).sum()),
+        base_missing_id_count=len(sides[0]) - len(base),
+        test_missing_id_count=len(sides[1]) - len(test),
+        duplicate_id_count=int(twice.sum()),
     )
-    return match, rows
+    order = np.argsort(test, kind="stable")
+    firsts = np.cumsum(n_test) - n_test
+    times = n_test[base] if duplicates else np.where(twice, 0, n_test)[base]
+    within = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    return match, (
+        there[0][np.repeat(np.arange(len(base)), times)],
+        there[1][order[np.repeat(firsts[base], times) + within]],
+    )
 
 
 # --- features -----------------------------------------------------------------------------------
 
 
-def _compare(name: str, base: pa.Table, test: pa.Table, digits: int | None) -> Mapping[str, Any]:
+def _compare(base: Array, test: Array) -> Mapping[str, Array]:
     """Per pair, as masks: which side has the feature, and whether it is the same."""
-    sides = [_rounded(t.column(name), digits) if name in t.column_names else None for t in (base, test)]
-    n = base.num_rows
-    there = [np.zeros(n, bool) if c is None else _said(c) for c in sides]
-    empty = [
-        np.zeros(n, bool) if c is None else c.is_valid().to_numpy() & ~h
-        for c, h in zip(sides, there, strict=True)
-    ]
-    same = np.zeros(n, bool) if None in sides else _same(sides[0], sides[1])
-    both = there[0] & there[1]
+    there = base >= 0, test >= 0
+    same = base == test
     return {
         "base_count": there[0],
         "test_count": there[1],
         "base_only": there[0] & ~there[1],
         "test_only": there[1] & ~there[0],
-        "mismatch_count": both & ~same,
+        "mismatch_count": there[0] & there[1] & ~same,
         # Lists without a value on both sides are the same; one against no list is neither.
-        "match_count": (both & same) | (empty[0] & empty[1]),
-        "seen": there[0] | there[1] | empty[0] | empty[1],
+        "match_count": same & (base != _MISSING),
+        "seen": (base != _MISSING) | (test != _MISSING),
     }
-
-
-def _said(column: pa.ChunkedArray) -> Any:
-    """Which rows have a value: not null, and no empty list."""
-    here = column.is_valid()
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        here = pc.and_(here, pc.fill_null(pc.greater(pc.list_value_length(column), 0), False))
-    return here.to_numpy()
-
-
-def _same(a: pa.ChunkedArray, b: pa.ChunkedArray) -> Any:
-    if _kind(a.type) != _kind(b.type):
-        return np.zeros(len(a), bool)
-    if pa.types.is_nested(a.type):
-        return np.array(
-            [_hashable(x) == _hashable(y) for x, y in zip(a.to_pylist(), b.to_pylist(), strict=True)], bool
-        )
-    equal = pc.fill_null(pc.equal(a, b), False)
-    if pa.types.is_floating(a.type) and pa.types.is_floating(b.type):
-        both_nan = pc.and_(pc.fill_null(pc.is_nan(a), False), pc.fill_null(pc.is_nan(b), False))
-        equal = pc.or_(equal, both_nan)
-    return equal.to_numpy()
-
-
-def _kind(type_: pa.DataType) -> str:
-    """Kinds that are never the same value: integers, numbers, text."""
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        return f"list of {_kind(type_.value_type)}"
-    if pa.types.is_dictionary(type_):
-        return _kind(type_.value_type)
-    if pa.types.is_integer(type_) or pa.types.is_boolean(type_):
-        return "int"
-    if pa.types.is_floating(type_):
-        return "float"
-    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return "text" if any(is_(type_) for is_ in texts) else str(type_)
-
-
-def _rounded(column: pa.ChunkedArray, digits: int | None) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int64())
-    if digits is not None and pa.types.is_floating(column.type):
-        return pc.round(column, ndigits=digits)
-    return column
 
 
 def _summed(name: str, masks: Mapping[str, Any]) -> FeatureSkew | None:
@@ -271,21 +310,24 @@ def _summed(name: str, masks: Mapping[str, Any]) -> FeatureSkew | None:
 
 
 def _sample(
-    pairs: Sequence[pa.Table], compared: Mapping[str, Mapping[str, Any]], size: int
+    sides: Sequence[pa.Table],
+    rows: tuple[Array, Array],
+    compared: Mapping[str, Mapping[str, Array]],
+    size: int,
 ) -> tuple[SkewPair, ...]:
     if not size or not compared:
         return ()
     skewed = np.any([m["seen"] & ~m["match_count"] for m in compared.values()], axis=0)
-    out = []
-    for row in np.flatnonzero(skewed)[:size].tolist():
-        said = {flag: tuple(n for n, m in compared.items() if m[flag][row]) for flag in _FLAGS}
-        base, test = (t.slice(row, 1).to_pylist()[0] for t in pairs)
-        out.append(
-            SkewPair(
-                base, test, said["match_count"], said["mismatch_count"], said["base_only"], said["test_only"]
-            )
-        )
-    return tuple(out)
+    chosen = np.flatnonzero(skewed)[:size]
+    base, test = (s.take(pa.array(r[chosen])).to_pylist() for s, r in zip(sides, rows, strict=True))
+    said = (
+        {flag: tuple(n for n, m in compared.items() if m[flag][pair]) for flag in _FLAGS}
+        for pair in chosen.tolist()
+    )
+    return tuple(
+        SkewPair(a, b, f["match_count"], f["mismatch_count"], f["base_only"], f["test_only"])
+        for a, b, f in zip(base, test, said, strict=True)
+    )
 
 
 # --- as data frames -----------------------------------------------------------------------------

@@ -15,8 +15,8 @@ Sliced: TypeAlias = tuple[str, pa.RecordBatch]
 """The name of a slice, and rows of it."""
 SliceFunction: TypeAlias = Callable[[pa.RecordBatch], Iterable[Sliced]]
 
-_ROW: Final = "row"
-_KEY: Final = "key"
+ROW: Final = "whence_row"
+KEY: Final = "whence_key"
 
 
 def get_feature_value_slicer(features: Mapping[str, Iterable[str | int | bytes] | None]) -> SliceFunction:
@@ -54,7 +54,7 @@ def get_feature_value_slicer(features: Mapping[str, Iterable[str | int | bytes] 
             found = _keys(batch.column(name), name, wanted[name])
             keys = found if keys is None else _both(keys, found)
         if keys is not None:
-            yield from _cut(batch, keys)
+            yield from cut(batch, keys)
 
     return slicer
 
@@ -71,19 +71,25 @@ def _keys(column: pa.Array, name: str, wanted: set[str] | None) -> pa.Table:
     keep = [wanted is None or t in wanted for t in texts]
     labels = pa.array([f"{name}_{t}" for t in texts], pa.string()).take(coded.indices)
     mask = pa.array(keep, pa.bool_()).take(coded.indices)
-    pairs = pa.table({_ROW: rows, _KEY: labels}).filter(mask)
-    return pairs.group_by([_ROW, _KEY]).aggregate([]).sort_by([(_ROW, "ascending"), (_KEY, "ascending")])
+    pairs = pa.table({ROW: rows, KEY: labels}).filter(mask)
+    return pairs.group_by([ROW, KEY]).aggregate([]).sort_by([(ROW, "ascending"), (KEY, "ascending")])
 
 
 def _both(left: pa.Table, right: pa.Table) -> pa.Table:
-    joined = left.join(right.rename_columns([_ROW, "other"]), _ROW, join_type="inner")
-    key = pc.binary_join_element_wise(joined[_KEY], joined["other"], "_")
-    return pa.table({_ROW: joined[_ROW], _KEY: key}).sort_by([(_ROW, "ascending"), (_KEY, "ascending")])
+    joined = left.join(right.rename_columns([ROW, "other"]), ROW, join_type="inner")
+    key = pc.binary_join_element_wise(joined[KEY], joined["other"], "_")
+    return pa.table({ROW: joined[ROW], KEY: key}).sort_by([(ROW, "ascending"), (KEY, "ascending")])
 
 
-def _cut(batch: pa.RecordBatch, keys: pa.Table) -> Iterator[Sliced]:
-    coded = keys[_KEY].combine_chunks().dictionary_encode()
-    codes, rows = coded.indices.to_numpy(), keys[_ROW].to_numpy()
+def cut(batch: pa.RecordBatch, keys: pa.Table) -> Iterator[Sliced]:
+    """The rows of each slice.
+
+    Args:
+        batch: The rows.
+        keys: Pairs of the number of a row and the name of a slice it is in, each once, by row.
+    """
+    coded = keys[KEY].combine_chunks().dictionary_encode()
+    codes, rows = coded.indices.to_numpy(), keys[ROW].to_numpy()
     for code, key in enumerate(coded.dictionary.to_pylist()):
         yield key, batch.take(pa.array(rows[codes == code]))
 
@@ -99,23 +105,24 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def config_slicers(config: Any) -> list[SliceFunction]:
-    """The slices of a ``SlicingConfig``: by keys and values of features.
+def config_slices(config: Any) -> tuple[list[SliceFunction], list[str]]:
+    """The slices of a ``SlicingConfig``: by keys and values of features, and by SQL.
 
     Raises:
-        UnsupportedError: A specification is SQL.
+        UsageError: It has both, which TFDV does not take.
     """
-    out: list[SliceFunction] = []
+    functions: list[SliceFunction] = []
+    queries: list[str] = []
     for spec in () if config is None else config.slicing_specs:
-        if spec.slice_keys_sql:
-            raise UnsupportedError(
-                "slicing_config: a slice by SQL is not offered", hint="slice by a function"
-            )
         features: dict[str, Iterable[str] | None] = dict.fromkeys(spec.feature_keys)
         features |= {name: [value] for name, value in spec.feature_values.items()}
         if features:
-            out.append(get_feature_value_slicer(features))
-    return out
+            functions.append(get_feature_value_slicer(features))
+        if spec.slice_keys_sql:
+            queries.append(spec.slice_keys_sql)
+    if functions and queries:
+        raise UsageError("a slicing_config has slices by features or by SQL, not both", code="bad-options")
+    return functions, queries
 
 
 def listed(batch: pa.RecordBatch) -> pa.RecordBatch:

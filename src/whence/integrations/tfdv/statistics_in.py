@@ -100,17 +100,30 @@ def feature_from_proto(proto: Message, columns: Collection[str] = ()) -> GivenSt
     Args:
         proto: A ``FeatureNameStatistics``.
         columns: The top-level columns, so that names of nested ones stay apart from theirs.
+
+    Raises:
+        UsageError: Its type is none, or a count or a length is infinite (``bad-statistics``).
     """
     steps = steps_of(proto)
     which = proto.WhichOneof("stats")
     said: dict[str, Any] = {}
+    type_ = _TYPES.get(proto.type)
+    if type_ is None:
+        raise UsageError(
+            f"feature {'.'.join(steps)!r} has the type {proto.type}, which nothing has", code="bad-statistics"
+        )
     if which is not None:
         stats = getattr(proto, which)
-        said = _common(stats.common_stats) | _READERS[which](stats)
+        try:
+            said = _common(stats.common_stats) | _READERS[which](stats)
+        except (OverflowError, ValueError) as error:
+            raise UsageError(
+                f"feature {'.'.join(steps)!r} has a count or length that is no finite number: {error}",
+                code="bad-statistics",
+            ) from error
     custom, note = _custom(proto.custom_stats)
     if proto.HasField("validation_derived_source"):
         custom[DERIVED] = to_plain(derived_source(proto.validation_derived_source))
-    type_ = _TYPES[proto.type]
     if type_ == "INT":
         said |= {k: _whole(said[k]) for k in ("min", "max", "median") if said.get(k) is not None}
     name = path_text(steps, columns)
@@ -159,6 +172,10 @@ def _weighted_common(w: Message) -> GivenWeighted:
 
 def _numeric(stats: Message) -> dict[str, Any]:
     standard, quantiles = histograms_by_kind(stats.histograms)
+    if standard is not None and not standard.buckets and stats.min == -math.inf:
+        # All values are infinite, and TFDV does not say which are below; the tenths do.
+        n_low = min(quantiles.n_low if quantiles else standard.n_high, standard.n_high)
+        standard = replace(standard, n_low=standard.n_low + n_low, n_high=standard.n_high - n_low)
     if standard is not None and quantiles is not None:
         # TFDV cuts tenths through infinities; how many there are stands in the other histogram.
         quantiles = replace(quantiles, n_low=standard.n_low, n_high=standard.n_high)
@@ -251,11 +268,17 @@ _READERS: Final = {
 
 
 def _top(values: Iterable[Message]) -> Ranked:
-    return by_rank((v.value, v.frequency) for v in values)
+    return by_rank((v.value, _finite(v.frequency)) for v in values)
 
 
 def _ranks(histogram: Message) -> Ranked:
-    return by_rank((b.label, b.sample_count) for b in histogram.buckets)
+    return by_rank((b.label, _finite(b.sample_count)) for b in histogram.buckets)
+
+
+def _finite(count: float) -> float:
+    if not math.isfinite(count):
+        raise OverflowError(f"{count}")
+    return count
 
 
 def by_rank(values: Iterable[tuple[Cell, float]]) -> Ranked:
@@ -275,13 +298,16 @@ def histograms_by_kind(histograms: Iterable[Message]) -> tuple[Histogram | None,
 
 
 def _histogram(proto: Message) -> Histogram:
-    """A histogram; the mass of a bucket that reaches an infinity is there."""
+    """A histogram; the mass of a bucket that reaches an infinity is there.
+
+    Where all values are infinite, TFDV writes one bucket from infinity down to minus infinity.
+    """
     buckets: list[Bucket] = []
     low = high = 0.0
     for b in proto.buckets:
         if b.low_value == -math.inf:
             low += b.sample_count
-        elif b.high_value == math.inf:
+        elif math.inf in (b.low_value, b.high_value):
             high += b.sample_count
         else:
             buckets.append(Bucket(b.low_value, b.high_value, b.sample_count))

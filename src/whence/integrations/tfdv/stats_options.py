@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from whence.integrations.tfdv.asked import composed, lift_of, meanings
 from whence.integrations.tfdv.feature_path import FeaturePath, as_path
+from whence.integrations.tfdv.generators import CombinerStatsGenerator
 from whence.integrations.tfdv.messages import Message, schema_pb2
 from whence.integrations.tfdv.refusals import UnsupportedError, UsageError
 from whence.integrations.tfdv.schema_util import leaf_features, require
@@ -22,6 +23,7 @@ SliceFunction: TypeAlias = "Callable[[pa.RecordBatch], Any]"
 
 _SHAPES: Final[Mapping[str, type]] = {
     "experimental_slice_functions": list,
+    "experimental_slice_sqls": list,
     "feature_allowlist": list,
     "generators": list,
     "vocab_paths": dict,
@@ -40,12 +42,12 @@ _RANGES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "epsilon": ("above 0", lambda v: v > 0),
 }
 _OFFERED: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "generators": (lambda v: not v, "an Extra of whence.validation is the place for a statistic of your own"),
-    "experimental_slice_sqls": (lambda v: not v, "slice by values or by a function"),
+    "generators": (
+        lambda v: all(isinstance(g, CombinerStatsGenerator) for g in v or ()),
+        "write it as a CombinerStatsGenerator, or as an Extra of whence.validation",
+    ),
     "add_default_generators": (bool, "the common statistics are always computed"),
     "experimental_result_partitions": (lambda v: v == 1, "statistics are one message"),
-    "experimental_filter_read_paths": (lambda v: not v, "feature_allowlist says which columns are read"),
-    "semantic_domain_stats_sample_rate": (lambda v: v is None, "meanings are found in all rows"),
     "epsilon": (lambda v: v >= 0.01, "quantiles are within rank 0.01"),
 }
 
@@ -83,17 +85,21 @@ ALL_HISTOGRAMS: Final = PerFeatureStatsConfig.default()
 class StatsOptions:
     """How statistics are made, with TFDV's arguments and defaults.
 
-    Options that say how the work is cut (``desired_batch_size``, ``experimental_num_feature_partitions``)
-    are taken and change nothing; top values and uniques are exact up to 100,000 different ones, whatever
+    Options that say how the work is cut (``desired_batch_size``, ``experimental_num_feature_partitions``,
+    ``experimental_filter_read_paths``) are taken and change nothing; meanings are found in all rows, whatever
+    ``semantic_domain_stats_sample_rate`` says; top values and uniques are exact up to 100,000 different ones, whatever
     ``use_sketch_based_topk_uniques`` says.
 
     Args:
+        generators: Statistics of one's own, each a `CombinerStatsGenerator`.
         schema: Types for `infer_type_from_schema`; which integers are categories; which bytes are images.
         label_feature: A category of the schema; the lift of the others for its values is told, as cross
             features and as custom statistics.
         weight_feature: A column; statistics get twins in which a row counts by it.
         slice_functions: Functions from a record batch to (name, record batch) pairs; see
             `get_feature_value_slicer`.
+        experimental_slice_sqls: Slices by SQL, ``SELECT STRUCT(zone, pay) FROM example.zone, example.pay
+            WHERE pay != 'cash'``; see `sql_slices.sql_slicer`.
         sample_rate: The share of rows that is described.
         infer_type_from_schema: Take the types of a CSV file from the schema; columns it does not have are
             left out.
@@ -115,7 +121,7 @@ class StatsOptions:
 
     def __init__(
         self,
-        generators: list[Any] | None = None,
+        generators: list[CombinerStatsGenerator[Any]] | None = None,
         schema: Message | None = None,
         label_feature: str | None = None,
         weight_feature: str | None = None,
@@ -149,6 +155,13 @@ class StatsOptions:
     ) -> None:
         if slice_functions is not None and experimental_slice_functions is not None:
             raise UsageError("give one of slice_functions and experimental_slice_functions")
+        slices = {
+            "slicing_config": slicing_config,
+            "experimental_slice_functions": slice_functions or experimental_slice_functions,
+            "experimental_slice_sqls": experimental_slice_sqls,
+        }
+        if len(given := [name for name, value in slices.items() if value]) > 1:
+            raise UsageError(f"give one of {' and '.join(given)}")
         if (
             experimental_use_sketch_based_topk_uniques is not None
             and use_sketch_based_topk_uniques is not None
@@ -203,6 +216,15 @@ class StatsOptions:
     def __repr__(self) -> str:
         said = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if v != getattr(_DEFAULT, k, v))
         return f"StatsOptions({said})"
+
+    @property
+    def experimental_use_sketch_based_topk_uniques(self) -> bool:
+        """The older name of ``use_sketch_based_topk_uniques``."""
+        return self.use_sketch_based_topk_uniques
+
+    @experimental_use_sketch_based_topk_uniques.setter
+    def experimental_use_sketch_based_topk_uniques(self, value: bool) -> None:
+        self.use_sketch_based_topk_uniques = value
 
     # --- as whence has it
 
@@ -293,7 +315,12 @@ class StatsOptions:
             UsageError: Functions were given, which JSON cannot hold.
         """
         out = {k: v for k, v in vars(self).items() if v != getattr(_DEFAULT, k)}
-        for name in ("experimental_slice_functions", "per_feature_stats_config", "slicing_config"):
+        for name in (
+            "experimental_slice_functions",
+            "generators",
+            "per_feature_stats_config",
+            "slicing_config",
+        ):
             if name in out:
                 raise UsageError(f"options with {name} have no JSON form")
         if self.schema is not None:
@@ -310,7 +337,7 @@ class StatsOptions:
 
     @classmethod
     def from_json(cls, options_json: str) -> StatsOptions:
-        """The options that `to_json` wrote.
+        """The options that `to_json` wrote, here or in TFDV.
 
         Raises:
             UsageError: It is something else (``bad-options``).
@@ -318,6 +345,8 @@ class StatsOptions:
         data = json.loads(options_json)
         if not isinstance(data, dict) or data.pop("TYPE_NAME", "StatsOptions") != "StatsOptions":
             raise UsageError("the JSON is no StatsOptions", code="bad-options")
+        if any(name.startswith("_") for name in data):
+            data = _from_tfdv(data)
         unknown = [k for k in data if k not in vars(_DEFAULT)]
         if unknown:
             raise UsageError(f"StatsOptions has no {unknown[0]!r}", code="bad-options")
@@ -337,4 +366,19 @@ class StatsOptions:
         return made
 
 
+def _from_tfdv(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as TFDV writes its own fields, in our names."""
+    said = {_NAMES.get(name, name.removeprefix("_")): value for name, value in data.items()}
+    if said.get("schema") is not None:
+        said["schema"] = json.loads(said["schema"])
+    return {name: value for name, value in said.items() if value is not None}
+
+
+_NAMES: Final = {
+    "_slice_functions": "experimental_slice_functions",
+    "_slice_sqls": "experimental_slice_sqls",
+    "per_feature_weight_override_json": "per_feature_weight_override",
+    "schema_json": "schema",
+}
+"""Where TFDV's names of fields are others than those of arguments."""
 _DEFAULT: Final = StatsOptions()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from whence.integrations.tfdv.anomalies_out import report_to_anomalies, serialized
 from whence.integrations.tfdv.messages import Message, anomalies_pb2, as_ours, schema_pb2, statistics_pb2
 from whence.integrations.tfdv.refusals import NotFoundError, UnsupportedError
-from whence.integrations.tfdv.schema_in import schema_from_proto
+from whence.integrations.tfdv.schema_in import schema_from_proto, shortest
 from whence.integrations.tfdv.schema_out import schema_to_proto
 from whence.integrations.tfdv.schema_util import require
 from whence.integrations.tfdv.statistics_in import default_dataset, statistics_from_proto
@@ -17,7 +17,8 @@ from whence.validation import Report, Schema, Statistics
 from whence.validation import infer_schema as infer
 from whence.validation import update_schema as accept
 from whence.validation.anomalies import validate_statistics as validate
-from whence.validation.types import Anomaly, BoolDomain, Feature
+from whence.validation.reasons import FORMS
+from whence.validation.types import UNCHECKED_STAGES, Anomaly, BoolDomain, Feature, FloatDomain
 
 SchemaTransformation = Callable[[Message, Message], Message]
 _STATS: Final = ("num_stats", "string_stats", "bytes_stats", "struct_stats")
@@ -62,9 +63,9 @@ def update_schema(
     infer_feature_shape: bool | None = True,  # noqa: ARG001 - as in TFDV, taken and without effect
     max_string_domain_size: int | None = 100,
 ) -> Message:
-    """The schema that accepts everything `validate_statistics` would report of these statistics.
+    """The schema that accepts what `validate_statistics` would report of the features of these statistics.
 
-    A feature whose type is another is DEPRECATED, as TFDV does it.
+    A feature whose type is another is DEPRECATED and bounds on the number of rows stay, as TFDV does it.
 
     Args:
         schema: The schema; it is not changed.
@@ -79,18 +80,49 @@ def update_schema(
     seen = _read(_statistics(statistics, "statistics"))
     current = schema_from_proto(schema, exact=True)
     found = _told(validate(seen, current)[0], seen, current)
-    retired = {a.feature for a in found if a.type in ("UNEXPECTED_DATA_TYPE", "FEATURE_MISSING_TYPE")}
-    updated = accept(current, [a for a in found if a.feature not in retired])
+    of_types = ("UNEXPECTED_DATA_TYPE", "FEATURE_MISSING_TYPE")
+    retired = {a.feature for a in found if a.type in of_types}
+    updated = accept(current, [a for a in found if a.type not in of_types])
+    for name, feature in updated.features.items():
+        if feature.domain != current.features.get(name, feature).domain:
+            updated = updated.add(_single_precision(feature), stored=True)
     for name in retired & updated.features.keys():
-        updated = updated.edit(name, lifecycle_stage="DEPRECATED")
+        updated = updated.add(replace(updated[name], lifecycle_stage="DEPRECATED"), stored=True)
     new = [f.name for f in updated if f.name not in current.features]
     if new:
         inferred = infer(seen, max_string_domain_size=max_string_domain_size or 0, infer_feature_shape=False)
-        updated = updated.add(*(inferred[name] for name in new if name in inferred))
+        updated = updated.add(*(inferred[name] for name in new if name in inferred), stored=True)
     made = schema_to_proto(_in_tfdv_types(updated, new))
     share_domains(made, {updated[name].steps for name in new})
+    changed = {f.steps[0] for f in updated if f != current.features.get(f.name)}
+    same = {f.name: f for f in schema.feature if f.name not in changed}
+    for feature in made.feature:
+        if feature.name in same:
+            feature.CopyFrom(same[feature.name])
     _unsaid_limits(schema, made)
+    _sort_new_values(schema, made)
+    if schema.HasField("dataset_constraints"):  # bounds on the rows of a data set are not widened, as in TFDV
+        made.dataset_constraints.CopyFrom(schema.dataset_constraints)
     return made
+
+
+def _single_precision(f: Feature) -> Feature:
+    """With bounds the format can hold, so that no note of ours is needed."""
+    if not isinstance(f.domain, FloatDomain):
+        return f
+    low, high = (None if v is None else shortest(v) for v in (f.domain.min, f.domain.max))
+    return replace(f, domain=replace(f.domain, min=low, max=high))
+
+
+def _sort_new_values(before: Message, after: Message) -> None:
+    """New values of a domain behind those it had, by their bytes, as TFDV adds them."""
+    said = {d.name: d for d in before.string_domain} | dict(_walk((), before.feature))
+    for key, holder in [*((d.name, d) for d in after.string_domain), *_walk((), after.feature)]:
+        if key not in said:
+            continue
+        old, new = (h if isinstance(key, str) else h.string_domain for h in (said[key], holder))
+        if len(new.value) > len(old.value) and new.value[: len(old.value)] == old.value[:]:
+            new.value[len(old.value) :] = sorted(new.value[len(old.value) :], key=str.encode)
 
 
 def _unsaid_limits(before: Message, after: Message) -> None:
@@ -160,9 +192,9 @@ def validate_statistics(
     ]
     rules = schema_from_proto(schema, exact=True)
     found, distances = validate(seen, rules, environment=environment, previous=others[0], serving=others[1])
-    report = Report(
-        seen.name, "schema", environment, seen.n_rows, _told(found, seen, rules), tuple(distances)
-    )
+    unchecked = {f.name for f in rules if f.lifecycle_stage in UNCHECKED_STAGES}
+    measured = tuple(d for d in distances if d.feature not in unchecked)
+    report = Report(seen.name, "schema", environment, seen.n_rows, _told(found, seen, rules), measured)
     paths = {f.name: f.path for f in seen.features.values()} | {f.name: f.steps for f in rules}
     return report_to_anomalies(report, schema=schema, paths=paths, plain=True)
 
@@ -176,7 +208,7 @@ def validate_corresponding_slices(
 ) -> Message:
     """The anomalies of each slice under the schema, and of each against the same slice of other statistics.
 
-    A feature of a slice is called ``slice(NAME)::feature``; bounds on the number of rows hold for all rows.
+    A feature of a slice is called ``slice(NAME)::feature`` (in quotation marks where anomalies stand by name); bounds on the number of rows hold for all rows.
 
     Args:
         statistics: With slices and the data set of all rows.
@@ -290,8 +322,9 @@ def share_domains(schema: Message, paths: Iterable[tuple[str, ...]] | None = Non
         if feature.WhichOneof("domain_info") != "string_domain" or (only is not None and path not in only):
             continue
         name = serialized(path) if len(path) > 1 else path[0]
+        own, number = name, 2
         while name in taken:
-            name += "_"
+            name, number = f"{own}{number}", number + 1
         taken.add(name)
         schema.string_domain.add(name=name, value=feature.string_domain.value)
         feature.domain = name
@@ -308,8 +341,8 @@ def _walk(parent: tuple[str, ...], features: Iterable[Message]) -> list[tuple[tu
 
 
 def _told(found: Iterable[Anomaly], seen: Statistics, schema: Schema) -> tuple[Anomaly, ...]:
-    """What TFDV 1.16 tells of: no wrong bool domain, which it documents and never finds, and nothing of
-    the parts of a structure where the schema has no structure.
+    """What TFDV 1.16 tells of: no wrong bool domain, which it documents and never finds, nothing of the form
+    of values, and nothing of the parts of a structure where the schema has no structure.
     """
     types = {f.steps: f.type for f in schema}
 
@@ -320,14 +353,14 @@ def _told(found: Iterable[Anomaly], seen: Statistics, schema: Schema) -> tuple[A
     return tuple(
         a
         for a in found
-        if a.type != "BOOL_TYPE_INVALID_CONFIG"
+        if a.type not in {"BOOL_TYPE_INVALID_CONFIG", *FORMS}
         and not (a.type == "SCHEMA_NEW_COLUMN" and is_inside(a.feature))
     )
 
 
 def _in_tfdv_types(schema: Schema, names: Iterable[str]) -> Schema:
     """The features in types TFDV has, so that no note of ours is needed."""
-    return schema.add(*(_tfdv_feature(schema[name]) for name in names))
+    return schema.add(*(_tfdv_feature(schema[name]) for name in names), stored=True)
 
 
 def _tfdv_feature(f: Feature) -> Feature:

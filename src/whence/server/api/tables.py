@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from whence.errors import NotFoundError, WhenceError
+from whence.errors import WhenceError
 from whence.lake import CommitInfo, TableVersion
 from whence.metadata import Artifact
 from whence.server.api.base import (
@@ -20,17 +20,20 @@ from whence.server.api.base import (
     page_of,
     readers_of,
 )
+from whence.server.api.statistics import (
+    compared_facts,
+    report_facts,
+    reports_of,
+    sides_asked,
+    statistics_facts,
+)
 from whence.trace.names import LAKE_WRITES
 from whence.trace.plain import Json, plain
-from whence.validation import Report, Statistics
 from whence.workspace import Workspace
 
 Role: TypeAlias = Literal["source", "derived", "predictions", "replay", "monitor", "quarantine"]
 
 SAMPLE_ROWS: Final = 8
-LOOK_ROWS: Final = 1_000_000
-"""Statistics that were not kept are made on demand for at most so many rows."""
-MAX_ANOMALIES: Final = 50
 _PREDICTIONS: Final = frozenset({"score", "model", "model_digest", "definitions", "sources", "scored_at"})
 _FED: Final = LAKE_WRITES | {"create", "attach", "vacuum", "ingest"}
 
@@ -170,11 +173,8 @@ def _schemas(ws: Workspace, table: str) -> Json:
 def show_version(asked: Asked) -> Data:
     """One version of a table: facts, whence and whither, statistics of its columns, first rows."""
     ws, name = asked.ws, asked.name("name")
-    number = asked.name("version")
-    if not (number.isascii() and number.isdecimal() and len(number) < 16):
-        raise NotFoundError("table version", f"{name}@{number}", hint="versions are whole numbers from 0")
-    version, newest = ws.table(name).at(int(number)), ws.table(name).head().version
-    statistics, kept = _statistics(asked, version)
+    side, other = sides_asked(asked)
+    version, newest = side.version, ws.table(name).head().version
     return {
         "table": name,
         "ref": version.ref,
@@ -189,9 +189,10 @@ def show_version(asked: Asked) -> Data:
         "columns": columns_of(version),
         "holds": [h.reason for h in ws.table(name).holds() if h.version == version.version],
         **_around(ws, version),
-        "can_look": statistics is None and version.n_rows <= LOOK_ROWS,
-        "statistics": None if statistics is None else _statistics_json(statistics, kept=kept),
-        "validations": _validations(ws, version),
+        "can_look": side.can_look,
+        "statistics": statistics_facts(side),
+        "compared": compared_facts(side, other),
+        "validations": [report_facts(r) for r in reports_of(ws, version)],
         "sample": _sample(ws, version),
     }
 
@@ -214,52 +215,6 @@ def _around(ws: Workspace, version: TableVersion) -> Data:
         "read_by": [said(uid) for uid in readers[-20:] if uid in shown],
         "n_read_by": len(readers),
     }
-
-
-def _statistics(asked: Asked, version: TableVersion) -> tuple[Statistics | None, bool]:
-    """The kept statistics, else, when asked to look, those made now; nothing is recorded by looking."""
-    found = ("kept statistics", version.table_id, version.version)
-    kept = None
-    if artifact_named(asked.ws, "Statistics", version.name) is not None:
-        kept = asked.kept.get(found, lambda: asked.ws.validation.find_statistics(version.ref))
-    if kept is not None or asked.text("look") != "1" or version.n_rows > LOOK_ROWS:
-        return kept, kept is not None
-    key = ("statistics", version.table_id, version.version)
-    return asked.kept.get(key, lambda: _describe(asked.ws, version)), False
-
-
-def _describe(ws: Workspace, version: TableVersion) -> Statistics:
-    """Statistics of the rows, which are handed over as rows: of a version they would be recorded."""
-    found: Statistics = ws.validation.statistics(version.arrow())
-    return found
-
-
-def _statistics_json(statistics: Statistics, *, kept: bool) -> Data:
-    found = json_of(statistics.summary(top=10))
-    assert isinstance(found, dict)
-    found.pop("slices", None)
-    return {**found, "kept": kept}
-
-
-def _validations(ws: Workspace, version: TableVersion) -> Json:
-    """What validations of this version found: the newest of each schema and environment."""
-    page = ws.graph.find_nodes(
-        "artifact", type_="Anomalies", name_prefix=f"{version.name}~", state="LIVE", descending=True, limit=20
-    )
-    found: dict[tuple[str, str | None], Json] = {}
-    for node in page.nodes:
-        report = Report.from_bytes(ws.blobs.get(str(node.get("digest"))))
-        shown = report.anomalies[:MAX_ANOMALIES]
-        facts: Json = {
-            "schema": report.schema,
-            "environment": report.environment,
-            "ok": report.ok,
-            "headline": report.headline,
-            "n_anomalies": len(report.anomalies),
-            "anomalies": [json_of(a.to_dict()) for a in shown],
-        }
-        found.setdefault((report.schema, report.environment), facts)
-    return list(found.values())
 
 
 def _sample(ws: Workspace, version: TableVersion) -> Json:

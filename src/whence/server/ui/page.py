@@ -19,6 +19,11 @@ def no_pictures(data: Data) -> Pictures:  # noqa: ARG001 - the shape of every pa
     return NO_PICTURES
 
 
+def no_parts(asked: Asked) -> Pictures:  # noqa: ARG001 - the shape of every page
+    """A page whose data say all."""
+    return NO_PICTURES
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One address and its twin.
@@ -29,6 +34,7 @@ class Page:
         section: The entry of the menu it stands under.
         data: What it shows, as JSON; also the whole answer of the twin.
         pictures: What is drawn from the data.
+        parts: What is drawn from more than the data say; only for the page, not for its twin.
     """
 
     path: str
@@ -36,3 +42,4 @@ class Page:
     section: str
     data: Callable[[Asked], Data]
     pictures: Callable[[Data], Pictures] = field(default=no_pictures)
+    parts: Callable[[Asked], Pictures] = field(default=no_parts)

@@ -171,7 +171,7 @@ def _respond(asked: Asked, page: Page, request: Request, *, as_json: bool) -> Re
             page.template,
             section=page.section,
             path=_here(request),
-            pictures=page.pictures(data),
+            pictures={**page.pictures(data), **page.parts(asked)},
             data=data,
             asked=asked.query,
         )

@@ -54,8 +54,9 @@ def expectation_notes(f: Feature, seen: FeatureView) -> list[str]:
     return [
         f"{f.name}: {e.of} does not apply to a column of type {seen.type}"
         + ("" if seen.num_non_missing else " without values")
+        + (" that holds no number" if seen.num_non_missing and seen.n_values == seen.num_nan else "")
         for e in f.expect
-        if measured(e, seen) is None
+        if (value := measured(e, seen)) is None or math.isnan(value)
     ]
 
 

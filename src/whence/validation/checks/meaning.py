@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from whence.validation.checks.base import Found, anomaly, change, number_of, pairs_of
+from whence.validation.checks.base import Found, anomaly, change, listed, number_of, pairs_of, texts_of
+from whence.validation.compare import known_values
+from whence.validation.patterns import form_of
 from whence.validation.types import (
     AnomalyType,
+    AudioDomain,
+    ContentChunkDomain,
     Domain,
     Feature,
+    FloatDomain,
     ImageDomain,
     NaturalLanguageDomain,
     TokenConstraint,
+    VideoDomain,
     domain_to_dict,
     read_domain_info,
 )
@@ -30,6 +37,7 @@ def check_meaning(f: Feature, domain: Domain | None, seen: FeatureView) -> Found
         )
     if f.domain is None and custom:
         yield from _recognised(f, custom.get("domain_info"))
+    yield from _form(f, domain, seen)
     if isinstance(domain, NaturalLanguageDomain):
         yield from _language(f, domain, custom.get("nl_statistics") if custom else None)
     if isinstance(domain, ImageDomain):
@@ -49,6 +57,53 @@ def _recognised(f: Feature, said: Any) -> Found:
     yield anomaly(
         f.name, "SEMANTIC_DOMAIN_UPDATE", "domain", made, None, text, proposed=change(f.name, domain=made)
     )
+
+
+# --- form ---------------------------------------------------------------------------------------
+
+
+def _form(f: Feature, domain: Domain | None, seen: FeatureView) -> Found:
+    """Text that is not of its domain's form, of all values that are known; vectors of another length."""
+    form = form_of(domain)
+    if form is not None and f.type in ("STRING", "BYTES") and seen.is_text:
+        fits = re.compile(form.pattern).fullmatch
+        known = known_values(seen) if seen.type == "STRING" else None
+        if known is not None and all(map(fits, known[0])):
+            return
+        bad = [v for v, _ in texts_of(seen) if not fits(v)]
+        if bad:
+            text = f"{f.name}: {len(bad):,} of the known texts are not {form.words}: {listed(bad)}"
+            proposed = change(f.name, domain=None)
+            yield anomaly(f.name, form.type, "domain", bad[:20], form.words, text, proposed=proposed)
+    if (
+        isinstance(domain, FloatDomain)
+        and domain.embedding_dim is not None
+        and f.type == seen.type == "FLOAT"
+    ):
+        wanted, low, high = domain.embedding_dim, seen.min_num_values, seen.max_num_values
+        if not low == high == wanted:
+            text = f"{f.name}: rows have {low} to {high} values, the embedding has {wanted}"
+            proposed = change(f.name, domain={"embedding_dim": high if low == high else None})
+            rule = "domain.embedding_dim"
+            yield anomaly(f.name, "EMBEDDING_DIMENSION", rule, [low, high], wanted, text, proposed=proposed)
+
+
+def meaning_notes(f: Feature, domain: Domain | None, seen: FeatureView) -> Iterator[str]:
+    """What a domain asks that these statistics cannot judge, and why."""
+    is_text = f.type in ("STRING", "BYTES") and seen.is_text and bool(seen.n_values)
+    form, text_format = form_of(domain), getattr(domain, "string_format", None)
+    if is_text and form is not None and seen.arrow_type and seen.value_counts() is None:
+        yield f"{f.name}: not all values are known, so only those that are were held against {form.words}"
+    if is_text and form is None and text_format is not None:
+        yield f"{f.name}: no text is held against the format {text_format!r}, which has a letter without a meaning"
+    if isinstance(domain, (AudioDomain, VideoDomain, ContentChunkDomain)):
+        yield f"{f.name}: whether values are {domain.KIND.replace('_', ' ')} is not judged, nothing here reads them"
+    needs_formats = isinstance(domain, ImageDomain) and domain.minimum_supported_image_fraction is not None
+    if needs_formats and not (seen.custom and seen.custom.get("image_format_histogram")):
+        why = "the formats of images are optional statistics, which were not asked for (Meanings)"
+        yield f"{f.name}: minimum_supported_image_fraction does not apply: {why}"
+    if isinstance(domain, NaturalLanguageDomain) and domain.sequence_length is not None:
+        yield f"{f.name}: sequence_length is not judged, as in TFDV; value_count bounds the values of a row"
 
 
 # --- language -----------------------------------------------------------------------------------

@@ -5,27 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)[ \t\n\v\f\r]*")
+from whence.validation.patterns import parse_int
+
+__all__ = ["parse_float", "parse_int"]
+
 _NUMBER: Final = re.compile(
     r"[ \t\n\v\f\r]*([+-]?)(?:(inf|infinity)|(nan(?:\([0-9a-z_]*\))?)"
     r"|(0x[0-9a-f]+(?:\.[0-9a-f]*)?(?:p[+-]?[0-9]+)?)|([0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?))"
     r"[ \t\n\v\f\r]*",
     re.IGNORECASE | re.ASCII,  # else a dotless i folds to an i
 )
-
-
-def parse_int(text: str) -> int | None:
-    """A text as an integer of 64 bits; None when it is none. White space at the ends is allowed.
-
-    Example:
-        >>> parse_int("12"), parse_int(" +12"), parse_int("1.5"), parse_int("9223372036854775808")
-        (12, 12, None, None)
-    """
-    found = _INTEGER.fullmatch(text)
-    if found is None:
-        return None
-    number = int(found.group(1))
-    return number if -(2**63) <= number < 2**63 else None
 
 
 def parse_float(text: str) -> float | None:

@@ -10,19 +10,15 @@ from whence.errors import near_names
 from whence.validation.checks.base import Found, anomaly, change
 from whence.validation.outline import describe_domain
 from whence.validation.schema import Schema
-from whence.validation.statistics import short
 from whence.validation.types import (
     Anomaly,
     BoolDomain,
+    Comparator,
     Domain,
     Feature,
-    FloatDomain,
-    IntDomain,
     Presence,
     StringDomain,
-    TimeDomain,
     ValueCount,
-    as_micros,
     domain_fits,
 )
 
@@ -37,23 +33,17 @@ def repaired(schema: Schema, f: Feature) -> tuple[Feature, Domain | None, list[A
     f = _counts(f, faults)
     f = _shape(f, faults)
     domain = schema.domain_of(f)
-    if isinstance(f.domain, str) and domain is None:
+    named = isinstance(f.domain, str)
+    if named and domain is None and f.type in ("STRING", "BYTES"):
         faults.append(_unknown_domain(schema, f))
-    elif domain is not None and f.type is not None and not domain_fits(domain, f.type):
-        text = f"{f.name}: a {type(domain).__name__} does not fit the type {f.type}"
-        faults.append(
-            anomaly(
-                f.name,
-                "DOMAIN_INVALID_FOR_TYPE",
-                "domain",
-                type(domain).__name__,
-                f.type,
-                text,
-                proposed=change(f.name, domain=None),
-            )
-        )
-        domain = None
-    if f.min_domain_mass != 1.0 and not isinstance(f.domain, str) and not isinstance(domain, StringDomain):
+    elif f.domain is not None and f.type is not None and (domain is None or not domain_fits(domain, f.type)):
+        # As in TFDV, where a domain that nobody has is of texts.
+        kind = "StringDomain" if domain is None else type(domain).__name__
+        text = f"{f.name}: a {kind} does not fit the type {f.type}"
+        drop = change(f.name, domain=None)
+        faults.append(anomaly(f.name, "DOMAIN_INVALID_FOR_TYPE", "domain", kind, f.type, text, proposed=drop))
+        domain, named = None, False
+    if f.min_domain_mass != 1.0 and not named and not isinstance(domain, StringDomain):
         faults.append(_spec(f, "min_domain_mass", f.min_domain_mass, "1 without a domain of texts", 1.0))
     return f, domain, faults
 
@@ -136,59 +126,40 @@ def _unknown_domain(schema: Schema, f: Feature) -> Anomaly:
     )
 
 
-# --- what is no anomaly and still a contradiction -----------------------------------------------
+# --- what is no anomaly -------------------------------------------------------------------------
 
 
 def schema_notes(schema: Schema) -> list[str]:
-    """Contradictions in a schema that are anomalies of no data, each with the way out.
+    """What makes no sense in a schema, and what has no effect, each in a sentence.
 
-    TFDV reports none of them, and so neither does `validate_statistics`; a report has them as notes.
+    Of the first only a schema that was kept before such was refused, or one that TFDV's functions read,
+    has any. TFDV reports none of the second, and so neither does `validate_statistics`; a report has them
+    as notes.
 
     Example:
-        >>> schema_notes(Schema().add(Feature("x", "INT", domain=IntDomain(9, 1))))
-        ['x: the domain has min 9 above max 1, so nothing is allowed; swap them']
+        >>> schema_notes(Schema().add(Feature("x", "INT", domain=BoolDomain("1", "0"))))
+        ["feature 'x': bool '1'/'0' of INT: numbers take no true_value or false_value"]
     """
-    return [note for f in schema if f.checked for note in _notes(schema, f)]
+    return [
+        *(fault.text for fault in schema.faults()),
+        *(n for f in schema if f.checked for n in _notes(schema, f)),
+    ]
 
 
 def _notes(schema: Schema, f: Feature) -> Iterator[str]:
-    domain = schema.domain_of(f)
-    if isinstance(domain, (IntDomain, FloatDomain, TimeDomain)):
-        low, high = domain.min, domain.max
-        if low is not None and high is not None and _order(low) > _order(high):
-            yield f"{f.name}: the domain has min {short(low)} above max {short(high)}, so nothing is allowed; swap them"
-    if isinstance(domain, BoolDomain):
-        yield from _bool_notes(f, domain)
-    if isinstance(domain, StringDomain) and len(set(domain.values)) < len(domain.values):
-        yield f"{f.name}: the domain names a value twice; drop one"
-    low, high = (f.unique.min, f.unique.max) if f.unique is not None else (None, None)
-    if low is not None and high is not None and low > high:
-        yield f"{f.name}: unique has min {low} above max {high}; swap them"
-    if not 0.0 <= f.min_domain_mass <= 1.0:
-        yield f"{f.name}: min_domain_mass is {f.min_domain_mass}, allowed is 0 to 1"
-    said = [k for k in ("value_count", "value_counts", "shape") if getattr(f, k)]
-    if len(said) > 1:
-        yield f"{f.name}: {' and '.join(said)} are given, one of them is enough"
-    if f.presence is not None and f.group_presence is not None:
-        yield f"{f.name}: presence and group_presence are given, one of them is enough"
-    for e in f.expect:
-        if e.min is not None and e.max is not None and e.min > e.max:
-            yield f"{f.name}: {e.of} has min {e.min:g} above max {e.max:g}; swap them"
-
-
-def _bool_notes(f: Feature, domain: BoolDomain) -> Iterator[str]:
-    named = domain.true_value is not None or domain.false_value is not None
-    if f.type in ("STRING", "BYTES"):
-        if not named:
-            yield f"{f.name}: a bool domain of texts must name true_value or false_value"
-        elif domain.true_value == domain.false_value:
-            yield f"{f.name}: true_value and false_value are both {domain.true_value!r}"
-    elif named:
-        yield f"{f.name}: {describe_domain(domain)} of {f.type}: numbers take no true_value or false_value"
-
-
-def _order(value: Any) -> Any:
-    return value if isinstance(value, (int, float)) else as_micros(value)
+    who, domain = f"feature {f.name!r}", schema.domain_of(f)
+    if f.type is None:
+        yield f"{who}: no type is given, so whatever it holds is FEATURE_MISSING_TYPE"
+    elif isinstance(domain, BoolDomain) and f.type not in ("STRING", "BYTES") and domain.names:
+        yield f"{who}: {describe_domain(domain)} of {f.type}: numbers take no true_value or false_value"
+    for side in ("skew", "drift"):
+        c: Comparator | None = getattr(f, side)
+        for key in (
+            () if c is None else ("infinity_norm", "jensen_shannon_divergence", "normalized_abs_difference")
+        ):
+            limit = getattr(c, key)
+            if limit is not None and limit >= 1:
+                yield f"{who}: {side}.{key} is {limit:g}, and no distance is above 1: it is never exceeded"
 
 
 def check_name(f: Feature) -> Found:

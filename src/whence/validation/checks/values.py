@@ -10,6 +10,7 @@ from typing import Any, Final
 from whence.validation.cells import jsonable
 from whence.validation.checks.base import Found, anomaly, change, exact, listed, texts_of, total_of
 from whence.validation.checks.parse import parse_float, parse_int
+from whence.validation.compare import known_values
 from whence.validation.types import (
     SEMANTIC,
     AnomalyType,
@@ -113,27 +114,33 @@ def _float_domain(f: Feature, domain: FloatDomain, seen: FeatureView) -> Found:
         texts = texts_of(seen)
         numbers = [(v, n, parse_float(v)) for v, n in texts]
         bad = [v for v, _, number in numbers if number is None]
-        if bad:
-            yield _unreadable(f, bad, "FLOAT_TYPE_STRING_NOT_FLOAT", "a number")
-            return
         known = [(n, number) for _, n, number in numbers if number is not None]
         n_nan = sum(n for n, number in known if math.isnan(number))
         n_inf = sum(n for n, number in known if math.isinf(number))
         ordered = [number for _, number in known if not math.isnan(number)]
         low, high = min(ordered, default=None), max(ordered, default=None)
+        if bad:  # as in TFDV NaN is told beside it, infinities and the range are not
+            if domain.disallow_nan and n_nan:
+                yield _has_nan(f, n_nan)
+            yield _unreadable(f, bad, "FLOAT_TYPE_STRING_NOT_FLOAT", "a number")
+            return
     else:
         n_nan, n_inf, low, high = seen.num_nan, seen.num_inf, seen.min, seen.max
         if not n_inf and any(isinstance(v, float) and math.isinf(v) for v in (low, high)):
             n_inf = 1
     if domain.disallow_nan and n_nan:
-        text = f"{f.name}: {n_nan:,} values are NaN"
-        proposed = change(f.name, domain={"disallow_nan": False})
-        yield anomaly(f.name, "FLOAT_TYPE_HAS_NAN", "domain.disallow_nan", n_nan, 0, text, proposed=proposed)
+        yield _has_nan(f, n_nan)
     if domain.disallow_inf and n_inf:
         text = f"{f.name}: {n_inf:,} values are infinite"
         proposed = change(f.name, domain={"disallow_inf": False})
         yield anomaly(f.name, "FLOAT_TYPE_HAS_INF", "domain.disallow_inf", n_inf, 0, text, proposed=proposed)
     yield from _outside(f, bounds, low, high, _same)
+
+
+def _has_nan(f: Feature, n: float) -> Any:
+    text = f"{f.name}: {n:,} values are NaN"
+    proposed = change(f.name, domain={"disallow_nan": False})
+    return anomaly(f.name, "FLOAT_TYPE_HAS_NAN", "domain.disallow_nan", n, 0, text, proposed=proposed)
 
 
 def _time_domain(f: Feature, domain: TimeDomain, seen: FeatureView) -> Found:
@@ -162,6 +169,9 @@ def _string_domain(f: Feature, domain: StringDomain, seen: FeatureView) -> Found
         )
         return
     allowed = set(domain.values)
+    known = known_values(seen) if seen.type == "STRING" and f.min_domain_mass <= 1.0 else None
+    if known is not None and allowed.issuperset(known[0]):
+        return
     texts = texts_of(seen)
     new = [(v, n) for v, n in texts if v not in allowed]
     total = total_of(seen)

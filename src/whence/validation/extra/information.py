@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -101,7 +102,7 @@ class MutualInformation(Extra):
         The columns descend by what they say beyond chance.
         """
         j = self._joint
-        columns = [{"x": c, **information_of(j.of_both[c])} for c in j.of_x]
+        columns = [{"x": c, **said} for c, said in self._found.items()]
         columns.sort(key=lambda c: (-c["adjusted"], c["x"]))
         return {
             "y": j.y,
@@ -111,16 +112,18 @@ class MutualInformation(Extra):
             "left_out": dict(j.left_out),
         }
 
+    @cached_property
+    def _found(self) -> dict[str, dict[str, Any]]:
+        """By column, computed once: what chance says can have millions of terms."""
+        return {c: information_of(self._joint.of_both[c]) for c in self._joint.of_x}
+
     def by_feature(self) -> Mapping[str, Any]:
-        """``mutual_information(y)`` and ``adjusted_mutual_information(y)`` of each column."""
-        said = self.finish()
-        return {
-            c["x"]: {
-                f"mutual_information({said['y']})": c["mutual_information"],
-                f"adjusted_mutual_information({said['y']})": c["adjusted"],
-            }
-            for c in said["columns"]
-        }
+        """``mutual_information(y)`` and ``adjusted_mutual_information(y)`` of each column, found when looked at."""
+        return {c: _OfColumn(self, self._joint.y, c) for c in self._joint.of_x}
+
+    def of_column(self, column: str, name: str) -> float:
+        """One of the numbers of `information_of`."""
+        return float(self._found[column][name])
 
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON."""
@@ -130,6 +133,26 @@ class MutualInformation(Extra):
     def from_dict(cls, data: Mapping[str, Any], /) -> Self:
         """The state that `to_dict` wrote."""
         return cls(data["y"], _joint=Joint.from_dict(data, missing=True))
+
+
+class _OfColumn(Mapping[str, float]):
+    """What is said of a column: merging statistics does not look at it, and so does not pay for it."""
+
+    def __init__(self, of: MutualInformation, y: str, column: str) -> None:
+        self._of, self._column = of, column
+        self._names = {
+            f"mutual_information({y})": "mutual_information",
+            f"adjusted_mutual_information({y})": "adjusted",
+        }
+
+    def __getitem__(self, name: str) -> float:
+        return self._of.of_column(self._column, self._names[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def information_of(counts: Mapping[Label, Mapping[Label, float]]) -> dict[str, Any]:

@@ -8,14 +8,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from whence.errors import UsageError
 from whence.stats.base import Array
 from whence.validation.cells import is_list
 from whence.validation.extra.leaves import leaves_of
 from whence.validation.extras import Extra, register_extra
-from whence.validation.nested import inner_type, one_array
+from whence.validation.nested import inner_type, list_lengths, null_mask, one_array
 from whence.validation.paths import Path, path_steps, path_text
 from whence.validation.schema import Schema
 from whence.validation.types import SparseFeature, WeightedFeature
@@ -53,9 +52,9 @@ class Group:
     def add(self, block: pa.Table) -> Group:
         """The group after a block; a column that is not there is null in all rows."""
         n_rows, columns = _columns(block, self.parent, self.parts)
-        nulls = [np.ones(n_rows, bool) if c is None else _nulls(c) for c in columns]
+        nulls = [np.ones(n_rows, bool) if c is None else null_mask(c) for c in columns]
         counted = ~np.logical_and.reduce(nulls)
-        lengths = [np.zeros(n_rows, np.int64) if c is None else _lengths(c) for c in columns]
+        lengths = [np.zeros(n_rows, np.int64) if c is None else _counts(c) for c in columns]
         diffs = [(length - lengths[0])[counted] for length in lengths[1:]]
         made = replace(
             self,
@@ -253,16 +252,9 @@ def _columns(block: pa.Table, parent: Path, parts: Sequence[str]) -> tuple[int, 
     return len(structs), [one_array(fields[i]) if i >= 0 else None for i in places]
 
 
-def _nulls(array: pa.Array) -> Array:
-    nulls: Array = array.is_null().to_numpy(zero_copy_only=False)
-    return nulls
-
-
-def _lengths(array: pa.Array) -> Array:
-    if not is_list(array.type):
-        return (~_nulls(array)).astype(np.int64)
-    lengths: Array = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
-    return lengths.astype(np.int64)
+def _counts(array: pa.Array) -> Array:
+    """How many values each row has: of a list, or one where there is one."""
+    return list_lengths(array) if is_list(array.type) else (~null_mask(array)).astype(np.int64)
 
 
 def _least(a: int | None, b: int | None) -> int | None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from whence.errors import NotFoundError
 from whence.stats import Histogram, Quantiles, TopValues, equal_mass
 from whence.stats.base import Array
+from whence.stats.hashing import hash64, mix
 from whence.validation.extra.leaves import chosen_features, labels_of, leaves_of
 from whence.validation.extras import Extra, register_extra
 from whence.validation.nested import one_array
@@ -27,9 +28,13 @@ from whence.validation.types import (
 POSITIONS: Final = 10
 """Parts of a sequence in which positions are counted."""
 RANKS: Final = 1_000
+REPORTED: Final = 5
+"""How many sequences are reported for their coverage, and how many for the length of their tokens."""
 _TYPES: Final = frozenset({"STRING", "BYTES", "INT"})
 
 Word: TypeAlias = "int | str"
+Reported: TypeAlias = tuple[float, int, str]
+"""What a sequence is judged by, its hash, and the sequence as text."""
 
 
 @register_extra
@@ -46,14 +51,16 @@ class TokenStatistics(Extra):
     Beside: histograms of the lengths of known tokens and of sequences (excluded tokens not counted,
     empty sequences left out), the ranks of known tokens, and for each token the domain constrains how
     often it occurs: in all, least, most and in the mean of the sequences that have it, the share of
-    sequences that have it, and at which tenths of the sequences it stands.
+    sequences that have it, and at which tenths of the sequences it stands. Reported are up to 5 different
+    sequences of the smallest coverage and up to 5 of the shortest known tokens, excluded ones included.
 
     Counts add up, so any split merges exactly; histograms of lengths are within the rank error of
     `Quantiles`, ranks exact up to 100,000 different tokens.
 
     Source:
         TFDV ``NLStatsGenerator``; `custom` has ``nl_statistics`` with the field names of its proto.
-        Differs: text is looked up in the vocabulary too, not only numbers; no reported sequences.
+        Differs: text is looked up in the vocabulary too, not only numbers; of sequences that are as bad
+        as each other those of the smallest hash are reported, whatever the order of rows.
 
     Example:
         >>> from whence.validation import StatisticsOptions, describe
@@ -270,6 +277,8 @@ class Tokens:
         sequence_lengths: Lengths of the sequences that are not empty, in tokens.
         top: Known tokens with their counts.
         tokens: The tokens that are asked for.
+        covered: The sequences of the smallest coverage.
+        short: Those of the shortest known tokens.
     """
 
     n_sequences: int = 0
@@ -280,6 +289,8 @@ class Tokens:
     sequence_lengths: Quantiles = field(default_factory=Quantiles)
     top: TopValues = field(default_factory=TopValues)
     tokens: Mapping[Word, OneToken] = field(default_factory=dict)
+    covered: tuple[Reported, ...] = ()
+    short: tuple[Reported, ...] = ()
 
     def merge(self, other: Tokens) -> Tokens:
         """Both together."""
@@ -294,6 +305,8 @@ class Tokens:
             self.sequence_lengths.merge(other.sequence_lengths),
             self.top.merge(other.top),
             {t: self.tokens.get(t, none).merge(other.tokens.get(t, none)) for t in known},
+            tuple(sorted({*self.covered, *other.covered})[:REPORTED]),
+            tuple(sorted({*self.short, *other.short})[:REPORTED]),
         )
 
     def sealed(self) -> Tokens:
@@ -326,6 +339,8 @@ class Tokens:
         if wanted and self.n_sequences:
             none = OneToken()
             out["token_statistics"] = [self.tokens.get(t, none).told(t, self.n_sequences) for t in wanted]
+        if self.covered:
+            out["reported_sequences"] = [text for *_, text in (*self.covered, *self.short)]
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -338,12 +353,14 @@ class Tokens:
             "tokens": [
                 [t, s.n, s.n_sequences, s.least, s.most, list(s.positions)] for t, s in self.tokens.items()
             ],
+            "reported": [[list(r) for r in found] for found in (self.covered, self.short)],
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Tokens:
         """The state that `to_dict` wrote."""
         n_sequences, n_tokens, n_known, letters = data["counts"]
+        reported = [tuple((float(m), h, t) for m, h, t in found) for found in data.get("reported", ((), ()))]
         return cls(
             n_sequences,
             n_tokens,
@@ -353,6 +370,7 @@ class Tokens:
             Quantiles.from_dict(data["sequence_lengths"]),
             TopValues.from_dict(data["top"]),
             {t: OneToken(a, b, c, d, tuple(positions)) for t, a, b, c, d, positions in data["tokens"]},
+            *reported,
         )
 
 
@@ -387,8 +405,39 @@ def _tokens(block: pa.Table, path: tuple[str, ...], rules: _Rules) -> Tokens:
     if len(rows):
         counted = np.array([not (n & rules.uncounted) for n in names], dtype=bool)[codes]
         size = np.bincount(rows, counted)[np.unique(rows)].astype(np.int64)
-        made = replace(made, sequence_lengths=Quantiles().add(size))
+        covered, short = _reported(rows, codes, labels, rules)
+        made = replace(made, sequence_lengths=Quantiles().add(size), covered=covered, short=short)
     return made
+
+
+def _reported(
+    rows: Array, codes: Array, labels: Sequence[Word], rules: _Rules
+) -> tuple[tuple[Reported, ...], tuple[Reported, ...]]:
+    """The sequences of the smallest coverage, and those of the shortest known tokens."""
+    first = np.flatnonzero(np.concatenate([[True], np.diff(rows) > 0]))
+    sizes = np.diff(np.append(first, len(rows)))
+    texts = [rules.text(t) for t in labels]
+    known = np.array([rules.knows(t) for t in labels], dtype=bool)
+    letters = np.where(known, [len(t or "") for t in texts], 0)
+    n_known = np.add.reduceat(known[codes].astype(np.int64), first)
+    lengths = np.add.reduceat(letters[codes], first) / np.maximum(n_known, 1)
+    resolved = [t if text is None else text for t, text in zip(labels, texts, strict=True)]
+    place = (np.arange(len(rows)) - np.repeat(first, sizes)).astype(np.uint64)
+    hashes = np.add.reduceat(mix(hash64([repr(t) for t in resolved])[codes] + mix(place)), first)
+
+    def least(measure: Array) -> tuple[Reported, ...]:
+        order = np.lexsort((hashes, measure))
+        differs = np.concatenate([[True], np.diff(hashes[order]) != 0])
+        return tuple(
+            (
+                float(measure[i]),
+                int(hashes[i]),
+                str([resolved[c] for c in codes[first[i] : first[i] + sizes[i]]]),
+            )
+            for i in order[differs][:REPORTED].tolist()
+        )
+
+    return least(n_known / sizes), least(lengths)
 
 
 def _sequences(block: pa.Table, path: tuple[str, ...]) -> int:

@@ -101,7 +101,7 @@ def test_meanings_of_values_are_tfdvs() -> None:
     assert tfdv.get_feature(schema, "day").time_domain.string_format == "%Y-%m-%d"
 
 
-def test_statistics_of_a_language_are_tfdvs_without_its_samples() -> None:
+def test_statistics_of_a_language_are_tfdvs() -> None:
     mine, golden = (
         {
             tuple(f.path.step): nl_statistics(f)
@@ -110,8 +110,6 @@ def test_statistics_of_a_language_are_tfdvs_without_its_samples() -> None:
         }
         for dataset in (ours(schema=golden_schema("language"), vocab_paths=VOCABULARY), theirs("language"))
     )
-    for said in golden.values():
-        said.ClearField("reported_sequences")  # drawn at random
     assert sorted(mine) == [("pay",), ("zone",)]
     assert mine == golden
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from tests.unit.integrations.tfdv.strategies import schemas
 from whence.errors import UsageError
 from whence.integrations.tfdv.messages import schema_pb2
-from whence.integrations.tfdv.schema_in import schema_from_proto
+from whence.integrations.tfdv.schema_in import schema_from_proto, schema_from_text
 from whence.integrations.tfdv.schema_out import schema_to_proto
 from whence.integrations.tfdv.text import read_binary, read_text, to_text
 from whence.validation import Feature, Schema
@@ -24,10 +24,11 @@ FILES = sorted(GOLDEN.glob("*/*.schema.pbtxt"))
 @settings(max_examples=80, deadline=None)
 def test_a_schema_comes_back_whole_in_text_and_bytes(schema: Schema) -> None:
     proto = schema_to_proto(schema)
-    assert schema_from_proto(proto) == schema
-    assert schema_from_proto(read_text(schema_pb2.Schema, to_text(proto))) == schema
+    assert schema_from_proto(proto, stored=True) == schema
+    assert schema_from_text(to_text(proto), stored=True) == schema
     data = proto.SerializeToString()
-    assert schema_from_proto(read_binary(schema_pb2.Schema, data)) == schema
+    back = schema_from_proto(read_binary(schema_pb2.Schema, data), stored=True)
+    assert (back, back.digest) == (schema, schema.digest)
 
 
 @given(schemas())
@@ -35,7 +36,7 @@ def test_a_schema_comes_back_whole_in_text_and_bytes(schema: Schema) -> None:
 def test_what_tfdv_can_say_is_stable(schema: Schema) -> None:
     plain = schema_to_proto(schema, plain=True)
     assert "whence: " not in to_text(plain)
-    assert schema_to_proto(schema_from_proto(plain), plain=True) == plain
+    assert schema_to_proto(schema_from_proto(plain, stored=True), plain=True) == plain
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")

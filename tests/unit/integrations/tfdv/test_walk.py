@@ -96,12 +96,11 @@ def test_options_reach_the_statistics(tmp_path: Path) -> None:
         ({"feature_allowlist": "n"}, TypeError),
         ({"vocab_paths": []}, TypeError),
         ({"generators": [object()]}, errors.UnsupportedError),
-        ({"experimental_slice_sqls": ["SELECT STRUCT(a)"]}, errors.UnsupportedError),
         ({"add_default_generators": False}, errors.UnsupportedError),
         ({"experimental_result_partitions": 2}, errors.UnsupportedError),
-        ({"experimental_filter_read_paths": True}, errors.UnsupportedError),
+        ({"experimental_slice_sqls": "SELECT STRUCT(a)"}, TypeError),
         ({"epsilon": 0.001}, errors.UnsupportedError),
-        ({"semantic_domain_stats_sample_rate": 0.5}, errors.UnsupportedError),
+        ({"semantic_domain_stats_sample_rate": 0.0}, ValueError),
         ({"slice_functions": [], "experimental_slice_functions": []}, ValueError),
         (
             {"use_sketch_based_topk_uniques": True, "experimental_use_sketch_based_topk_uniques": True},
@@ -215,7 +214,7 @@ def test_slices_are_validated_against_their_like() -> None:
     stats = tfdv.read_text(tfdv.statistics_pb2.DatasetFeatureStatisticsList, text)
     schema = schema_of('feature { name: "x" type: INT int_domain { max: 5 } }')
     assert found(tfdv.validate_corresponding_slices(stats, schema)) == {
-        "slice(All Examples)::x": ["INT_TYPE_BIG_INT"]
+        "'slice(All Examples)::x'": ["INT_TYPE_BIG_INT"]
     }
 
 
@@ -461,3 +460,113 @@ def test_in_a_notebook_frames_and_html_are_shown(monkeypatch: pytest.MonkeyPatch
         "b",
     )
     assert shown[-1][0] == "html"
+
+
+def test_the_walk_of_a_notebook_as_tfdv_walks_it() -> None:
+    """Found by walking notebooks side by side with TFDV 1.16.1."""
+    frame = pd.DataFrame({"t": ["y"] * 5 + ["c"] * 3 + ["x"] * 2 + ["a"], "a(b": [1] * 11})
+    options = tfdv.StatsOptions(frequency_threshold=3, weight_feature="a(b", weighted_frequency_threshold=4)
+    rare = tfdv.generate_statistics_from_dataframe(frame, stats_options=options)
+    said = tfdv.get_feature_stats(rare.datasets[0], tfdv.FeaturePath(["t"])).string_stats
+    assert [b.label for b in said.rank_histogram.buckets] == ["y", "c"]
+    assert [b.label for b in said.weighted_string_stats.rank_histogram.buckets] == ["y"]
+
+    stats = tfdv.generate_statistics_from_dataframe(frame)
+    schema = tfdv.read_text(
+        tfdv.schema_pb2.Schema,
+        'feature { name: "t" type: BYTES domain: "t" } feature { name: "a(b" type: BYTES }'
+        ' string_domain { name: "t" value: "z" value: "b" } dataset_constraints { min_examples_count: 100 }',
+    )
+    assert sorted(tfdv.validate_statistics(stats, schema).anomaly_info) == ["'a(b'", "t"]
+    updated = tfdv.update_schema(schema, stats)
+    assert list(updated.string_domain[0].value) == ["z", "b", "a", "c", "x", "y"]
+    assert updated.feature[0].domain == "t"
+    assert updated.dataset_constraints.min_examples_count == 100
+
+
+def test_statistics_that_say_nonsense_are_refused() -> None:
+    for text in (
+        'type: 9 path { step: "x" }',
+        'type: STRING path { step: "x" } string_stats { top_values { frequency: inf } }',
+        'type: BYTES path { step: "x" } bytes_stats { common_stats { tot_num_values: 1 } max_num_bytes: inf }',
+    ):
+        listed = tfdv.statistics_pb2.DatasetFeatureStatisticsList
+        made = tfdv.read_text(listed, f"datasets {{ num_examples: 1 features {{ {text} }} }}")
+        with pytest.raises(errors.UsageError, match="feature 'x' has") as caught:
+            tfdv.statistics_from_proto(made)
+        assert caught.value.code == "bad-statistics"
+
+
+def test_an_updated_schema_is_tfdvs() -> None:
+    """Found by updating 450 schemas beside TFDV 1.16.1."""
+    frame = pd.DataFrame(
+        {"c1": ["x", "y"] * 5, "f": [0.1, 329.09832096568294] * 5, "kept": [0.5] * 10, "n": "w"}
+    )
+    stats = tfdv.generate_statistics_from_dataframe(frame)
+    before = tfdv.read_text(
+        tfdv.schema_pb2.Schema,
+        'feature { name: "c1" type: INT domain: "n" shape { dim { size: 2 } } presence { min_count: 1 } }'
+        ' feature { name: "f" type: FLOAT float_domain { min: 0 max: 1 } }'
+        ' feature { name: "kept" type: FLOAT float_domain { disallow_nan: false } }'
+        ' string_domain { name: "n" value: "a" }',
+    )
+    after = tfdv.update_schema(before, stats)
+    deprecated, bounded, kept, new = after.feature
+    assert (deprecated.type, deprecated.lifecycle_stage) == (tfdv.schema_pb2.INT, tfdv.schema_pb2.DEPRECATED)
+    assert not deprecated.HasField("shape")
+    assert not deprecated.HasField("domain")
+    assert not bounded.HasField("annotation")
+    assert bounded.float_domain.max == pytest.approx(329.09832096568294, rel=1e-7)
+    assert kept == before.feature[2]
+    assert kept.float_domain.HasField("disallow_nan")
+    assert new.domain == "n2"
+    assert [(d.name, list(d.value)) for d in after.string_domain] == [("n", ["a"]), ("n2", ["w"])]
+
+
+@pytest.mark.parametrize(
+    ("least", "tenths", "below", "above"),
+    [("inf", "low_value: inf high_value: inf", 0, 9), ("-inf", "low_value: -inf high_value: -inf", 9, 0)],
+)
+def test_a_column_of_infinities_that_tfdv_described(least: str, tenths: str, below: int, above: int) -> None:
+    text = f"""datasets {{ num_examples: 9 features {{ path {{ step: "x" }} type: FLOAT num_stats {{
+      common_stats {{ num_non_missing: 9 tot_num_values: 9 }} min: {least} max: {least} mean: nan
+      histograms {{ buckets {{ low_value: inf high_value: -inf sample_count: 9 }} }}
+      histograms {{ type: QUANTILES buckets {{ {tenths} sample_count: 9 }} }} }} }} }}"""
+    stats = tfdv.read_text(tfdv.statistics_pb2.DatasetFeatureStatisticsList, text)
+    seen = tfdv.statistics_from_proto(stats)["x"].histogram
+    assert seen is not None
+    assert (seen.n_low, seen.n_high, seen.buckets) == (below, above, ())
+    rule = "drift_comparator { jensen_shannon_divergence { threshold: 0.1 } }"
+    schema = schema_of(f'feature {{ name: "x" type: FLOAT {rule} }}')
+    found = tfdv.validate_statistics(stats, schema, previous_statistics=stats)
+    assert [m.value for m in found.drift_skew_info[0].drift_measurements] == [0.0]
+    schema.feature[0].lifecycle_stage = tfdv.schema_pb2.DEPRECATED
+    found = tfdv.validate_statistics(stats, schema, previous_statistics=stats)
+    assert not found.drift_skew_info  # a feature that is not checked is not measured
+
+
+def test_options_that_tfdv_wrote_as_json() -> None:
+    schema = '{"feature": [{"name": "a", "type": "INT", "intDomain": {"isCategorical": true}}]}'
+    written = {
+        "_generators": None,
+        "_feature_allowlist": ["a"],
+        "weight_feature": "w",
+        "_sample_rate": 0.5,
+        "num_top_values": 3,
+        "_slice_functions": None,
+        "_slice_sqls": ["SELECT STRUCT(a) FROM example.a"],
+        "_slicing_config": None,
+        "_per_feature_stats_config": None,
+        "TYPE_NAME": "StatsOptions",
+        "schema_json": schema,
+        "per_feature_weight_override_json": {'["a"]': "v"},
+    }
+    read = tfdv.StatsOptions.from_json(json.dumps(written))
+    assert (read.sample_rate, read.num_top_values, read.weight_feature) == (0.5, 3, "w")
+    assert read.experimental_slice_sqls == ["SELECT STRUCT(a) FROM example.a"]
+    assert read.to_options().feature_weights == {"a": "v"}
+    assert read.categorical() == read.allowed() == ("a",)
+    assert read.per_feature_stats_config.should_compute_histograms(tfdv.FeaturePath(["a"]))
+    assert tfdv.StatsOptions.from_json(read.to_json()).to_json() == read.to_json()
+    with pytest.raises(ValueError, match="StatsOptions has no 'slicing_config_json'"):
+        tfdv.StatsOptions.from_json(json.dumps({**written, "slicing_config_json": "{}"}))

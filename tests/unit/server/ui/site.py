@@ -183,7 +183,7 @@ class Seen(HTMLParser):
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
-    VOID = frozenset({"meta", "link", "input", "br", "img", "hr"})
+    VOID = frozenset({"meta", "link", "input", "br", "img", "hr", "wbr"})
 
     def __post_init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -264,6 +264,7 @@ def addresses(ws: w.Workspace) -> Iterator[str]:
     yield from ("/", "/tables", "/tables/arrivals", "/tables/arrivals/versions/4", "/tables/late_scores")
     yield from (
         "/tables/arrivals/versions/1?look=1",
+        "/tables/arrivals/versions/4?with=1",
         "/features",
         "/features/delays",
         "/runs",

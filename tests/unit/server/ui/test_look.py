@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence.server.ui.charts import distribution, spark
 from whence.server.ui.map import CARD, arrows, height
 from whence.server.ui.render import MENU, moment, state_word, static
 
@@ -92,43 +91,6 @@ def test_a_name_in_an_arrow_is_escaped() -> None:
     edge: Any = {"from": 'tables/"><script>', "to": 'features/"><script>'}
     drawn = arrows({"stages": stages, "edges": [edge]})
     assert ET.fromstring(drawn)[0].get("data-from") == 'tables/"><script>'
-
-
-def feature(**facts: object) -> dict[str, object]:
-    empty = {
-        "name": "x",
-        "type": "INT",
-        "num_unique": 3,
-        "num_non_missing": 10,
-        "top_values": [],
-        "histogram": None,
-    }
-    return {**empty, **facts}
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        feature(),
-        feature(histogram={"buckets": [[1.0, 1.0, 10]]}, top_values=[[1, 10]]),
-        feature(histogram={"buckets": []}),
-        feature(histogram={"buckets": [[0.0, 1.0, 0]]}),
-        feature(type="STRING", top_values=[["<b>" * 20, 3], ["<b>" * 20 + "x", 2]]),
-        feature(type="DATE", histogram={"buckets": [[0.0, 10.0, 1], [10.0, 20.0, 2]]}),
-        feature(type="TIMESTAMP", histogram={"buckets": [[1.3e15, 1.4e15, 1], [1.4e15, 1.5e15, 2]]}),
-    ],
-)
-def test_odd_statistics_are_drawn_or_left_out(given: dict[str, object]) -> None:
-    for picture in (distribution(given), spark(given)):
-        if picture:
-            assert "<b><b>" not in picture
-            ET.fromstring(picture)
-
-
-def test_a_name_of_every_row_is_no_distribution() -> None:
-    given = feature(type="STRING", num_unique=500, num_non_missing=500, top_values=[["a", 1]])
-    assert distribution(given) is None
-    assert spark(given) == ""
 
 
 def test_what_is_no_moment_is_shown_escaped() -> None:

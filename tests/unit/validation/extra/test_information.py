@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence.validation import MutualInformation, Statistics
+from whence.validation import MutualInformation, Statistics, StatisticsOptions, describe
 from whence.validation.extra import information
 
 rows = st.lists(
@@ -90,3 +90,25 @@ def test_of_features(through_describe: Callable[..., Statistics]) -> None:
 def test_a_label_of_lists_says_nothing() -> None:
     told = MutualInformation("y").add(pa.table({"y": [[1, 1]], "x": ["a"]})).finish()
     assert (told["left_out"], told["columns"]) == ({"y": "several values in a row"}, [])
+
+
+def test_chance_is_computed_once_and_only_when_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = information.expected_information
+
+    def counted(a: Any, b: Any) -> Any:
+        asked.append(int(a.sum()))
+        return real(a, b)
+
+    monkeypatch.setattr(information, "expected_information", counted)
+    table = pa.table({"x": ["a", "b", "a"], "y": [1, 2, 2]})
+    options = StatisticsOptions(extras=(MutualInformation("y"),))
+    days = [describe(table, options=options) for _ in range(4)]
+    merged = days[0].merge(days[1]).merge(days[2]).merge(days[3])
+    assert asked == []
+    said = merged["x"].custom
+    assert sorted(said) == ["adjusted_mutual_information(y)", "mutual_information(y)"]
+    assert said["mutual_information(y)"] == pytest.approx(0.2516291673878229)
+    assert dict(said) == {**said}
+    merged.extras["mutual information(y)"].finish()
+    assert asked == [12]

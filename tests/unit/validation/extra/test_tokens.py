@@ -41,6 +41,7 @@ def test_as_a_naive_loop_and_over_any_split(
     table = pa.table({"words": pa.array(given, kind)})
     extra = TokenStatistics({"words": DOMAIN}, vocabularies={"v": VOCABULARY})
     told = same_any_split(extra, table, cuts)["words"]
+    check_reported(told.get("reported_sequences", []), found, as_numbers=as_numbers)
     tokens = [w for r in found if r for w in r if w != "[CLS]"]
     known = [w for w in tokens if w in ("bird", "ü")]
     assert told.get("feature_coverage", 0) == (len(known) / len(tokens) if tokens else 0)
@@ -82,6 +83,30 @@ def test_validation_reads_them(through_describe: Callable[..., Statistics]) -> N
         "FEATURE_COVERAGE_TOO_LOW",
         "SEQUENCE_VALUE_TOO_MANY_OCCURRENCES",
     }
+
+
+def check_reported(said: list[str], found: list[Any], *, as_numbers: bool) -> None:
+    """Up to 5 different sequences of the smallest coverage, then up to 5 of the shortest known tokens."""
+    known = set(VOCABULARY) - {"OOV"}
+    measures: list[dict[str, float]] = [{}, {}]
+    for r in (r for r in found if r):
+        text = str([99 if as_numbers and w == "new" else w for w in r])
+        lengths = [len(w) for w in r if w in known]
+        measures[0][text] = len(lengths) / len(r)
+        measures[1][text] = sum(lengths) / max(len(lengths), 1)
+    n = min(5, len(measures[0]))
+    assert len(said) == 2 * n
+    for mine, measure in zip((said[:n], said[n:]), measures, strict=True):
+        assert len(set(mine)) == n
+        assert [measure[t] for t in mine] == sorted(measure.values())[:n]
+
+
+def test_states_that_were_stored_without_reported_sequences_are_read() -> None:
+    extra = TokenStatistics({"w": NaturalLanguageDomain()}).add(pa.table({"w": ["a", "b"]}))
+    stored = extra.to_dict()
+    assert len(extra.finish()["w"]["reported_sequences"]) == 4
+    del stored["seen"]["w"]["reported"]
+    assert "reported_sequences" not in TokenStatistics.from_dict(stored).finish()["w"]
 
 
 def test_single_words_fields_and_absent_columns() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from whence.drawing import Html, Series, bar_chart
-from whence.server.api.base import Data
+from whence.drawing import Series, bar_chart
+from whence.server.api.base import Asked, Data
+from whence.server.api.statistics import reports_of, schema_of, sides_asked
 from whence.server.api.tables import list_tables, show_table, show_version
-from whence.server.ui.charts import distribution, spark
 from whence.server.ui.page import Page, Pictures
+from whence.validation.page import statistics_fragment
+
+DRAWN: Final = 100
+"""So many columns of a version are drawn, the oddest first."""
+OPENED: Final = 3
+"""So many of them stand open."""
 
 
 def _history(data: Data) -> Pictures:
@@ -24,21 +30,22 @@ def _history(data: Data) -> Pictures:
     return {"added": bar_chart(names, [added], title=title, x_label="version", y_label="rows")}
 
 
-def _columns(data: Data) -> Pictures:
-    """For each column a small and a large picture of its values."""
-    # Any: the JSON of statistics
-    statistics: Any = data["statistics"]
-    drawn: dict[str, Html] = {}
-    for feature in statistics["features"] if statistics else []:
-        drawn[f"spark/{feature['name']}"] = spark(feature)
-        large = distribution(feature)
-        if large is not None:
-            drawn[f"large/{feature['name']}"] = large
-    return drawn
+def _statistics(asked: Asked) -> Pictures:
+    """The statistics as `whence stats --html` shows them, beside those of another version, anomalies marked."""
+    side, other = sides_asked(asked)
+    if side.statistics is None:
+        return {}
+    older = None if other is None else other.statistics
+    sides = [s for s in (older, side.statistics) if s is not None]
+    report = next(reports_of(asked.ws, side.version), None)
+    schema = schema_of(asked.ws, side.version, report)
+    return {
+        "statistics": statistics_fragment(*sides, schema=schema, report=report, drawn=DRAWN, opened=OPENED)
+    }
 
 
 PAGES = (
     Page("/tables", "tables.html", "tables", list_tables),
     Page("/tables/{name}", "table.html", "tables", show_table, _history),
-    Page("/tables/{name}/versions/{version}", "version.html", "tables", show_version, _columns),
+    Page("/tables/{name}/versions/{version}", "version.html", "tables", show_version, parts=_statistics),
 )
