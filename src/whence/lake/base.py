@@ -199,8 +199,8 @@ class TableProvider(Protocol):
         """The tables it has."""
         ...
 
-    def table(self, name: str, /, *, as_of: datetime | None = None) -> pa.Table:
-        """One of them, as it was at a moment (only asked when it keeps moments)."""
+    def tables(self, wanted: Sequence[tuple[str, datetime | None]], /) -> Sequence[pa.Table]:
+        """Tables by name, all read at one moment, each as it was at its own (only given when it keeps moments)."""
         ...
 
 

@@ -27,6 +27,7 @@ from sqlglot.errors import SqlglotError
 from whence._base.arrow import to_arrow
 from whence.compute.base import Engine, Files, Relation
 from whence.errors import NotFoundError, UsageError
+from whence.lake.base import TableProvider
 from whence.lake.conditions import first_line
 from whence.lake.core import Core
 from whence.lake.table import Table, read_moment
@@ -79,6 +80,8 @@ class Prepared:
     sources: dict[str, list[int]] = field(default_factory=dict)
     views: list[str] = field(default_factory=list)
     lineage: Literal["query", "tables"] = "query"
+    provided: dict[str, tuple[TableProvider, str, datetime | None]] = field(default_factory=dict)
+    """Tables of upper rooms that are still to be read: who has it, its name there, and as of when."""
 
 
 def run_query(
@@ -120,6 +123,7 @@ def prepare(core: Core, views: Views, query: str, given: Mapping[str, object]) -
     tree = _one_query(statements)
     preparing.replace_tables(tree)
     preparing.add_views(tree)
+    preparing.read_provided()
     preparing.prepared.sql = tree.sql(dialect=core.engine.dialect)
     return preparing.prepared
 
@@ -309,16 +313,20 @@ class _Preparing:
         for provider in self._core.providers:
             if name not in provider.names():
                 continue
-            if when is None:
-                target, rows = name, provider.table(name)
-            elif isinstance(when, datetime) and provider.keeps_moments:
-                target, rows = f"{name}@{when.isoformat()}", provider.table(name, as_of=when)
-            else:
+            if when is not None and not (isinstance(when, datetime) and provider.keeps_moments):
                 hint = "write TIMESTAMP AS OF" if provider.keeps_moments else None
                 raise UsageError(f"table {name!r} keeps no versions", code="no-versions", hint=hint)
-            self.prepared.relations[target] = rows
+            target = name if when is None else f"{name}@{when.isoformat()}"
+            self.prepared.provided[target] = provider, name, when
             return target
         return None
+
+    def read_provided(self) -> None:
+        """Read the tables of upper rooms: those of one provider all at one moment, so that they fit each other."""
+        provided = self.prepared.provided
+        for one in {id(provider): provider for provider, _, _ in provided.values()}.values():
+            wanted = {target: (name, when) for target, (by, name, when) in provided.items() if by is one}
+            self.prepared.relations.update(zip(wanted, one.tables(list(wanted.values())), strict=True))
 
     def _relation_of(self, value: object) -> Relation:
         if isinstance(value, Table):

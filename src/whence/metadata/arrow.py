@@ -163,8 +163,8 @@ class GraphTables:
     Example:
         >>> from whence.metadata import open_store
         >>> store = open_store("memory://")
-        >>> GraphTables(lambda: store).table("graph.types").num_rows
-        9
+        >>> [table.num_rows for table in GraphTables(lambda: store).tables([("graph.types", None), ("graph.events", None)])]
+        [9, 0]
     """
 
     keeps_moments = True
@@ -176,12 +176,21 @@ class GraphTables:
         """The names, each beginning with ``graph.``."""
         return [PREFIX + name for name in SCHEMAS]
 
-    def table(self, name: str, /, *, as_of: datetime | None = None) -> pa.Table:
-        """One of them, as it was known at a moment."""
-        found: GraphTable | None = next((t for t in SCHEMAS if PREFIX + t == name), None)
-        if found is None:
-            raise NotFoundError("table", name, near=self.names())
-        return read_table(self._store(), found, as_of=as_of)
+    def tables(self, wanted: Sequence[tuple[str, datetime | None]], /) -> list[pa.Table]:
+        """Tables by name, read at one moment: whatever is written meanwhile, an event has both of its ends.
+
+        Args:
+            wanted: n names, each with the moment as of which the table is wanted (None: as it is).
+
+        Raises:
+            NotFoundError: There is no such table (``table-not-found``).
+        """
+        named = {PREFIX + table: table for table in SCHEMAS}
+        for name, _ in wanted:
+            if name not in named:
+                raise NotFoundError("table", name, near=self.names())
+        with self._store().snapshot() as still:
+            return [read_table(still, named[name], as_of=as_of) for name, as_of in wanted]
 
 
 # --- rows -------------------------------------------------------------------------------------------

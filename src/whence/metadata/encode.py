@@ -7,7 +7,8 @@
 What JSON cannot say is written as an object with one reserved key: ``{"$bytes": base64}``,
 ``{"$float": "nan" | "inf" | "-inf"}``; and so is text with a NUL, which not every database keeps:
 ``{"$text": base64 of its UTF-8}``. An object that itself has a key beginning with ``$`` is wrapped as
-``{"$map": …}``. Every backend keeps this text, so a value comes back the same from each.
+``{"$map": …}``. A value that so is deeper than 24 is written as its own JSON text, keys sorted: ``{"$json": text}``.
+Every backend keeps this text, so a value comes back the same from each.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ INT64_MAX: Final = 2**63 - 1
 MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODE_BYTES: Final = 15 * 1024 * 1024
 MAX_DEPTH: Final = 100
-"""Of lists and structs in one another, in one value: far below what Python's and every database's JSON can read."""
+"""Of lists and structs in one another, in one value: far below what Python's JSON can read."""
+FLAT_DEPTH: Final = 24
+"""Of objects and lists in one another as they are stored. MariaDB's functions read 32 levels of a whole text, MySQL's 100:
+of a text with more they find nothing, not even what lies beside (seen on MariaDB 10.11)."""
 
 _encoder = msgspec.json.Encoder()
+_sorting_encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder()
 
 
@@ -102,8 +107,17 @@ def _plain_items(properties: Properties) -> dict[str, object]:
         if kind is str or value is None or (kind is int and INT64_MIN <= value <= INT64_MAX):  # type: ignore[operator]
             out[name] = value
         else:
-            out[name] = _plain(value, name)
+            plain = _plain(value, name)
+            out[name] = {"$json": _sorting_encoder.encode(plain).decode()} if _is_deep(plain) else plain
     return out
+
+
+def _is_deep(plain: object, room: int = FLAT_DEPTH) -> bool:
+    """Whether more than so many objects and lists are in one another."""
+    if not isinstance(plain, dict | list):
+        return False
+    items = plain.values() if isinstance(plain, dict) else plain
+    return room == 0 or any(_is_deep(item, room - 1) for item in items)
 
 
 def _without_nul(properties: Properties) -> dict[str, object]:
@@ -187,6 +201,8 @@ def _value(plain: object) -> Value:
             return float(inner)
         if key == "$text":
             return base64.b64decode(inner).decode()
+        if key == "$json":
+            return _value(_decoder.decode(inner))
         if key == "$map":
             return {k: _value(v) for k, v in inner.items()}
     return {k: _value(v) for k, v in plain.items()}

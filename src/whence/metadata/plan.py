@@ -13,12 +13,11 @@ from typing import Final, Protocol, get_args
 from msgspec import Raw
 
 from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError
-from whence.metadata.allowed import MAX_NAME, MAX_URI, check_mask, check_text, check_texts, moment_us
+from whence.metadata.allowed import check_mask, check_text, check_texts, moment_us
 from whence.metadata.encode import check_properties, encode
 from whence.metadata.ids import kind_of_id, node_id, wire_id
 from whence.metadata.past import changed, delta_of, parts, parts_text
 from whence.metadata.rows import (
-    KINDS,
     EventRow,
     MarkRow,
     NodeRow,
@@ -684,16 +683,3 @@ def _removed(stored: NodeRow) -> ConflictError:
         hint="make a new node: its name is free",
         details={"uid": stored.uid},
     )
-
-
-__all__ = [
-    "KINDS",
-    "MAX_NAME",
-    "MAX_URI",
-    "Lookup",
-    "Plan",
-    "Wanted",
-    "check_texts",
-    "make_load",
-    "make_plan",
-]

@@ -64,9 +64,6 @@ class NodeRow(NamedTuple):
     removed_us: int | None = None
 
 
-NODE_FIELDS: Final = NodeRow._fields
-
-
 class EventRow(NamedTuple):
     """One event between two stored nodes; `path` is canonical JSON, empty when there is none."""
 

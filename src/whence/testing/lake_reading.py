@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -219,8 +220,8 @@ class ReadingRules(Furnished):
             def names(self) -> list[str]:
                 return [f"runs_{self.keeps_moments}"]
 
-            def table(self, name: str, /, *, as_of: datetime | None = None) -> pa.Table:
-                return pa.table({"run": [name], "as_of": [as_of]})
+            def tables(self, wanted: Sequence[tuple[str, datetime | None]], /) -> list[pa.Table]:
+                return [pa.table({"run": [name], "as_of": [as_of]}) for name, as_of in wanted]
 
         lake.add_provider(Runs(keeps_moments=False))
         lake.add_provider(Runs(keeps_moments=True))

@@ -25,6 +25,7 @@ from whence.metadata import (
     Type,
     Value,
 )
+from whence.metadata.encode import FLAT_DEPTH, MAX_DEPTH
 from whence.testing.metadata_past import KINDS, picture
 from whence.testing.metadata_world import TABLE, Furnished, artifact, put
 
@@ -251,3 +252,21 @@ class BadInputRules(Furnished):
                 with pytest.raises(UsageError, match="more than 100") as caught:
                     typed.load([batch])
                 assert caught.value.code == "property-type"
+
+    def test_a_deep_value_hides_nothing_beside_it(self, typed: MetadataStore) -> None:
+        depths = (FLAT_DEPTH, FLAT_DEPTH + 1, 30, MAX_DEPTH)
+        for depth in depths:
+            reserved: Value = b"!"
+            for _ in range(depth):
+                reserved = {"$": reserved}
+            custom: dict[str, Value] = {"n": nested(depth), "r": reserved, "beside": depth}
+            node = artifact(f"deep{depth}", properties={"n_rows": depth}, custom=custom)
+            put(typed, node)
+            assert typed.get_nodes("artifact", uids=[node.uid])[0].custom == custom
+        for depth in depths:
+            for where in ({"beside": depth}, {"n_rows": depth}, {"n_rows": depth, "absent": None}):
+                assert [n.name for n in typed.find_nodes("artifact", where=where).nodes] == [f"deep{depth}"]
+            for name in "nr":
+                assert not typed.find_nodes("artifact", where={"n_rows": depth, name: None}).nodes
+                text = f"properties.n_rows = {depth} AND custom_properties.{name} IS NOT NULL"
+                assert [n.name for n in typed.find_nodes("artifact", matching=text).nodes] == [f"deep{depth}"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
+import pyarrow as pa
 import pytest
 
 import whence as w
@@ -106,7 +108,22 @@ def test_an_unknown_table_is_said(store: MetadataStore) -> None:
         list(scan(store, "artefacts"))  # type: ignore[arg-type]  # what a typing mistake does
     assert "graph.artifacts" in error.value.near
     with pytest.raises(NotFoundError):
-        GraphTables(lambda: store).table("graph.artefacts")
+        GraphTables(lambda: store).tables([("graph.types", None), ("graph.artefacts", None)])
+
+
+def test_tables_asked_for_together_are_of_one_moment(
+    store: MetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_then_write(still: MetadataStore, table: GraphTable, *, as_of: datetime | None) -> pa.Table:
+        found = read_table(still, table, as_of=as_of)
+        store.write(Change([Put(Artifact(type="Table", type_version="2"))]))
+        return found
+
+    monkeypatch.setattr("whence.metadata.arrow.read_table", read_then_write)
+    n_before = store.count_nodes("artifact")["artifact"]
+    found = GraphTables(lambda: store).tables([("graph.artifacts", None)] * 2)
+    assert [table.num_rows for table in found] == [n_before] * 2
+    assert store.count_nodes("artifact")["artifact"] == n_before + 2
 
 
 # --- in SQL -----------------------------------------------------------------------------------------

@@ -265,11 +265,12 @@ def test_of_batches_together_those_before_a_bad_one_are_written(store: MetadataS
     source = Artifact(type="A", name="source")
     store.write(Change([Put(source)]))
     good = list(steps(450, source))
-    bad = Change([Put(Artifact(type="A", name="late")), Put(Artifact(type="A", name="a7"))])
+    # Eight rows are one statement, which leaves seven of them when it fails.
+    bad = Change([Put(Artifact(type="A", name=name)) for name in (*map(str, range(7)), "a7")])
     with pytest.raises(ConflictError, match="name 'a7' is taken"):
         store.load([good[0], good[1], bad, good[2]])
     assert store.count_nodes("execution") == {"execution": 300}
-    assert store.find_nodes("artifact", name="late").nodes == []
+    assert store.find_nodes("artifact", name="0").nodes == []
 
 
 def test_what_was_not_written_is_not_known(store: MetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from whence.database import Database, sqlite_url
 from whence.errors import BackendError, UnsupportedError, UsageError
 from whence.metadata import Artifact, Change, Event, Execution, MetadataStore, NodeKind, Put, Type, open_store
-from whence.metadata.backends.compile import compile_filter, compile_scope, refused
+from whence.metadata.backends.compile import compile_scope, refused
 from whence.metadata.backends.spelling import spelling_of
 from whence.metadata.backends.sql import SqlStore
 from whence.metadata.backends.tables import NODE, code_of
@@ -57,7 +57,7 @@ def postgres(postgres_url: str) -> Iterator[SqlStore]:
 
 def plan(store: SqlStore, text: str, kind: NodeKind = "artifact") -> list[str]:
     """What the database says it will do, line by line."""
-    condition = compile_filter(bind_filter(text, kind), store.database)
+    condition = compile_scope(bind_filter(text, kind), store.database).condition
     statement = select(NODE.c.uid).where(code_of(NODE) == 1, condition)
     prepared = store.database.prepare(statement)
     word = "EXPLAIN QUERY PLAN" if store.database.abilities.dialect == "sqlite" else "EXPLAIN"
@@ -117,7 +117,7 @@ def test_values_and_odd_names_are_bound(sqlite: SqlStore) -> None:
     texts += [f"COUNT(contexts WHERE name = {quoted(evil)}) > 0", f"ancestor(name = {quoted(evil)})"]
     texts += [f"uid = {quoted(evil)}", f"SEARCH({quoted(evil)})", f"stats.`{evil}` > 1"]
     for text in texts:
-        condition = compile_filter(bind_filter(text, "artifact"), sqlite.database)
+        condition = compile_scope(bind_filter(text, "artifact"), sqlite.database).condition
         assert "1=1" not in sqlite.database.prepare(select(NODE.c.id).where(condition)).sql
         assert list(sqlite.find_nodes("artifact", matching=text).nodes) == []
 
@@ -205,7 +205,7 @@ def test_a_walk_goes_as_far_on_servers(url: str, request: pytest.FixtureRequest)
 def test_a_filter_is_compiled_for_an_alias(sqlite: SqlStore) -> None:
     database: Database = sqlite.database
     other = NODE.alias("other")
-    condition = compile_filter(bind_filter("name = 'a7'", "lineage"), database, node=other)
+    condition = compile_scope(bind_filter("name = 'a7'", "lineage"), database, node=other).condition
     with database.session() as session:
         rows = database.prepare(select(other.c.id).where(condition)).rows(session)
     assert len(rows) == 1

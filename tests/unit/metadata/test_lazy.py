@@ -6,13 +6,27 @@ import copy
 import dataclasses
 import pickle
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence.metadata import AnyNode, Artifact, Context, Execution, NodeKind, Type
+from whence.database import sqlite_url
+from whence.metadata import (
+    AnyNode,
+    Artifact,
+    Change,
+    Context,
+    Execution,
+    NodeKind,
+    Put,
+    Removal,
+    Type,
+    Value,
+    open_store,
+)
 from whence.metadata.encode import encode
 from whence.metadata.lazy import LazySequence
 from whence.metadata.rows import NodeRow, Tombstone, to_moment, to_node, tombstone_text
@@ -108,6 +122,21 @@ def test_a_tombstone() -> None:
     node = to_node(ROW._replace(name=None, uri=None, properties=text, removed_us=30), TYPE)
     assert (node.name, node.properties, node.removed_at) == ("x", {}, to_moment(30))
     assert node.custom == {"removed_reason": "asked to", "removed_by": "ops"}
+
+
+def test_nodes_by_their_ids_are_read_at_once_whatever_they_hold(tmp_path: Path) -> None:
+    store = open_store(sqlite_url(tmp_path / "graph.db"))
+    store.put_type(Type("artifact", "T", {"n": "INT"}))
+    held: list[dict[str, Value]] = [{"x": 1.5}, {"x": b"!"}, {"x": "l" * 20_000}, {"x": {"$a": [None]}}, {}]
+    nodes = [Artifact(type="T", properties={"n": i}, custom=custom) for i, custom in enumerate(held)]
+    stored = store.write(Change([Put(node) for node in nodes])).nodes
+    store.write(Change(removals=[Removal(nodes[-1].uid, "old")]))
+    ids = [stored[node.uid].id or 0 for node in reversed(nodes)]
+    found = store.get_nodes("artifact", ids=ids)
+    assert [node.custom for node in found] == [{"removed_reason": "old"}, *reversed(held[:-1])]
+    assert [node.properties for node in found] == [{}, {"n": 3}, {"n": 2}, {"n": 1}, {"n": 0}]
+    assert found == [store.history(node.uid)[-1] for node in reversed(nodes)]
+    store.close()
 
 
 def test_threads_may_look_at_once() -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whence.integrations.mlmd.backends.source import Source, SourceEvent, SourceNode
-from whence.integrations.mlmd.graph import KINDS
 from whence.metadata import Event, MetadataStore, NodeKind
 from whence.metadata.ids import node_id, wire_id
+from whence.metadata.rows import KINDS
 from whence.metadata.types import Rows
 
 PARTS: Final[Mapping[str, str]] = {
@@ -32,8 +32,8 @@ class Brought:
         found: Rows of each table there.
         written: Nodes and edges that were new or had changed, by table.
         moved: What was added to every id; 0 when ids are kept.
-        told: Sentences about what could not be kept as it was.
-        refused: Of a dry run: what would be refused, a sentence each.
+        told: What could not be kept as it was, a sentence each; beyond a thousand they are counted.
+        refused: Of a dry run: what would be refused, likewise.
     """
 
     source: str
@@ -73,18 +73,18 @@ def node_rows(
     store: MetadataStore, source: Source, done: Brought, kind: NodeKind, highest: int
 ) -> Iterator[Rows]:
     """The nodes of a kind; who is removed here is left out."""
+    n_gone = 0
     for whole in source.nodes(kind):
         batch = [b for b in whole if b.node.uid not in done.gone] if done.gone else whole
-        if len(batch) < len(whole):
-            done.told.append(
-                f"{len(whole) - len(batch)} {kind}s were removed here since they came, and stay so"
-            )
+        n_gone += len(whole) - len(batch)
         taken = _taken(store, kind, batch, done.moved, highest)
         nodes = [
             dataclasses.replace(b.node, id=None if b.id in taken else node_id(b.id + done.moved, kind))
             for b in batch
         ]
         yield Rows(nodes, imported=[(kind, b.id, b.node.uid) for b in batch], source=source.name)
+    if n_gone:
+        source.told.add(f"{n_gone} {kind}s were removed here since they came, and stay so")
 
 
 def _taken(
@@ -101,16 +101,18 @@ def _taken(
 def event_rows(source: Source, done: Brought) -> Iterator[Rows]:
     """The events, each once."""
     for batch in source.events():
-        done.told += [f"event {e.id} {e.reason} and is left out" for e in batch if e.event is None]
-        yield Rows(events=kept_events(batch, done))
+        yield Rows(events=kept_events(source, batch, done))
 
 
-def kept_events(batch: Sequence[SourceEvent], done: Brought) -> list[Event]:
-    """The events of a batch that come in, each once."""
+def kept_events(source: Source, batch: Sequence[SourceEvent], done: Brought) -> list[Event]:
+    """The events of a batch that come in, each once; those that do not are told."""
+    for e in batch:
+        if e.event is None:
+            source.told.add(f"event {e.id} {e.reason} and is left out")
     events = {event_key(e.event): e.event for e in batch if e.event is not None}
     doubles = sum(e.event is not None for e in batch) - len(events)
     if doubles:
-        done.told.append(f"{doubles} events were there twice and are kept once")
+        source.told.add(f"{doubles} events were there twice and are kept once")
     if not done.gone:
         return list(events.values())
     return [e for e in events.values() if done.gone.isdisjoint((e.execution, e.artifact))]

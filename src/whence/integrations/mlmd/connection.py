@@ -34,12 +34,12 @@ from whence.integrations.mlmd.errors import (
     absent,
     from_whence,
 )
-from whence.integrations.mlmd.graph import KINDS
 from whence.integrations.mlmd.importer import load_source
 from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.service import MlmdService
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import open_store
+from whence.metadata.rows import KINDS
 
 MAX_IN_MEMORY: Final = 200_000
 """Nodes of a database of ML Metadata that are read into memory; a larger one is read into a temporary file."""

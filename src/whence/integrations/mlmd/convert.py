@@ -14,14 +14,13 @@ from typing import Final, cast
 from whence.integrations.mlmd.errors import invalid
 from whence.integrations.mlmd.messages import DecodeError, metadata_store_pb2, read_json, to_json
 from whence.integrations.mlmd.wire import Message
-from whence.metadata.rows import EPOCH
+from whence.metadata.rows import EPOCH, kind_of
 from whence.metadata.types import (
     AnyNode,
     Artifact,
     Context,
     Event,
     EventKind,
-    Execution,
     NodeKind,
     PropertyType,
     Type,
@@ -167,7 +166,7 @@ def state_from(message: Message, kind: NodeKind) -> str:
 
 def node_to(node: AnyNode, *, id_: int, type_id: int) -> Message:
     """The message of a stored node."""
-    kind = kind_of_node(node)
+    kind = kind_of(node)
     made = _NODES[kind](id=id_, type_id=type_id, type=node.type)
     if node.name is not None:
         made.name = node.name
@@ -188,13 +187,6 @@ def node_to(node: AnyNode, *, id_: int, type_id: int) -> Message:
     made.create_time_since_epoch = to_ms(node.created_at)
     made.last_update_time_since_epoch = to_ms(node.updated_at)
     return made
-
-
-def kind_of_node(node: AnyNode) -> NodeKind:
-    """Which of the three kinds a node is."""
-    if isinstance(node, Artifact):
-        return "artifact"
-    return "execution" if isinstance(node, Execution) else "context"
 
 
 # types

@@ -8,7 +8,6 @@ from typing import Final
 
 from whence.integrations.mlmd.convert import (
     event_from,
-    kind_of_node,
     properties_from,
     state_from,
     to_ms,
@@ -30,6 +29,7 @@ from whence.metadata import (
     Put,
     Type,
 )
+from whence.metadata.rows import kind_of
 
 _KINDS: Final[Mapping[str | None, PropertyType]] = {
     "int_value": "INT",
@@ -138,7 +138,7 @@ class Draft:
 
     def _know(self, node: AnyNode) -> None:
         id_ = self._graph.wire_id(node)
-        self._stored[kind_of_node(node), id_] = node
+        self._stored[kind_of(node), id_] = node
         self._ids[node.uid] = id_
 
     def _type(self, kind: NodeKind, message: Message, stored: AnyNode | None) -> Type:

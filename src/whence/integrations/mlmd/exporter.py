@@ -25,10 +25,10 @@ from typing import Final, TypeVar
 from whence._base.progress import progress
 from whence.errors import ConflictError, UsageError
 from whence.integrations.mlmd.backends.file10 import MlmdFile
-from whence.integrations.mlmd.graph import KINDS
 from whence.integrations.mlmd.importer import IMPORT_TYPE
 from whence.metadata import AnyNode, Artifact, Context, MetadataStore, NodeKind, Type
 from whence.metadata.ids import wire_id
+from whence.metadata.rows import KINDS
 
 _PAGE: Final = 5_000
 _MAX_NAME: Final = 255
@@ -121,7 +121,7 @@ class _Export:
             for parents in _chunks(self._store.all_parents()):
                 self._pairs("ParentContext", parents)
                 step(len(parents))
-        self._done.told = list(dict.fromkeys([*self._done.told, *self._file.told]))
+        self._done.told = self._file.told.all()
         return self._done
 
     def _total(self) -> int:
@@ -148,17 +148,14 @@ class _Export:
             if isinstance(node, Artifact):
                 node = dataclasses.replace(node, state="DELETED")
         if isinstance(node, Context) and node.name is None:
-            self._told(f"context {id_} has no name and is called {node.uid}")
+            self._file.told.add(f"context {id_} has no name and is called {node.uid}")
             node = dataclasses.replace(node, name=node.uid)
         for what, text in (("name", node.name), ("external id", node.external_id)):
             if text is not None and len(text) > _MAX_NAME:
-                self._told(
+                self._file.told.add(
                     f"the {what} of {kind} {id_} is longer than {_MAX_NAME} characters; SQLite keeps it"
                 )
         return id_, node, types[kind, node.type, node.type_version]
-
-    def _told(self, sentence: str) -> None:
-        self._done.told.append(sentence)
 
     def _pairs(self, table: str, pairs: Sequence[tuple[str, str]]) -> None:
         self._count(table, self._file.add_pairs(table, pairs))

@@ -33,13 +33,11 @@ from whence.metadata import (
 from whence.metadata.filter import Filter
 from whence.metadata.filter.types import Column, Compare, Constant
 from whence.metadata.ids import node_id, wire_id
-from whence.metadata.simple import SIMPLE_TYPES
+from whence.metadata.typetable import SIMPLE_NAMES
 from whence.metadata.walk import Level, WalkQuery
 
 N = TypeVar("N", bound=AnyNode)
 Order: TypeAlias = Literal["id", "created_at", "updated_at"]
-KINDS: Final[tuple[NodeKind, ...]] = ("artifact", "execution", "context")
-_SIMPLE: Final = frozenset(t.name for t in SIMPLE_TYPES)
 _PAGE: Final = 500
 _MAX_ID: Final = 1 << 61  # the kind takes two bits of an id
 
@@ -85,7 +83,7 @@ class Graph:
 
     def is_simple(self, type_: Type) -> bool:
         """Whether it is one of the types every store has."""
-        return type_.name in _SIMPLE
+        return type_.name in SIMPLE_NAMES
 
     def find_type(self, kind: NodeKind, name: str, version: str | None) -> Type | None:
         """The type, or None."""

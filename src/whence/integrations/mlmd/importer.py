@@ -29,11 +29,12 @@ from whence.integrations.mlmd.batches import (
     node_rows,
     pair_rows,
 )
-from whence.integrations.mlmd.graph import KINDS
-from whence.integrations.mlmd.rehearsal import Refused, rehearse
+from whence.integrations.mlmd.rehearsal import rehearse
+from whence.integrations.mlmd.sentences import Sentences
 from whence.metadata import AnyNode, Change, Execution, MetadataStore, Put, Type, Value
-from whence.metadata.simple import SIMPLE_TYPES
+from whence.metadata.rows import KINDS
 from whence.metadata.types import DEFAULT_NAMESPACE
+from whence.metadata.typetable import SIMPLE_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ IMPORT_TYPE: Final = Type(
 )
 WRITTEN: Final = register("mlmd.import.written", "a batch of an import is written, the next one is not")
 _FIELDS: Final = ("type", "type_version", "name", "external_id", "created_at", "updated_at", "uri", "state")
-_SIMPLE: Final = frozenset(t.name for t in SIMPLE_TYPES)
 
 
 def import_mlmd(
@@ -71,17 +71,18 @@ def import_mlmd(
     Records:
         One execution ``mlmd_import`` when anything was written.
     """
-    refused = Refused()
+    refused = Sentences()
     with Source(place, name=name, wrong=refused.add if dry_run else None) as source:
         source.name = _known_as(store, source)
         done = Brought(source.name, source.version, source.counts())
         if dry_run:
             rehearse(store, source, done, refused)
-            done.refused = refused.sentences()
+            done.refused = refused.all()
         else:
             load_source(store, source, done)
+        done.told = source.told.all()
+        if not dry_run:
             _check(store, source, done)
-        done.told = list(dict.fromkeys([*done.told, *source.told]))
     log.info("mlmd database brought in", extra={"source": done.source, "found": dict(done.found)})
     return done
 
@@ -122,7 +123,7 @@ def load_source(store: MetadataStore, source: Source, done: Brought) -> None:
 
 def _put_types(store: MetadataStore, source: Source) -> None:
     for type_ in source.types():
-        if type_.name in _SIMPLE:
+        if type_.name in SIMPLE_NAMES:
             continue
         try:
             store.put_type(dataclasses.replace(type_, id=None), extend=True)

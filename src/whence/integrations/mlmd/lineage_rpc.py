@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from whence.integrations.mlmd.convert import event_to, kind_of_node, type_to
+from whence.integrations.mlmd.convert import event_to, type_to
 from whence.integrations.mlmd.errors import absent, invalid, unimplemented
 from whence.integrations.mlmd.filters import read_filter
-from whence.integrations.mlmd.graph import KINDS, Graph, Wanted
+from whence.integrations.mlmd.graph import Graph, Wanted
 from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.types_rpc import Method
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import AnyNode, Direction, Event, NodeKind
+from whence.metadata.rows import KINDS, kind_of
 
 _Options: Final = metadata_store_pb2.LineageSubgraphQueryOptions
 _DIRECTIONS: Final[Mapping[int, Direction]] = {
@@ -83,7 +84,7 @@ class _Walk:
         for level in self.graph.walk([n.uid for n in starts], direction, max_hops):
             for node in level.nodes:
                 hops[node.uid] = level.hops
-                self.nodes[kind_of_node(node)][node.uid] = node
+                self.nodes[kind_of(node)][node.uid] = node
             for event in level.events:
                 # The last nodes are not gone on from: what lies between two of them was not walked.
                 left = {"artifact": hops[event.artifact], "execution": hops[event.execution]}

@@ -7,11 +7,12 @@ from typing import Final
 from whence.integrations.mlmd.convert import node_to
 from whence.integrations.mlmd.draft import Draft
 from whence.integrations.mlmd.errors import absent, invalid
-from whence.integrations.mlmd.graph import KINDS, Graph, Wanted
+from whence.integrations.mlmd.graph import Graph, Wanted
 from whence.integrations.mlmd.paging import fill_page
 from whence.integrations.mlmd.types_rpc import Method, types_by_id
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import AnyNode, Context, NodeKind
+from whence.metadata.rows import KINDS
 
 _NO_URI: Final = "uri IS NULL OR uri = ''"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from whence._base.progress import progress
 from whence.errors import ConflictError, DeniedError, UsageError, WhenceError
@@ -26,37 +26,13 @@ from whence.integrations.mlmd.batches import (
     node_rows,
     pair_rows,
 )
-from whence.integrations.mlmd.graph import KINDS
+from whence.integrations.mlmd.sentences import Sentences
 from whence.metadata import MetadataStore, NodeKind, Page
 from whence.metadata.delegate import Looking
 from whence.metadata.exchange.trial import Trial
-from whence.metadata.simple import SIMPLE_TYPES
+from whence.metadata.rows import KINDS
 from whence.metadata.types import Rows
-
-MOST: Final = 1_000
-"""Sentences that are kept; the rest is counted."""
-
-_SIMPLE: Final = frozenset(t.name for t in SIMPLE_TYPES)
-
-
-class Refused:
-    """What is wrong, each thing once."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, None] = {}
-        self._more = 0
-
-    def add(self, sentence: str) -> None:
-        """Say what is wrong."""
-        if len(self._said) < MOST:
-            self._said[sentence] = None
-        elif sentence not in self._said:
-            self._more += 1
-
-    def sentences(self) -> list[str]:
-        """All that is wrong, in the order in which it was found."""
-        more = [f"and {self._more} more things are refused"] if self._more else []
-        return [*self._said, *more]
+from whence.metadata.typetable import SIMPLE_NAMES
 
 
 class Unmade(Looking):
@@ -76,7 +52,7 @@ def namespace_to_look(store: MetadataStore, name: str) -> MetadataStore:
     return store.in_namespace(name) if there else Unmade(store, name)
 
 
-def rehearse(store: MetadataStore, source: Source, done: Brought, refused: Refused) -> None:
+def rehearse(store: MetadataStore, source: Source, done: Brought, refused: Sentences) -> None:
     """Read a whole source as if to write it, and tell all that would be refused."""
     trial = Trial(store)
     try:
@@ -101,8 +77,7 @@ def rehearse(store: MetadataStore, source: Source, done: Brought, refused: Refus
                 step(len(rows.nodes))
         for events in source.events():
             given = {event_key(e.event): e.id for e in events if e.event is not None}
-            done.told += [f"event {e.id} {e.reason} and is left out" for e in events if e.event is None]
-            rows = Rows(events=kept_events(events, done))
+            rows = Rows(events=kept_events(source, events, done))
             for error, part in trial.refusals(rows):
                 refused.add(
                     _said(error, " and ".join(f"event {given[event_key(e)]}" for e in part.events), {})
@@ -113,14 +88,15 @@ def rehearse(store: MetadataStore, source: Source, done: Brought, refused: Refus
                 for error, _ in trial.refusals(rows):
                     refused.add(_said(error, table, {}))
                 step(len(getattr(rows, part_name)))
-    _refuse_circles(source.parent_ids(), refused)
+    pairs = (p for p in source.parent_ids() if done.gone.isdisjoint(source.uid("context", c) for c in p))
+    _refuse_circles(pairs, refused)
 
 
-def _try_types(trial: Trial, source: Source, refused: Refused) -> set[tuple[str, str, str | None]]:
+def _try_types(trial: Trial, source: Source, refused: Sentences) -> set[tuple[str, str, str | None]]:
     """The types that would be refused."""
     lost: set[tuple[str, str, str | None]] = set()
     for type_ in source.types():
-        if type_.name in _SIMPLE:
+        if type_.name in SIMPLE_NAMES:
             continue
         try:
             trial.type(dataclasses.replace(type_, id=None))
@@ -140,7 +116,7 @@ def _said(error: WhenceError, what: str, labels: Mapping[str, str]) -> str:
     return f"{what[:200]}: {sentence}"
 
 
-def _refuse_circles(pairs: Iterable[tuple[int, int]], refused: Refused) -> None:
+def _refuse_circles(pairs: Iterable[tuple[int, int]], refused: Sentences) -> None:
     """Tell the contexts that are their own ancestors, by the pairs of the source alone."""
     above: dict[int, set[int]] = {}
     below: dict[int, set[int]] = {}

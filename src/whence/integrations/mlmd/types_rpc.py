@@ -7,9 +7,10 @@ from typing import Final
 
 from whence.integrations.mlmd.convert import type_from, type_to
 from whence.integrations.mlmd.errors import absent, invalid, taken, unimplemented
-from whence.integrations.mlmd.graph import KINDS, Graph
+from whence.integrations.mlmd.graph import Graph
 from whence.integrations.mlmd.wire import Message
 from whence.metadata import NodeKind, Type
+from whence.metadata.rows import KINDS
 
 Method = Callable[[Graph, Message, Message], None]
 """Fills a response from a request."""

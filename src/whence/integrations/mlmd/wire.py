@@ -6,9 +6,9 @@ from functools import cache
 from typing import Final
 
 from whence.integrations.mlmd import published
-from whence.integrations.protos import File, Message, Pool, class_of, described, entries, pool_of
+from whence.integrations.protos import File, Message, Pool, described, pool_of
 
-__all__ = ["PACKAGE", "SERVICE_FILE", "STORE_FILE", "Message", "entries", "message_class", "pool"]
+__all__ = ["PACKAGE", "SERVICE_FILE", "STORE_FILE", "Message", "pool"]
 
 PACKAGE: Final = "ml_metadata"
 STORE_FILE: Final = "ml_metadata/proto/metadata_store.proto"
@@ -31,9 +31,3 @@ def pool() -> Pool:
             output_type=f".{PACKAGE}.{method}Response",
         )
     return pool_of((store, service))
-
-
-@cache
-def message_class(name: str) -> Message:
-    """The class of a message, named as in the table: ``Artifact``, ``Event.Path``."""
-    return class_of(pool(), f"{PACKAGE}.{name}")

@@ -101,8 +101,10 @@ class Searched:
     kinds: tuple[NodeKind, ...]
 
 
-def compile_filter(scope: Scope, database: Database, *, node: FromClause = NODE) -> ColumnElement[bool]:
-    """The condition that a row of `node` fits a filter, its constants bound in it.
+def compile_scope(
+    scope: Scope, database: Database, *, node: FromClause = NODE, living: bool = False
+) -> Compiled:
+    """A filter, or its shape (`whence.metadata.filter.shape`), as a condition with what is to be bound.
 
     Answers what `whence.metadata.filter.evaluate` answers, for every graph. A filter with SEARCH leaves
     names to be bound, see `whence.metadata.backends.search.found`.
@@ -111,19 +113,6 @@ def compile_filter(scope: Scope, database: Database, *, node: FromClause = NODE)
         scope: A filter bound to a kind; that the row is of that kind is for the caller to ask.
         database: Where it will be asked.
         node: The node table, or an alias of it, in the caller's query.
-    """
-    return compile_scope(scope, database, node=node).condition
-
-
-def compile_scope(
-    scope: Scope, database: Database, *, node: FromClause = NODE, living: bool = False
-) -> Compiled:
-    """A filter, or its shape (`whence.metadata.filter.shape`), as a condition with what is to be bound.
-
-    Args:
-        scope: The filter.
-        database: Where it will be asked.
-        node: The node table, or an alias of it.
         living: The query asks that no row is a tombstone: then an index of names serves.
     """
     abilities = database.abilities

@@ -17,6 +17,7 @@ import msgspec
 
 from whence.database import Session
 from whence.errors import UsageError
+from whence.metadata.allowed import MAX_NAME, MAX_URI
 from whence.metadata.backends.lists import Tuple
 from whence.metadata.backends.reading import (
     EXTERNAL_ID,
@@ -35,7 +36,6 @@ from whence.metadata.backends.reading import (
 from whence.metadata.codes import EVENT_CODES, KIND_CODES, STATE_CODES, pack_uid
 from whence.metadata.encode import INT64_MAX, INT64_MIN, MAX_VALUE_BYTES, check_properties, encode
 from whence.metadata.past import changed, delta_of, parts, parts_text
-from whence.metadata.plan import MAX_NAME, MAX_URI
 from whence.metadata.rows import NODE_CLASSES, path_text, to_us
 from whence.metadata.types import AnyNode, Change, Event, NodeKind, Put, Type
 

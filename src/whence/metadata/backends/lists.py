@@ -38,12 +38,17 @@ ROWS: Final = (64, 8, 1)
 class Inserts:
     """An INSERT of many rows at once, on SQLite, which says how many of them were new.
 
+    One that fails leaves the rows before: the transaction must be taken back.
+
     Args:
         statement: The INSERT of one row: a ``?`` for every column of the table, in their order.
     """
 
     def __init__(self, statement: str) -> None:
-        self._head, _, rest = statement.partition(" VALUES ")
+        head, _, rest = statement.partition(" VALUES ")
+        # Else SQLite copies each page into a file before a row changes it, to take back this one statement if it fails:
+        # eight times as much as a bulk load writes without.
+        self._head = head.replace("INSERT", "INSERT OR FAIL", 1)
         _, _, self._tail = rest.partition(")")
         self._texts: dict[tuple[tuple[str, ...], int], str] = {}
 

@@ -6,9 +6,11 @@ them: `read_nodes` reads their properties at once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final, Protocol
+from itertools import compress, repeat
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -22,7 +24,8 @@ from whence.metadata.typetable import TypeTable
 
 _CLASSES: Final[tuple[type[AnyNode], ...]] = (Context, Artifact, Execution, Context)
 _new: Final = object.__new__
-_decode: Final = msgspec.json.Decoder().decode
+_run: Final = deque[None](maxlen=0).extend
+"""Takes whatever there is, and keeps nothing."""
 MAX_READ_CHARS: Final = 16_384
 """Longer properties are read when they are looked at."""
 _set: Final = SETTERS[Context]
@@ -38,6 +41,16 @@ _set_created_at, _set_updated_at = _set["created_at"], _set["updated_at"]
 _set_namespace, _set_removed_at = _set["namespace"], _set["removed_at"]
 _set_uri: Final = SETTERS[Artifact]["uri"]
 _set_state: Final = (None, SETTERS[Artifact]["state"], SETTERS[Execution]["state"], None)
+
+
+class _Stored(msgspec.Struct, gc=False):
+    """A stored text whose values are as JSON has them; see `whence.metadata.encode`."""
+
+    p: dict[str, Any]  # Any: msgspec would look into every value of a closed set of types
+    c: dict[str, Any]
+
+
+_decode_all: Final = msgspec.json.Decoder(list[_Stored]).decode
 
 
 class Reading(Protocol):
@@ -72,19 +85,20 @@ def node_maker(reader: Reading, uid_of: Callable[[Tuple], str] = spell) -> Calla
 
 
 def read_nodes(reader: Reading, raws: Sequence[Tuple]) -> list[AnyNode]:
-    """The nodes of raw rows, their properties read already."""
-    nodes: list[AnyNode] = []
-    for raw in raws:
-        node: AnyNode = _new(_CLASSES[raw[0] & 3])
-        text = raw[9]
-        if raw[13] is None and '"$' not in text and len(text) <= MAX_READ_CHARS:
-            plain = _decode(text)
-            _set_properties(node, plain["p"])
-            _set_custom(node, plain["c"])
-            set_source(node, (_fill_rest, raw, reader, spell))
-        else:
-            set_source(node, (_fill, raw, reader, spell))
-        nodes.append(node)
+    """The nodes of raw rows, their properties read already.
+
+    All texts are decoded at once, and what is done to every node is a `map` for all of them: for a thousand nodes a
+    loop takes a third longer.
+    """
+    nodes: list[AnyNode] = [_new(_CLASSES[raw[0] & 3]) for raw in raws]
+    plain = [raw[13] is None and '"$' not in raw[9] and len(raw[9]) <= MAX_READ_CHARS for raw in raws]
+    texts = [raw[9] for raw in compress(raws, plain)]
+    read = _decode_all(f"[{','.join(texts)}]")
+    some = nodes if len(read) == len(nodes) else list(compress(nodes, plain))
+    fills = [_fill_rest if ready else _fill for ready in plain]
+    _run(map(_set_properties, some, [stored.p for stored in read]))
+    _run(map(_set_custom, some, [stored.c for stored in read]))
+    _run(map(set_source, nodes, zip(fills, raws, repeat(reader), repeat(spell))))
     return nodes
 
 

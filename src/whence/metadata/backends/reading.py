@@ -16,6 +16,7 @@ from whence.database import Database, Session
 from whence.metadata.backends.lists import Listed, Tuple, driver_text, placeholder
 from whence.metadata.backends.nodes import node_maker
 from whence.metadata.backends.tables import MARK, NAMESPACE, NODE, NODE_PAST, TYPE
+from whence.metadata.backends.uids import unpack_uids
 from whence.metadata.codes import EVENT_KINDS, KIND_CODES, KIND_OF, STATE_CODES, STATES, pack_uid, unpack_uid
 from whence.metadata.past import rolled_to
 from whence.metadata.rows import MarkRow, NodeRow, PastRow, to_moment, to_node
@@ -134,15 +135,11 @@ class Reader:
         with self._lock:
             self.namespaces.update(found)
 
-    def know(self, session: Session, raws: Iterable[Tuple]) -> None:
+    def know(self, session: Session, raws: Collection[Tuple]) -> None:
         """Know the types and namespaces of these nodes, another process may have made them."""
-        types, spaces = set(), set()
-        for raw in raws:
-            types.add(raw[TYPE_ID])
-            spaces.add(raw[NAMESPACE_ID])
-        if not self.types.knows(types):
+        if not self.types.knows({raw[TYPE_ID] for raw in raws}):
             self.load_types(session)
-        if not spaces <= self.namespaces.keys():
+        if not {raw[NAMESPACE_ID] for raw in raws} <= self.namespaces.keys():
             self.load_namespaces(session)
 
     def counter(self, session: Session, namespace_id: int = 0) -> tuple[int, int, bool]:
@@ -309,7 +306,7 @@ class Reader:
         executions: Collection[str] | None,
         as_of_us: int | None,
     ) -> list[Tuple]:
-        """Events of these artifacts and of these executions, each once, in their order; see `to_event`."""
+        """Events of these artifacts and of these executions, each once, in their order; see `to_events`."""
         found: dict[Tuple, Tuple] = {}
         for end, uids in (("a", artifacts), ("x", executions)):
             packed = packed_uids(uids or ())
@@ -339,7 +336,7 @@ class Reader:
         return [row[0] for row in session.rows(self._changed_since, (us, KIND_CODES[kind]))]
 
     def all_events(self, session: Session, as_of_us: int | None) -> Iterator[Tuple]:
-        """Every event, by execution, artifact, kind and path, streamed; see `to_event`."""
+        """Every event, by execution, artifact, kind and path, streamed; see `to_events`."""
         known = "" if as_of_us is None else _KNOWN.replace("AND", "WHERE", 1).replace("?", self._mark)
         order = "ORDER BY e.execution_id, e.artifact_id, e.kind, e.path"
         yield from session.stream(f"{_EVENTS} {known} {order}", () if as_of_us is None else (as_of_us,))
@@ -374,16 +371,25 @@ def event_order(row: Tuple) -> Tuple:
     return row[5], row[0], row[4], row[:4]
 
 
-def to_event(row: Tuple) -> Event:
-    """The value object of a raw event."""
-    path = tuple(_decode(row[3])) if row[3] else ()
-    return Event(
-        row[7] or unpack_uid(row[6]),
-        row[9] or unpack_uid(row[8]),
-        EVENT_KINDS[row[1]],  # type: ignore[arg-type]  # the words of that literal
-        path,
-        to_moment(row[5]),
-    )
+def to_events(rows: Sequence[Tuple]) -> list[Event]:
+    """The value objects of raw events."""
+    ends = zip(rows, uid_texts(rows, 6), uid_texts(rows, 8), strict=True)
+    return [
+        Event(
+            execution,
+            artifact,
+            EVENT_KINDS[row[1]],  # type: ignore[arg-type]  # the words of that literal
+            tuple(_decode(row[3])) if row[3] else (),
+            to_moment(row[5]),
+        )
+        for row, execution, artifact in ends
+    ]
+
+
+def uid_texts(rows: Sequence[Tuple], place: int) -> list[str]:
+    """The uids of rows that have them, in their two columns, from a place on."""
+    packed = unpack_uids([row[place] for row in rows])
+    return [row[place + 1] or uid for row, uid in zip(rows, packed, strict=True)]
 
 
 def uid_text(packed: bytes, text: str | None) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Final, Literal, cast
 
 import msgspec
@@ -24,7 +25,7 @@ from whence.metadata.backends.find import Finder
 from whence.metadata.backends.lists import Tuple
 from whence.metadata.backends.migrations import COMPONENT, MIGRATIONS
 from whence.metadata.backends.nodes import read_nodes
-from whence.metadata.backends.reading import ID, UID, UID_TEXT, Reader, to_event, uid_text
+from whence.metadata.backends.reading import ID, UID, UID_TEXT, Reader, to_events, uid_text, uid_texts
 from whence.metadata.backends.still import Still
 from whence.metadata.backends.tables import TYPE
 from whence.metadata.backends.then import find_pinned, find_then
@@ -65,7 +66,7 @@ BEFORE_COMMIT: Final = register(
     "metadata.commit.before", "every row of a change is inserted, nothing is committed"
 )
 
-MAX_TOGETHER: Final = 20_000
+MAX_TOGETHER: Final = 40_000
 """Nodes and edges of the batches of a list that are committed at once: others wait for as long as that takes."""
 
 REFUSED: Final = (ConflictError, NotFoundError, UsageError)
@@ -273,7 +274,7 @@ class SqlStore(MetadataStore):
         found: dict[int | str, Tuple] = {raw[ID]: raw for raw in by_id}
         found.update((uid_text(raw[UID], raw[UID_TEXT]), raw) for raw in by_uid if raw[ID] & 3 == code)
         wanted: list[int | str] = [*(ids or ()), *(uids or ())]
-        return read_nodes(reader, [found[key] for key in wanted if key in found])
+        return read_nodes(reader, list(filter(None, map(found.get, wanted))))
 
     def _find(self, query: Query) -> Page:
         reader = self.reader
@@ -349,7 +350,7 @@ class SqlStore(MetadataStore):
             rows = self.reader.events(
                 session, artifacts=artifacts, executions=executions, as_of_us=moment_us(as_of)
             )
-        return [to_event(row) for row in rows]
+        return to_events(rows)
 
     def list_contexts(
         self,
@@ -375,12 +376,14 @@ class SqlStore(MetadataStore):
 
     def all_events(self, *, as_of: datetime | None = None) -> Iterator[Event]:
         with self.database.session() as session:
-            yield from map(to_event, self.reader.all_events(session, moment_us(as_of)))
+            for rows in _chunks(self.reader.all_events(session, moment_us(as_of))):
+                yield from to_events(rows)
 
     def all_members(self, *, as_of: datetime | None = None) -> Iterator[tuple[str, str, NodeKind]]:
         with self.database.session() as session:
-            for row in self.reader.all_members(session, moment_us(as_of)):
-                yield uid_text(*row[:2]), uid_text(*row[2:4]), KIND_OF[row[4] & 3]
+            for rows in _chunks(self.reader.all_members(session, moment_us(as_of))):
+                kinds = [KIND_OF[row[4] & 3] for row in rows]
+                yield from zip(uid_texts(rows, 0), uid_texts(rows, 2), kinds, strict=True)
 
     def all_parents(self, *, as_of: datetime | None = None) -> Iterator[tuple[str, str]]:
         with self.database.session() as session:
@@ -496,6 +499,12 @@ class SqlStore(MetadataStore):
         self.finder.close()
         if self._owned:
             self.database.close(for_good=True)
+
+
+def _chunks(rows: Iterator[Tuple]) -> Iterator[list[Tuple]]:
+    """Rows by the thousand: what is made of many at once."""
+    while chunk := list(islice(rows, 1000)):
+        yield chunk
 
 
 def is_answerable(query: Query) -> bool:

@@ -23,7 +23,7 @@ from whence.metadata.backends.reading import (
     TYPE_ID,
     UPDATED,
     Reader,
-    to_event,
+    to_events,
 )
 from whence.metadata.filter import Evaluator
 from whence.metadata.filter.bound import asks_around
@@ -64,7 +64,7 @@ class GraphThen:
         rows = self._reader.events(
             self._session, artifacts=artifacts, executions=executions, as_of_us=self._us
         )
-        return map(to_event, rows)
+        return to_events(rows)
 
     def contexts(self, node: AnyNode) -> Iterable[AnyNode]:
         """The contexts an artifact or execution was in."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from whence._base.progress import progress
+from whence.metadata.exchange.graphml import READ
 from whence.metadata.exchange.piece import Piece
 from whence.metadata.exchange.sink import Destination, Exported, counted, written
-from whence.metadata.types import INPUT_KINDS, Artifact, Context, Event, Execution
+from whence.metadata.types import Artifact, Context, Event, Execution
 
 # Fill and outline; the shape tells the kind too, for those who see no colours.
 _LOOKS: Final = {
@@ -16,7 +17,6 @@ _LOOKS: Final = {
     Context: 'shape=folder, style=filled, fillcolor="#f0f0f0", color="#777777"',
 }
 _LONGEST: Final = 60
-_READ: Final = INPUT_KINDS | {"INTERNAL_INPUT"}
 
 
 def write_dot(piece: Piece, to: Destination, *, contexts: bool = False) -> Exported:
@@ -85,7 +85,7 @@ def _node(node: Artifact | Execution | Context) -> str:
 
 
 def _edge(event: Event) -> str:
-    ends = (event.artifact, event.execution) if event.kind in _READ else (event.execution, event.artifact)
+    ends = (event.artifact, event.execution) if event.kind in READ else (event.execution, event.artifact)
     said = []
     if event.path:
         said.append(f"label={_quoted('.'.join(map(str, event.path)))}")

@@ -21,17 +21,19 @@ from whence._base.progress import progress
 from whence.metadata.exchange.piece import Piece
 from whence.metadata.exchange.sink import Destination, Exported, Sections, counted, written
 from whence.metadata.exchange.values import to_text, type_of
+from whence.metadata.rows import kind_of
 from whence.metadata.types import INPUT_KINDS, Artifact, Context, Event, Execution, NodeKind, Value
 
 XMLNS: Final = "http://graphml.graphdrawing.org/xmlns"
 OURS: Final = "urn:whence:graphml"
-KINDS: Final[dict[type, NodeKind]] = {Artifact: "artifact", Execution: "execution", Context: "context"}
 READ: Final = INPUT_KINDS | {"INTERNAL_INPUT"}
 
 Side: TypeAlias = Literal["node", "edge"]
 # XML 1.0 has no way to write these characters, not even by number; a lone line end would come back as another.
 _UNSPEAKABLE: Final = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNSAFE: Final = re.compile(f"%|{_UNSPEAKABLE.pattern}")
+_ODD: Final = re.compile(f"[&<>]|{_UNSPEAKABLE.pattern}")
+_is_plain: Final = re.compile(r"[\w.-]*", re.ASCII).fullmatch
 _TYPES: Final = {"BOOLEAN": "boolean", "INT": "long", "DOUBLE": "double"}
 
 
@@ -98,8 +100,8 @@ class _Document:
             yield f'<key id="{key}" for="{side}" attr.name={quoteattr(name)} attr.type="{type_}"{more}/>'
 
     def node(self, node: Artifact | Execution | Context) -> None:
-        said: list[tuple[str, Value]] = [("kind", KINDS[type(node)]), ("type", node.type)]
-        base = self._bases.get((KINDS[type(node)], node.type, node.type_version))
+        said: list[tuple[str, Value]] = [("kind", kind_of(node)), ("type", node.type)]
+        base = self._bases.get((kind_of(node), node.type, node.type_version))
         said += [("type_version", node.type_version), ("base", base)]
         said += [("name", node.name), ("external_id", node.external_id)]
         if isinstance(node, Artifact):
@@ -136,6 +138,10 @@ class _Document:
         return "".join(self._datum(side, name, value) for name, value in said if value is not None)
 
     def _datum(self, side: Side, name: str, value: Value) -> str:
+        if isinstance(value, str) and not _ODD.search(value):  # nearly all there is
+            key = self._keys.get((side, name, "string", ""))
+            if key is not None:
+                return f'<data key="{key}">{value}</data>'
         kind = type_of(value)
         text = to_text(value)
         type_ = _TYPES.get(kind, "string")
@@ -157,4 +163,6 @@ def _spelled(json: str) -> str:
 
 
 def _attribute(uid: str) -> str:
-    return quoteattr(_UNSAFE.sub(lambda found: quote(found[0], safe=""), uid))
+    return (
+        f'"{uid}"' if _is_plain(uid) else quoteattr(_UNSAFE.sub(lambda found: quote(found[0], safe=""), uid))
+    )

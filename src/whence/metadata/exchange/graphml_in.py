@@ -16,7 +16,8 @@ from whence.metadata.exchange.draft import Draft, Found
 from whence.metadata.exchange.graphml import OURS, READ
 from whence.metadata.exchange.sink import Received
 from whence.metadata.exchange.values import from_text
-from whence.metadata.types import Event, EventKind, NodeKind, PropertyType, Value
+from whence.metadata.rows import KINDS
+from whence.metadata.types import Event, EventKind, PropertyType, Value
 
 _TYPES: Final[Mapping[str, PropertyType]] = {
     "boolean": "BOOLEAN",
@@ -26,7 +27,6 @@ _TYPES: Final[Mapping[str, PropertyType]] = {
     "double": "DOUBLE",
     "string": "STRING",
 }
-_KINDS: Final[frozenset[str]] = frozenset(("artifact", "execution", "context"))
 _EVENTS: Final[frozenset[str]] = frozenset(get_args(EventKind))
 
 
@@ -140,13 +140,13 @@ def _only(value: Value) -> str:
 def _node(element: Element, data: dict[str, Value]) -> Found:
     uid = unquote(element.get("id", ""))
     kind, type_ = data.get("kind"), data.get("type")
-    if kind not in _KINDS or not isinstance(type_, str):
+    if kind not in KINDS or not isinstance(type_, str):
         raise UsageError(
             f"node {uid!r} does not say what it is",
             code="bad-document",
             hint="give it the data kind (artifact, execution or context) and type",
         )
-    found = Found(cast("NodeKind", kind), type_, uid)
+    found = Found(kind, type_, uid)
     for name, value in data.items():
         part, dot, rest = name.partition(".")
         if dot and part in {"p", "c"}:

@@ -12,15 +12,19 @@ Source:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
+import msgspec
+
 from whence._base.progress import progress
 from whence.metadata.exchange.piece import Piece
 from whence.metadata.exchange.sink import Destination, Exported, Sections, counted, written
 from whence.metadata.exchange.values import to_text, type_of
+from whence.metadata.rows import kind_of
 from whence.metadata.types import (
     Artifact,
     Context,
@@ -62,7 +66,7 @@ SECTIONS: Final = (
     "hadMember",
     "wasInfluencedBy",
 )
-_KINDS: Final[dict[type, NodeKind]] = {Artifact: "artifact", Execution: "execution", Context: "context"}
+_is_plain: Final = re.compile(r"[\w.-]*", re.ASCII).fullmatch
 # States in which an execution goes on.
 _OPEN: Final = frozenset({"UNKNOWN", "NEW", "RUNNING"})
 
@@ -139,7 +143,7 @@ class _Document:
             self._associated(node)
         for key, value in (
             ("type_version", node.type_version),
-            ("base", self._bases.get((_KINDS[type(node)], node.type, node.type_version))),
+            ("base", self._bases.get((kind_of(node), node.type, node.type_version))),
             ("external_id", node.external_id),
             ("namespace", None if node.namespace == "default" else node.namespace),
         ):
@@ -191,7 +195,7 @@ class _Document:
         principal = node.properties.get("principal")
         if not isinstance(principal, str) or not principal:
             return
-        agent = "agent:" + quote(principal, safe="-._")
+        agent = "agent:" + _quoted(principal)
         if principal not in self._agents:
             self._agents.add(principal)
             self._add("agent", agent, {"prov:label": principal})
@@ -200,15 +204,19 @@ class _Document:
 
     def _add(self, section: str, name: str, said: dict[str, object]) -> None:
         separator = ",\n" if self._parts.n[section] else ""
-        self._parts.add(section, f"{separator}{json.dumps(name)}: {json.dumps(said, ensure_ascii=False)}")
+        self._parts.add(section, f'{separator}"{name}": {msgspec.json.encode(said).decode()}')
 
 
 def _node(uid: str) -> str:
-    return "node:" + quote(uid, safe="-._")
+    return "node:" + _quoted(uid)
+
+
+def _quoted(text: str) -> str:
+    return text if _is_plain(text) else quote(text, safe="-._")
 
 
 def _name(prefix: str, name: str) -> dict[str, str]:
-    return {"$": f"{prefix}:{quote(name, safe='-._')}", "type": "xsd:QName"}
+    return {"$": f"{prefix}:{_quoted(name)}", "type": "xsd:QName"}
 
 
 def _time(moment: datetime) -> dict[str, str]:
@@ -239,6 +247,6 @@ def _properties(prefix: str, properties: Properties) -> dict[str, object]:
         if value is None:
             continue  # PROV has no word for a value that is absent
         kind = type_of(value)
-        key = f"{prefix}:{quote(name, safe='-._')}"
+        key = f"{prefix}:{_quoted(name)}"
         said[key] = value if kind == "STRING" else {"$": to_text(value), "type": DATATYPES[kind]}
     return said

@@ -14,13 +14,12 @@ from typing import Final, cast
 from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError, WhenceError
 from whence.metadata.allowed import check_namespace
 from whence.metadata.base import MetadataStore
-from whence.metadata.encode import encode
 from whence.metadata.filter import Filter
 from whence.metadata.filter.types import Column, Constant, In
 from whence.metadata.ids import kind_of_id, node_id
-from whence.metadata.plan import Wanted, make_load
+from whence.metadata.plan import Wanted, make_load, node_row
 from whence.metadata.rows import KINDS, MarkRow, NodeRow, kind_of, to_tombstone, to_us, tombstone_of
-from whence.metadata.types import AnyNode, Artifact, Context, NodeKind, Rows, Type
+from whence.metadata.types import AnyNode, NodeKind, Rows, Type
 from whence.metadata.typetable import TypeTable, merge_type
 
 REFUSED: Final = (ConflictError, DeniedError, NotFoundError, UsageError)
@@ -156,23 +155,11 @@ class Trial:
 
     def _row(self, id_: int, node: AnyNode) -> NodeRow:
         type_ = self._types.get(kind_of(node), node.type, node.type_version)
-        assert type_.id is not None
         assert node.created_at is not None
         assert node.updated_at is not None
-        row = NodeRow(
-            id_,
-            type_.kind,
-            type_.id,
-            node.uid,
-            node.name,
-            node.external_id,
-            node.uri if isinstance(node, Artifact) else None,
-            None if isinstance(node, Context) else node.state,
-            encode(node.properties, node.custom),
-            to_us(node.created_at),
-            to_us(node.updated_at),
-            node.revision,
-            self.namespaces.get(node.namespace, -1),
+        space = self.namespaces.get(node.namespace, -1)
+        row = node_row(node, type_, id_, space, to_us(node.created_at))._replace(
+            updated_us=to_us(node.updated_at), revision=node.revision
         )
         return (
             row if node.removed_at is None else to_tombstone(row, tombstone_of(node), to_us(node.removed_at))

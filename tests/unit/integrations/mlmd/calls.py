@@ -7,10 +7,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from whence.integrations.mlmd import wire
 from whence.integrations.mlmd.messages import metadata_store_pb2, request_class
 from whence.integrations.mlmd.service import MlmdService
+from whence.integrations.protos import class_of
 
 pb: Any = metadata_store_pb2
+
+
+def our_class(name: str) -> Any:
+    """The class of a message of our own, where one of ML Metadata's may be installed."""
+    return class_of(wire.pool(), f"{wire.PACKAGE}.{name}")
 
 
 class Client:

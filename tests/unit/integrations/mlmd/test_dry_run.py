@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.unit.integrations.mlmd.golden import restored
-from whence.errors import WhenceError
+from tests.unit.integrations.mlmd.golden import dump, restored
+from whence.errors import IntegrityError, UsageError, WhenceError
 from whence.integrations.mlmd.importer import import_mlmd
-from whence.integrations.mlmd.rehearsal import MOST, namespace_to_look
-from whence.metadata import Artifact, Change, Context, MetadataStore, Put, Removal, Type
+from whence.integrations.mlmd.rehearsal import namespace_to_look
+from whence.integrations.mlmd.sentences import MOST
+from whence.metadata import Artifact, Change, Context, MetadataStore, Put, Removal, Type, open_store
 
 LONG = "replace(hex(zeroblob(300)), '0', 'n')"
 
@@ -98,7 +104,7 @@ def test_many_refusals_are_counted(store: MetadataStore, tmp_path: Path) -> None
     )
     refused = dry(store, path)
     assert len(refused) == MOST + 1
-    assert refused[-1] == "and 500 more things are refused"
+    assert refused[-1] == "and 500 more"
     assert refused[0] == "artifact 100: property 'span' of 'Data' is INT, got str 'wrong'"
 
 
@@ -131,6 +137,21 @@ def test_circles_with_what_the_graph_has(store: MetadataStore, tmp_path: Path) -
     assert is_refused(store, path)
 
 
+def test_a_circle_that_does_not_come_in_is_not_refused(store: MetadataStore, tmp_path: Path) -> None:
+    absent = "INSERT INTO ParentContext VALUES (77, 78), (78, 77), (-1, -1)"
+    path = restored(tmp_path, 10, "DELETE FROM ParentContext", absent)
+    assert dry(store, path) == []
+    import_mlmd(store, path)
+    (second,) = store.find_nodes("context", name="d").nodes
+    store.write(Change(removals=[Removal(second.uid, "asked to")]))
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO ParentContext VALUES (1, 3), (3, 2), (2, 1)")
+    connection.commit()
+    connection.close()
+    assert dry(store, path) == []
+    assert import_mlmd(store, path).written["ParentContext"] == 1
+
+
 def test_a_closed_namespace_is_said(store: MetadataStore, tmp_path: Path) -> None:
     team = store.in_namespace("team", create=True)
     store.put_namespace("team", closed=True)
@@ -159,3 +180,86 @@ def test_what_was_removed_here_stays_removed(store: MetadataStore, tmp_path: Pat
     again = import_mlmd(store, path)
     assert sum(again.written.values()) == 0
     assert again.told == ["1 artifacts were removed here since they came, and stay so"]
+
+
+GARBAGE = [
+    "NULL", "-1", "0", "1", "77", "4611686018427387905", "9223372036854775807", "0.5", "1e300", "'x'", "''", "x'ff'",
+    "cast(x'ff' AS TEXT)", "cast(x'610061' AS TEXT)", "'mlmd-struct::AA=='", "hex(zeroblob(400))",
+]  # fmt: skip
+
+
+@cache
+def intact(version: int) -> bytes:
+    """The file of a version, made in memory: thousands are written."""
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(dump("sqlite", version))
+    return connection.serialize()
+
+
+@cache
+def loosened(version: int) -> tuple[bytes, dict[str, list[str]]]:
+    """A database whose tables have no constraint any more; its tables with their columns."""
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(intact(version))
+    tables: dict[str, list[str]] = {}
+    for (table,) in connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+    ).fetchall():
+        tables[table] = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        connection.execute(f"CREATE TABLE loose AS SELECT * FROM {table}")
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"ALTER TABLE loose RENAME TO {table}")
+    connection.commit()
+    return connection.serialize(), tables
+
+
+@settings(max_examples=60)
+@given(data=st.data(), version=st.sampled_from([6, 8, 10]))
+def test_garbage_is_refused_by_name_or_comes_in(data: st.DataObject, version: int) -> None:
+    whole, tables = loosened(version)
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        table = data.draw(st.sampled_from(sorted(tables)))
+        column = data.draw(st.sampled_from(tables[table]))
+        what = data.draw(st.sampled_from(["set", "set", "set", "double", "drop"]))
+        try:
+            if what == "set":
+                row = f"(SELECT rowid FROM {table} LIMIT 1 OFFSET {data.draw(st.integers(0, 3))})"
+                where = "" if data.draw(st.booleans()) else f" WHERE rowid = {row}"
+                connection.execute(
+                    f"UPDATE {table} SET {column} = {data.draw(st.sampled_from(GARBAGE))}{where}"
+                )
+            elif what == "double":
+                connection.execute(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
+            else:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        except sqlite3.OperationalError:
+            pass  # that column is gone already
+    connection.commit()
+    store = open_store("memory://")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "damaged.db"
+        path.write_bytes(connection.serialize())
+        try:
+            refused = dry(store, path)
+        except (IntegrityError, UsageError):
+            assert is_refused(store, path)
+        else:
+            assert bool(refused) == is_refused(store, path), refused
+
+
+@settings(max_examples=60)
+@given(start=st.floats(0, 1), data=st.binary(min_size=1, max_size=400), cut=st.booleans())
+def test_a_broken_file_is_an_error_of_ours(start: float, data: bytes, *, cut: bool) -> None:
+    whole = intact(10)
+    place = int(start * len(whole))
+    store = open_store("memory://")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "broken.db"
+        path.write_bytes(whole[:place] if cut else whole[:place] + data + whole[place + len(data) :])
+        try:
+            import_mlmd(store, path, dry_run=True)
+        except WhenceError as error:
+            assert re.fullmatch("mlmd-mismatch|mlmd-version", error.code), error  # noqa: PT017 - else it may well be whole
+        is_refused(store, path)

@@ -21,10 +21,10 @@ from whence.errors import ConflictError, IntegrityError, NotFoundError, Unsuppor
 from whence.integrations.mlmd import importer
 from whence.integrations.mlmd.backends.source import Source
 from whence.integrations.mlmd.batches import Brought
-from whence.integrations.mlmd.graph import KINDS
 from whence.integrations.mlmd.importer import import_mlmd
 from whence.metadata import Artifact, Change, Execution, MetadataStore, Put, Type, open_store
 from whence.metadata.ids import wire_id
+from whence.metadata.rows import KINDS
 
 WRITTEN = {
     "Artifact": 2,

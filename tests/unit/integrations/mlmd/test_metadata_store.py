@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.unit.integrations.mlmd.calls import pb
+from tests.unit.integrations.mlmd.calls import our_class, pb
 from tests.unit.integrations.mlmd.golden import VERSIONS, dump, restored
 from tests.unit.integrations.mlmd.test_import_servers import mysql
-from whence.integrations.mlmd import wire
 from whence.integrations.mlmd.connection import _mysql_url, _postgres_url, is_mlmd_file
 from whence.integrations.mlmd.errors import (
     AbortedError,
@@ -73,7 +72,7 @@ def test_lists_are_followed_page_by_page(ml: MetadataStore) -> None:
 
 
 def test_messages_of_another_package_are_taken_and_others_are_not(ml: MetadataStore) -> None:
-    theirs = wire.message_class("ArtifactType")(name="Data")
+    theirs = our_class("ArtifactType")(name="Data")
     type_id = ml.put_artifact_type(theirs)
     assert ml.get_artifact_type("Data").id == type_id
     with pytest.raises(TypeError):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.unit.integrations.mlmd.calls import our_class
 from whence.integrations.mlmd import published, wire
 from whence.integrations.mlmd.messages import (
     METHODS,
@@ -15,6 +16,7 @@ from whence.integrations.mlmd.messages import (
     response_class,
 )
 from whence.integrations.mlmd.service import methods
+from whence.integrations.protos import entries
 
 
 def test_every_method_has_its_messages_and_is_answered() -> None:
@@ -27,7 +29,7 @@ def test_every_method_has_its_messages_and_is_answered() -> None:
 
 def test_the_table_and_the_pool_say_the_same() -> None:
     for table in (published.STORE, published.SERVICE):
-        for name, parts in wire.entries(table):
+        for name, parts in entries(table):
             if name.startswith("enum "):
                 found = wire.pool().FindEnumTypeByName(f"{wire.PACKAGE}.{name[5:]}")
                 assert [f"{v.name} {v.number}" for v in found.values] == parts
@@ -38,25 +40,25 @@ def test_the_table_and_the_pool_say_the_same() -> None:
 
 
 def test_defaults_and_oneofs_are_as_published() -> None:
-    options = wire.message_class("ListOperationOptions")()
+    options = our_class("ListOperationOptions")()
     assert (options.max_result_size, options.order_by_field.is_asc, options.order_by_field.field) == (
         20,
         True,
         3,
     )
-    value = wire.message_class("Value")(int_value=1)
+    value = our_class("Value")(int_value=1)
     value.string_value = "x"
     assert value.WhichOneof("value") == "string_value"
     assert not value.HasField("int_value")
-    request = wire.message_class("PutArtifactTypeRequest")()
+    request = our_class("PutArtifactTypeRequest")()
     assert request.all_fields_match is True
     assert request.DESCRIPTOR.fields_by_name["all_fields_match"].GetOptions().deprecated
 
 
 def test_a_message_of_the_same_name_is_read_again() -> None:
-    theirs = wire.message_class("Artifact")(id=3, uri="/x")
+    theirs = our_class("Artifact")(id=3, uri="/x")
     assert as_ours(theirs, "Artifact") == metadata_store_pb2.Artifact(id=3, uri="/x")
-    for wrong in (wire.message_class("Execution")(), object(), None):
+    for wrong in (our_class("Execution")(), object(), None):
         with pytest.raises(TypeError, match=r"expected a message ml_metadata\.Artifact"):
             as_ours(wrong, "Artifact")
 

@@ -160,7 +160,7 @@ def refusing() -> list[tuple[str, Callable[[MetadataStore], object], Callable[[s
         store.put_namespace("team", closed=True)
 
     def long_name(text: str) -> str:
-        return text.replace('"prov:label": "t"', f'"prov:label": "{"t" * 600}"').replace(
+        return text.replace('"prov:label":"t"', f'"prov:label":"{"t" * 600}"').replace(
             ">t<", f">{'t' * 600}<"
         )
 
@@ -168,7 +168,7 @@ def refusing() -> list[tuple[str, Callable[[MetadataStore], object], Callable[[s
         return text.replace("type:New", f"type:{'N' * 600}").replace(">New<", f">{'N' * 600}<")
 
     def huge(text: str) -> str:
-        return text.replace('"p:more": "m"', f'"p:more": "{"m" * 5_000_000}"').replace(
+        return text.replace('"p:more":"m"', f'"p:more":"{"m" * 5_000_000}"').replace(
             ">m<", f">{'m' * 5_000_000}<"
         )
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Self, get_args
 from whence.errors import BackendError, ConflictError
 from whence.integrations.mlmd.convert import put_value, to_ms
 from whence.integrations.mlmd.messages import metadata_store_pb2
+from whence.integrations.mlmd.sentences import Sentences
 from whence.metadata.types import (
     AnyNode,
     Artifact,
@@ -112,7 +113,7 @@ class MlmdFile:
                 f"{path} is there already", code="file-exists", hint="name another file, or --force"
             )
         self.path = path
-        self.told: list[str] = []
+        self.told = Sentences()
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._part.unlink(missing_ok=True)
         try:
@@ -207,7 +208,7 @@ class MlmdFile:
                 _INSERT_EVENT, (artifact, execution, _EVENTS[event.kind], to_ms(event.at))
             )
             if not done.rowcount:
-                self.told.append(
+                self.told.add(
                     f"execution {execution} has several events {event.kind} with artifact {artifact}: the first is "
                     f"kept, not the one in {'/'.join(map(str, event.path)) or 'no'} path"
                 )
@@ -251,7 +252,7 @@ class MlmdFile:
         if value is None:
             return None
         if isinstance(value, float) and math.isnan(value):
-            self.told.append(f"{what} is NaN, which SQLite keeps as nothing: left out")
+            self.told.add(f"{what} is NaN, which SQLite keeps as nothing: left out")
             return None
         row: list[object] = [None] * 6
         if isinstance(value, bool):

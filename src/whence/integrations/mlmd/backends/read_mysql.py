@@ -19,8 +19,6 @@ from whence.errors import BackendError, IntegrityError
 from whence.integrations.mlmd.backends.reader import Reader, options_of, shown
 
 _SSL: Final = ("key", "cert", "ca", "capath", "cipher")
-_TOLD: Final = 20
-"""Texts of others that are named one by one; the rest is counted."""
 
 # MySQL's latin1 is cp1252, with the five bytes that have no character there kept as they are.
 _TO_BYTES: Final = {
@@ -52,7 +50,6 @@ class MysqlReader(Reader):
 
     def __init__(self, url: SplitResult) -> None:
         super().__init__(shown(url))
-        self._others = 0
         try:
             self._connection = _connected(url, unquote(url.path.removeprefix("/")))
             self.rows("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -93,16 +90,10 @@ class MysqlReader(Reader):
             return value
         written = written_text(value)
         if written is None:
-            self._others += 1
-            if self._others <= _TOLD:
-                where = ", ".join(
-                    f"{n} {v}" for n, v in zip(names, row, strict=True) if n.endswith("id") and v
-                )
-                self.told.append(
-                    f"{names[place]} of {where} was not written by ML Metadata: read as its column says"
-                )
-            elif self._others == _TOLD + 1:
-                self.told.append("more such texts follow")
+            where = ", ".join(f"{n} {v}" for n, v in zip(names, row, strict=True) if n.endswith("id") and v)
+            self.told.add(
+                f"{names[place]} of {where} was not written by ML Metadata: read as its column says"
+            )
             return value
         return written
 

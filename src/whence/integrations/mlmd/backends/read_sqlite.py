@@ -27,7 +27,8 @@ class SqliteReader(Reader):
         try:
             self._connection.execute("BEGIN")
             self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.DatabaseError as error:
+        # What SQLite says of a broken file may have bytes of it.
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             self._connection.close()
             raise UsageError(f"{path} is no database of ML Metadata", code="mlmd-version") from error
 
@@ -53,7 +54,7 @@ class SqliteReader(Reader):
                 cursor = self._connection.execute(query, values)
                 rows = cursor.fetchall()
                 self._connection.text_factory = str
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
             raise _unreadable(error) from error
         return [column[0].lower() for column in cursor.description], rows
 

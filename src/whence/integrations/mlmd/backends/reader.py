@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from whence.errors import UnsupportedError, UsageError
+from whence.integrations.mlmd.sentences import Sentences
 
 _BACKENDS: Final = {
     "sqlite": "read_sqlite",
@@ -30,7 +31,7 @@ class Reader(ABC):
 
     Attributes:
         place: What it is called to a person; no password.
-        told: Sentences about text that ML Metadata itself did not write.
+        told: What could not be kept as it was.
     """
 
     path_order: ClassVar[str] = ""
@@ -38,7 +39,7 @@ class Reader(ABC):
 
     def __init__(self, place: str) -> None:
         self.place = place
-        self.told: list[str] = []
+        self.told = Sentences()
 
     @abstractmethod
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:

@@ -20,6 +20,7 @@ from whence._base.ids import derived_uid
 from whence.errors import IntegrityError, UsageError
 from whence.integrations.mlmd.backends.reader import open_reader
 from whence.integrations.mlmd.convert import FIRST_MS, LAST_MS, from_ms, is_time, struct_value
+from whence.integrations.mlmd.sentences import Sentences
 from whence.metadata.codes import unpack_uid
 from whence.metadata.types import (
     AnyNode,
@@ -215,8 +216,8 @@ class Source:
         self._reader.close()
 
     @property
-    def told(self) -> list[str]:
-        """Sentences about text of others that was met so far."""
+    def told(self) -> Sentences:
+        """What could not be kept as it was, so far."""
         return self._reader.told
 
     def types(self) -> list[Type]:
@@ -292,29 +293,30 @@ class Source:
         A pair with an end that is absent is left out, and told.
         """
         one, other, column = PAIRS[table]
-        a = b = 0
-        # Spelt so that each system answers from the index on both columns.
         query = (
             f"SELECT p.context_id, p.{column}, CASE WHEN c.id IS NULL OR o.id IS NULL THEN 0 ELSE 1 END"
             f" FROM {table} p LEFT JOIN Context c ON c.id = p.context_id"
             f" LEFT JOIN {_TABLES[other]} o ON o.id = p.{column}"
-            f" WHERE p.context_id >= ? AND (p.context_id > ? OR p.{column} > ?)"
-            f" ORDER BY p.context_id, p.{column} LIMIT {BATCH}"
         )
-        while rows := self._reader.rows(query, a, a, b):
+        order = f"ORDER BY p.context_id, p.{column} LIMIT {BATCH}"
+        # Each system answers both from the index on both columns: a context may hold all there is.
+        same = f"{query} WHERE p.context_id = ? AND p.{column} > ? {order}"
+        next_ = f"{query} WHERE p.context_id > ? {order}"
+        a = b = 0
+        while rows := self._reader.rows(same, a, b) or self._reader.rows(next_, a):
             lost = [f"{x}-{y}" for x, y, whole in rows if not whole]
             if lost:
-                self.told.append(
+                self.told.add(
                     f"{table}: {len(lost)} rows have an end that is absent and are left out: {lost[0]}"
                 )
             yield [(self.uid(one, x), self.uid(other, y)) for x, y, whole in rows if whole]
             a, b, _ = rows[-1]
 
     def parent_ids(self) -> Iterator[tuple[int, int]]:
-        """(child, parent) of its contexts, by their ids there."""
+        """(child, parent) of its contexts, by their ids there; like `pairs` without those that have an end absent."""
         yield from self._reader.rows(
-            "SELECT context_id, parent_context_id FROM ParentContext"
-            " WHERE context_id IS NOT NULL AND parent_context_id IS NOT NULL"
+            "SELECT p.context_id, p.parent_context_id FROM ParentContext p"
+            " JOIN Context c ON c.id = p.context_id JOIN Context o ON o.id = p.parent_context_id"
         )
 
     def unnumbered(self) -> list[str]:
@@ -470,7 +472,7 @@ class Source:
             if not isinstance(at, int):
                 raise IntegrityError(f"event {row['id']} has a time that is none", code="mlmd-mismatch")
             kept = LAST_MS if at > 0 else FIRST_MS
-            self.told.append(
+            self.told.add(
                 f"event {row['id']} happened at {at} ms, which is no date, and is kept at {kept} ms"
             )
             at = kept
