@@ -90,6 +90,8 @@ def import_mlmd(
             print_text(sentence)
         for sentence in done.refused:
             print_text(f"refused: {sentence}")
+        if dry_run:
+            print_text("nothing was written" + ("" if done.refused else "; all of it would come in"))
     if done.refused:
         raise typer.Exit(1)
 

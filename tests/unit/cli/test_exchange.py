@@ -36,6 +36,7 @@ def test_a_database_comes_in_and_again_changes_nothing(
     words = ["import", "mlmd", str(path), "-w", folder]
     dry = json.loads(run(capsys, *words, "--dry-run", "--json"))
     assert (dry["found"]["Artifact"], sum(dry["written"].values())) == (2, 0)
+    assert run(capsys, *words, "--dry-run").endswith("nothing was written; all of it would come in\n")
     assert "Artifact" in run(capsys, *words)
     again = json.loads(run(capsys, *words, "--json"))
     assert (again["version"], sum(again["written"].values()), again["told"]) == (10, 0, [])
