@@ -32,7 +32,7 @@ demo: $(VENV)/.run ## the flights journey, from raw files to a traced and reprod
 	$(PY) -m whence demo $(DEMO) --dir $(DEMO_DIR) $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## every test that needs no public data set; servers that are installed are started
-	$(PY) -m pytest -n $(WORKERS) $(TEST_ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(TEST_ARGS)
 
 torture: $(VENV)/.dev ## kill the small journey at 100 random moments; TORTURE_ARGS="--kills 10"
 	$(PY) -m tests.journey.torture $(TORTURE_ARGS)
