@@ -70,6 +70,9 @@ class Backend(ABC):
     def begin(self, driver: Driver, *, write: bool) -> None:
         """Begin a transaction; a writing one waits for its turn here."""
 
+    def expect_many(self, driver: Driver) -> None:  # noqa: B027 - most systems have nothing to do
+        """Make ready for very many rows in the transaction that has begun, and in it alone."""
+
     def end_write(self) -> None:  # noqa: B027 - most systems have nothing to do
         """A writing transaction has ended, or could not begin: whoever waits has the turn."""
 

@@ -67,6 +67,10 @@ class Session:
                 self._streams.remove(cursor)
             cursor.close()
 
+    def expect_many(self) -> None:
+        """Say that this transaction writes very many rows."""
+        self._backend.expect_many(self.driver)
+
     def end(self) -> None:
         """Close what is open; the block's end calls it."""
         while self._streams:

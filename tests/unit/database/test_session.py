@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, bindparam, insert, select
 
 from whence.database import Database, Migration, Session, sqlite_url
+from whence.database.backends.sqlite import LOADED_LOG_PAGES, LOG_PAGES
 from whence.errors import BackendError, ConflictError, UsageError
 
 PAIR = Table(
@@ -117,6 +118,14 @@ def test_rows_stream_while_others_write(database: Database) -> None:
         seen += [n for (n,) in rows]
         assert seen == list(range(100))
         assert next(session.stream("SELECT 1")) == (1,)
+
+
+def test_only_a_transaction_of_very_many_rows_has_the_larger_log(database: Database) -> None:
+    for many in (False, True, True, False):
+        with database.session(write=True) as session:
+            if many:
+                session.expect_many()
+            assert session.rows("PRAGMA wal_autocheckpoint") == [(LOADED_LOG_PAGES if many else LOG_PAGES,)]
 
 
 def test_an_ended_session_is_of_no_use(database: Database) -> None:

@@ -58,9 +58,12 @@ PATIENCE_S: Final = 0.5
 # whose pages were then read again and again: a third of the time of getting a thousand nodes by their ids.
 CACHE_KIB: Final = 16 * 1024
 
-# The log is written back into the file when it has so many pages (16 MB): SQLite's own 1,000 are full after each commit
-# of a bulk load, and a page that the next one changes too was written back in vain.
-LOG_PAGES: Final = 4000
+# The log is written back into the file when it has so many pages: SQLite's own 4 MB. A larger one is longer in growing,
+# and a commit that makes the file longer waits for the file system too: a fifth of the time of a small write.
+LOG_PAGES: Final = 1000
+# The same after a commit of very many rows, which fills the smaller log at once: a page that the next such commit
+# changes too is not written back in vain.
+LOADED_LOG_PAGES: Final = 4000
 
 # A log longer than this is cut back after a checkpoint; a burst of writes must not keep its size for ever.
 LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -90,6 +93,8 @@ class SqliteBackend(Backend):
         self._alone = False
         self._turn: Turn | None = None
         self._busy_timeout_s = 0.0
+        self._loading: set[Driver] = set()
+        """Connections whose log is the larger one."""
 
     def connect(self, url: URL, *, synchronous: str | None, busy_timeout_s: float) -> Engine:
         path = _path(url)
@@ -142,7 +147,11 @@ class SqliteBackend(Backend):
         # could not be upgraded while another writes, and would fail without waiting.
         if not write:
             driver.execute("BEGIN")
-        elif self._turn is None or self._turn.take(min(PATIENCE_S, self._busy_timeout_s)):
+            return
+        if driver in self._loading:
+            self._loading.discard(driver)
+            driver.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        if self._turn is None or self._turn.take(min(PATIENCE_S, self._busy_timeout_s)):
             driver.execute("BEGIN IMMEDIATE")
         else:
             self._begin_unturned(driver, self._turn)
@@ -166,6 +175,10 @@ class SqliteBackend(Backend):
         finally:
             _wait_busy(driver, self._busy_timeout_s)
         driver.execute("BEGIN IMMEDIATE")
+
+    def expect_many(self, driver: Driver) -> None:
+        driver.execute(f"PRAGMA wal_autocheckpoint={LOADED_LOG_PAGES}")
+        self._loading.add(driver)
 
     def end_write(self) -> None:
         if self._turn is not None:

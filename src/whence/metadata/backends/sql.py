@@ -211,6 +211,7 @@ class SqlStore(MetadataStore):
         """Write batches at once; without anything `known`, nothing is taken for granted, and errors are exact."""
         loaded: list[Loaded] = []
         with self.database.session(write=True) as session:
+            session.expect_many()
             for batch in group:
                 look, now_us = self._look(session)
                 done = None
