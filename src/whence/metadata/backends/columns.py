@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from math import isfinite
-from operator import add, attrgetter, is_not
+from operator import add, attrgetter, is_not, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -258,9 +258,10 @@ def _properties(
         for name in (*typed_names, *custom_names):
             if name.__class__ is not str or not name:
                 raise _OddError
-        plain = [_PLAIN.get(type_.properties.get(name, "")) for name in typed_names]
+        plain = {name: _PLAIN.get(type_.properties.get(name, "")) for name in typed_names}
         if not (
-            _are_plain([properties[i] for i in places], plain) and _are_plain([custom[i] for i in places], ())
+            _are_plain([properties[i] for i in places], typed_names, plain)
+            and _are_plain([custom[i] for i in places], custom_names, {})
         ):
             odd += places
     texts = _lines(properties, custom, odd)
@@ -269,16 +270,18 @@ def _properties(
     return texts
 
 
-def _are_plain(maps: Sequence[Properties], wanted: Sequence[type | None]) -> bool:
+def _are_plain(maps: Sequence[Properties], names: Sequence[str], wanted: Mapping[str, type | None]) -> bool:
     """Whether JSON has all these values as they are, and each is of the kind that is wanted of its name.
 
     Args:
-        maps: Properties with the same names.
+        maps: Properties.
+        names: The names that each of them has.
         wanted: The class of the value of each name; nothing: any.
     """
-    for i, column in enumerate(zip(*[m.values() for m in maps], strict=True)):
+    for name in names:
+        column = list(map(itemgetter(name), maps))
         kinds = set(map(type, column))
-        if wanted and kinds != {wanted[i]}:
+        if wanted and kinds != {wanted[name]}:
             return False
         for kind in kinds - _AS_THEY_ARE:
             values = column if len(kinds) == 1 else [value for value in column if value.__class__ is kind]
