@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
+from urllib.parse import quote
 
 from whence.errors import NotFoundError, UsageError, near_names
 
@@ -420,13 +421,17 @@ def absolute_url(url: str, root: Path) -> str:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "file" and not rest.startswith("/"):
-        folder = Path(str(root).replace("%", "%25"))  # what follows `file:` is percent-encoded
-        return f"file:{os.path.normpath(folder / rest)}"
+        return f"file:{os.path.normpath(_in_url(root) / rest)}"
     if scheme.startswith("sqlite") and rest.startswith("///") and not rest.startswith("////"):
         path = rest[3:]
         if path and not path.startswith(":memory:"):
-            return f"{scheme}:///{os.path.normpath(root / path)}"
+            return f"{scheme}:///{os.path.normpath(_in_url(root) / path)}"
     return url
+
+
+def _in_url(root: Path) -> Path:
+    """A folder as the path of a URL: what would mean something else there is percent-encoded."""
+    return Path(re.sub("[%?#]", lambda found: quote(found[0]), str(root)))
 
 
 def mask_url(url: str) -> str:

@@ -25,7 +25,7 @@ from whence._version import __version__
 from whence.blobs import open_blobs
 from whence.compute import open_engine
 from whence.config import SETTINGS, Config, load_config
-from whence.database import Database, refuse_lost
+from whence.database import Database, refuse_lost, sqlite_path
 from whence.errors import WhenceError
 from whence.metadata import MetadataStore, open_store
 from whence.metadata.beats import BEAT_S, LATE_BEATS
@@ -166,7 +166,8 @@ def _answered(name: str, config: Config, look: Callable[[Config], str]) -> Check
 
 def _is_absent(url: str) -> bool:
     """Whether a graph in a file has no file yet."""
-    return url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists()
+    file = sqlite_path(url)
+    return file is not None and not file.exists()
 
 
 def _graph(config: Config) -> Iterator[Check]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -108,6 +109,10 @@ def _make_folder(config: Config) -> None:
             code="not-a-workspace",
             hint="name another folder",
         )
+    if not any((root / mark).exists() for mark in _MARKS) and config.text("lake.url").startswith("file:"):
+        from whence.lake import open_backend
+
+        open_backend(config.text("lake.url"))  # refuses a place before anything is made there
     root.mkdir(parents=True, exist_ok=True)
 
 
@@ -130,7 +135,7 @@ def _is_local(config: Config) -> bool:
 
 
 def _lake_folder(config: Config) -> Path:
-    return Path(config.text("lake.url").removeprefix("file:"))
+    return Path(unquote(config.text("lake.url").removeprefix("file:")))
 
 
 def _is_locks(path: Path) -> bool:

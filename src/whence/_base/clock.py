@@ -67,4 +67,9 @@ def utc(moment: datetime) -> datetime:
             code="naive-time",
             hint="say which: UTC, as in 2026-05-03T12:00:00Z",
         )
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(
+            f"time {moment.isoformat()} is beyond the years 1 to 9999 in UTC", code="bad-timestamp"
+        ) from error

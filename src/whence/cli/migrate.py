@@ -76,10 +76,10 @@ def _file(config: Config, url: str) -> Path | None:
     """The database's file; None of a server's."""
     if url.startswith("memory:"):
         raise UsageError("a graph in memory has no tables to migrate", code="bad-command")
-    if not url.startswith("sqlite:"):
-        return None
-    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    if not file.exists():
+    from whence.database import sqlite_path
+
+    file = sqlite_path(url)
+    if file is not None and not file.exists():
         raise NotFoundError("workspace", str(config.root), hint="whence init FOLDER makes one")
     return file
 

@@ -1,7 +1,7 @@
 """SQL connections and migrations: one `Database` a workspace, shared by the rooms that keep tables."""
 
 from whence.database.base import Abilities, Backend
-from whence.database.connection import Database, refuse_lost, sqlite_path, sqlite_url
+from whence.database.connection import Database, is_sqlite, refuse_lost, sqlite_path, sqlite_url
 from whence.database.migrations import Component, Migration
 from whence.database.session import Session
 from whence.database.statements import Prepared
@@ -14,6 +14,7 @@ __all__ = [
     "Migration",
     "Prepared",
     "Session",
+    "is_sqlite",
     "refuse_lost",
     "sqlite_path",
     "sqlite_url",

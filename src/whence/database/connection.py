@@ -433,6 +433,16 @@ def refuse_lost(url: str, made_after: Path) -> None:
         sqlite_file.refuse_lost(path, made_after)
 
 
+def is_sqlite(path: Path) -> bool:
+    """Whether a file is a SQLite database, or belongs to one: a log, a lock.
+
+    Example:
+        >>> is_sqlite(Path("absent.db"))
+        False
+    """
+    return sqlite_file.belongs(path)
+
+
 def sqlite_path(url: str) -> Path | None:
     """The file of a SQLite URL; None where there is none.
 

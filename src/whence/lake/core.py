@@ -148,13 +148,27 @@ class Core:
             )
         return found
 
+    def check_own(self, name: str) -> None:
+        """Refuse a name that a table of another room has, such as ``graph.artifacts``: it would hide that one.
+
+        Raises:
+            ConflictError: ``table-exists``.
+        """
+        if any(name in provider.names() for provider in self.providers):
+            raise ConflictError(
+                f"{name!r} is a table that whence itself keeps",
+                code="table-exists",
+                hint="choose another name",
+            )
+
     def check_free(self, table: str) -> None:
         """Refuse a name for a new table that another thing has.
 
         Raises:
             UsageError: A table would lie inside another's folder (``nested-name``).
-            ConflictError: A view has the name (``view-exists``).
+            ConflictError: A view has the name (``view-exists``), or a table that another room shows (``table-exists``).
         """
+        self.check_own(table)
         for other in self.backend.list():
             if other.startswith(f"{table}.") or table.startswith(f"{other}."):
                 raise UsageError(

@@ -54,7 +54,8 @@ def open_lake(
 def open_backend(url: str | Path) -> LakeBackend:
     """The backend a URL names; raises as `open_lake`."""
     if isinstance(url, Path) or "://" not in url:
-        path = str(url).removeprefix("file:")
+        text = str(url)
+        path = unquote(text.removeprefix("file:")) if text.startswith("file:") else text
         return DeltaBackend(Path(path).absolute())
     parts = urlsplit(url)
     if parts.scheme == "memory":

@@ -463,7 +463,7 @@ def _point_in_time(node: exp.Table, kind: str, said: exp.Expr) -> When:
     readers: dict[str, Callable[[str], int | datetime]] = {"VERSION": int, "TIMESTAMP": _moment}
     try:
         return readers[kind.upper()](said.this)
-    except (KeyError, ValueError) as error:
+    except (KeyError, OverflowError, ValueError) as error:
         raise _bad_version(node) from error
 
 

@@ -146,6 +146,7 @@ class ViewStore:
             ConflictError: The name has another query (``view-exists``), or is a table's (``table-exists``).
         """
         check_name(name, what="view")
+        self.core.check_own(name)
         if self.core.find(name) is not None:
             raise ConflictError(f"{name!r} is a table", code="table-exists", hint="choose another name")
         old = self._current(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, cast, get_args
 
 from whence.errors import UsageError
@@ -15,6 +15,9 @@ MAX_URI: Final = 65_536
 ARTIFACT_STATES: Final = frozenset(get_args(ArtifactState))
 EXECUTION_STATES: Final = frozenset(get_args(ExecutionState))
 MASKS: Final = ("name", "external_id", "uri", "state", "properties", "custom")
+FIRST_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
+LAST_US: Final = to_us(datetime.max.replace(tzinfo=UTC))
+"""The first and the last moment that can be read again."""
 _PARTS: Final = ("properties", "custom")
 
 
@@ -100,7 +103,7 @@ def moment_us(moment: datetime) -> int:
     """A given moment in microseconds since 1970.
 
     Raises:
-        UsageError: It has no time zone (``naive-time``).
+        UsageError: It has no time zone (``naive-time``), or is beyond the years 1 to 9999 in UTC (``bad-timestamp``).
     """
     if moment.tzinfo is None:
         raise UsageError(
@@ -108,4 +111,9 @@ def moment_us(moment: datetime) -> int:
             code="naive-time",
             hint="say which moment it is: UTC",
         )
-    return to_us(moment)
+    us = to_us(moment)
+    if not FIRST_US <= us <= LAST_US:
+        raise UsageError(
+            f"the time {moment.isoformat()} is beyond the years 1 to 9999 in UTC", code="bad-timestamp"
+        )
+    return us

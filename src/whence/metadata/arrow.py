@@ -219,7 +219,8 @@ def _rows(store: MetadataStore, table: GraphTable, as_of: datetime | None) -> It
 
 
 def _nodes(store: MetadataStore, kind: NodeKind, as_of: datetime | None) -> Iterator[AnyNode]:
-    return store.all_nodes(kind, as_of=as_of)
+    # Of a graph that is seen in part those that are closed have no namespace to be told.
+    return (node for node in store.all_nodes(kind, as_of=as_of) if node.namespace)
 
 
 def _revisions(store: MetadataStore, last: AnyNode) -> Iterable[AnyNode]:

@@ -310,6 +310,13 @@ class MetadataStore(ABC):
         """
 
     @abstractmethod
+    def has_events(self, events: Sequence[Event]) -> list[bool]:
+        """Whether each of these events is there, at whatever time: its ends, its kind, its path.
+
+        It costs what is asked, however many other events the nodes have.
+        """
+
+    @abstractmethod
     def list_contexts(
         self,
         *,

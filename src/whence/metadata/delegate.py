@@ -148,6 +148,9 @@ class Delegate(MetadataStore):
     ) -> list[Event]:
         return self.store.list_events(artifacts=artifacts, executions=executions, as_of=as_of)
 
+    def has_events(self, events: Sequence[Event]) -> list[bool]:
+        return self.store.has_events(events)
+
     def list_contexts(
         self,
         *,
@@ -387,6 +390,11 @@ class AsOf(Looking):
         as_of: datetime | None = None,
     ) -> list[Event]:
         return self.store.list_events(artifacts=artifacts, executions=executions, as_of=self._then(as_of))
+
+    def has_events(self, events: Sequence[Event]) -> list[bool]:
+        known = self.list_events(executions={event.execution for event in events})
+        keys = {(e.execution, e.artifact, e.kind, e.path) for e in known}
+        return [(e.execution, e.artifact, e.kind, tuple(e.path)) in keys for e in events]
 
     def list_contexts(
         self,

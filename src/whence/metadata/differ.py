@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-from whence.errors import NotFoundError, UsageError
+from whence.errors import DeniedError, NotFoundError, UsageError
 from whence.metadata.base import MetadataStore
 from whence.metadata.found import line_of, node_to_dict, nodes_html
 from whence.metadata.lineage import Lineage
@@ -156,6 +156,7 @@ def first_difference(
 
     Raises:
         NotFoundError: One of them is unknown or a context (``node-not-found``).
+        DeniedError: Of one nothing may be read (``namespace-denied``).
         UsageError: One is an artifact and the other an execution (``not-comparable``).
 
     Example:
@@ -176,6 +177,13 @@ def first_difference(
         piece = store.lineage([uid], direction="up", max_hops=max_hops, internal=True, as_of=as_of)
         sides.append(_Side(Lineage(piece), uid))
     left, right = sides[0].node(a), sides[1].node(b)
+    for node in (left, right):
+        if not node.namespace:
+            raise DeniedError(
+                f"{node.type} {node.uid} is in a namespace that you may not read, and is not compared",
+                code="namespace-denied",
+                hint="ask for access to it",
+            )
     if isinstance(left, Artifact) != isinstance(right, Artifact):
         raise UsageError(
             "an artifact and an execution are not compared",

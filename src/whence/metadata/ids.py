@@ -11,6 +11,8 @@ from typing import Final
 from whence.metadata.types import NodeKind
 
 CODES: Final[dict[NodeKind, int]] = {"artifact": 1, "execution": 2, "context": 3}
+MAX_N: Final = 2**60
+"""The greatest number of a node: the ids of as many more have 64 bits."""
 KIND_OF_CODE: Final[dict[int, NodeKind]] = {code: kind for kind, code in CODES.items()}
 
 

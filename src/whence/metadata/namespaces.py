@@ -29,6 +29,7 @@ from whence.metadata.filter.types import (
     Walk,
 )
 from whence.metadata.query import OrderBy
+from whence.metadata.rows import kind_of
 from whence.metadata.types import (
     AnyNode,
     Artifact,
@@ -87,10 +88,13 @@ class Seen(Delegate):
         named.update(removal.uid for removal in change.removals)
         named.update(mark.uid for mark in change.marks)
         named.update(put.node.uid for put in change.puts)
+        numbered = [(kind_of(put.node), put.node.id) for put in change.puts if put.node.id is not None]
         lifted = {lift.mark for lift in change.lifts}
         if lifted:
             named.update(m.uid for m in self.store.list_marks(after=min(lifted) - 1) if m.id in lifted)
         self._check(self._stored(named))
+        for kind in _KINDS:
+            self._check(self.store.get_nodes(kind, ids=[id_ for k, id_ in numbered if k == kind]))
         written = self.store.write(change)
         return Written({uid: self._shown(node) for uid, node in written.nodes.items()}, written.marks)
 
@@ -172,6 +176,10 @@ class Seen(Delegate):
         matching = self._within(matching, everywhere=everywhere)
         return self.store.count_nodes(kind, matching=matching, by=by, everywhere=everywhere)
 
+    def all_nodes(self, kind: NodeKind, *, as_of: datetime | None = None) -> Iterator[AnyNode]:
+        """Closed ones too, as they are seen: edges lead to them."""
+        return map(self._shown, self.store.all_nodes(kind, as_of=as_of))
+
     def history(self, uid: str) -> list[AnyNode]:
         found = self.store.history(uid)
         return [self._shown(n) for n in (found if self._open(found[-1]) else found[-1:])]
@@ -191,8 +199,7 @@ class Seen(Delegate):
         return [self._shown(n) for n in found]
 
     def walk(self, query: WalkQuery) -> Iterator[Level]:
-        self._refuse_looking(query.stop)
-        for level in self.store.walk(query):
+        for level in self.store.walk(replace(query, stop=self._stop(query.stop))):
             yield replace(level, nodes=[self._shown(n) for n in level.nodes])
 
     def lineage(
@@ -207,13 +214,12 @@ class Seen(Delegate):
         only: Collection[str] | None = None,
         as_of: datetime | None = None,
     ) -> Subgraph:
-        self._refuse_looking(stop)
         found = super().lineage(
             starts,
             direction=direction,
             max_hops=max_hops,
             internal=internal,
-            stop=stop,
+            stop=self._stop(stop),
             include_stops=include_stops,
             only=only,
             as_of=as_of,
@@ -295,6 +301,10 @@ class Seen(Delegate):
             return Filter("", own)
         given = read_filter(matching)
         return Filter(given.text, And((given.tree, own)))
+
+    def _stop(self, stop: str | Filter | None) -> str | Filter | None:
+        """Where a walk ends, told of open nodes only: of a closed one it would say whether a guess is right."""
+        return None if stop is None else self._within(stop, everywhere=True)
 
     def _refuse_looking(self, matching: str | Filter | None) -> None:
         """A condition on neighbours could tell what stands in closed nodes."""

@@ -15,7 +15,7 @@ from msgspec import Raw
 from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError
 from whence.metadata.allowed import check_mask, check_text, check_texts, moment_us
 from whence.metadata.encode import check_properties, encode
-from whence.metadata.ids import kind_of_id, node_id, wire_id
+from whence.metadata.ids import MAX_N, kind_of_id, node_id, wire_id
 from whence.metadata.past import changed, delta_of, parts, parts_text
 from whence.metadata.rows import (
     EventRow,
@@ -88,8 +88,8 @@ class Lookup(Protocol):
         """The (child, parent) pairs of these children."""
         ...
 
-    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:
-        """(execution, artifact, kind) of the events of these executions."""
+    def events(self, keys: Collection[tuple[int, int, str]]) -> Iterable[tuple[int, int, str]]:
+        """Those of these (execution, artifact, kind) that stored events have."""
         ...
 
     def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:
@@ -251,7 +251,7 @@ class _Planner:
 
     def _want(self, wanted: Wanted, node: AnyNode, type_: Type) -> None:
         wanted.uids.add(node.uid)
-        if node.id is not None:
+        if node.id is not None and 0 < wire_id(node.id) <= MAX_N:
             wanted.ids.add(node.id)
         if node.name is not None:
             assert type_.id is not None
@@ -448,7 +448,7 @@ class _Planner:
     def _given_id(self, node: AnyNode, kind: NodeKind) -> int:
         if node.id is None:
             return self._number(kind)
-        if node.id < 4 or node.id & 3 == 0 or kind_of_id(node.id) != kind:
+        if not 0 < wire_id(node.id) <= MAX_N or node.id & 3 == 0 or kind_of_id(node.id) != kind:
             raise UsageError(f"{node.id} is no id of {kind} {node.uid}", code="bad-argument")
         other = self._by_id.get(node.id)
         if other is not None:
@@ -510,13 +510,14 @@ class _Planner:
 
     def _refuse_events(self) -> None:
         events = self._plan.events
-        there = set(self._look.events({event.execution_id for event in events}))
-        for event in events:
-            key = event.execution_id, event.artifact_id, event.kind
+        keys = [(event.execution_id, event.artifact_id, event.kind) for event in events]
+        there = set(self._look.events(set(keys)))
+        for key in keys:
             if key in there:
+                execution, artifact, kind = key
                 raise ConflictError(
-                    f"execution {_label(self._by_id[key[0]])} has an event {event.kind} with artifact "
-                    f"{_label(self._by_id[key[1]])}",
+                    f"execution {_label(self._by_id[execution])} has an event {kind} with artifact "
+                    f"{_label(self._by_id[artifact])}",
                     code="event-taken",
                 )
             there.add(key)

@@ -7,23 +7,21 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 import msgspec
 
 from whence.errors import UsageError, near_names
 from whence.metadata.codes import STATE_CODES
+from whence.metadata.encode import INT64_MAX, INT64_MIN
 from whence.metadata.filter import Filter, Scope, bind_filter, format_filter, read_filter
+from whence.metadata.ids import CODES, MAX_N
 from whence.metadata.rows import NodeRow, read_tombstone, to_us
 from whence.metadata.types import NodeKind, Value
 
 OrderBy: TypeAlias = Literal["id", "created_at", "updated_at"]
 Scalar: TypeAlias = int | float | str | bool | None
 COLUMNS: dict[str, str] = {"id": "id", "created_at": "created_us", "updated_at": "updated_us"}
-
-
-MAX_N: Final = 2**60
-"""More than any node's n, and four times as much has 64 bits; a cursor of an older whence names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +82,16 @@ def make_query(
     Raises:
         UsageError: ``bad-query``, ``bad-cursor``, ``bad-filter``, ``bad-state`` or ``naive-time``.
     """
+    if kind not in CODES:
+        raise UsageError(f"{kind!r} is not a kind of node", code="bad-query", near=list(CODES))
     if order_by not in COLUMNS:
         raise UsageError(f"order_by must be one of {', '.join(COLUMNS)}, got {order_by!r}", code="bad-query")
     if limit is not None and not isinstance(cast("object", limit), int):
         raise UsageError(f"limit is a whole number, got {limit!r:.40}", code="bad-query")
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be >= 1, got {limit}", code="bad-query")
+    if limit is not None and limit > MAX_N:
+        limit = None  # there are fewer
     filter_ = None if matching is None else read_filter(matching)
     names, states = _several(name), _several(state)
     _check_states(kind, states or ())
@@ -235,6 +237,8 @@ def _several(given: str | Collection[str] | None) -> frozenset[str] | None:
 def _scalar(name: str, value: Value) -> Scalar:
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"where {name!r}: {value} compares with nothing", code="bad-query")
+    if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
+        raise UsageError(f"where {name!r}: {value} does not fit 64 bits", code="bad-query")
     if isinstance(value, str) and not is_storable(value):
         raise UsageError(f"where {name!r}: {value[:40]!r} compares with nothing", code="bad-query")
     if value is None or isinstance(value, str | int | float):

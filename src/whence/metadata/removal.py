@@ -390,6 +390,8 @@ class _Dead:
     nodes: dict[str, AnyNode] = field(default_factory=dict)
     above: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     below: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    inside: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """The executions that ran with code or an environment."""
     events: dict[tuple[str, str, str, tuple[str | int, ...]], Event] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -409,18 +411,23 @@ class _Dead:
     def _learn(self, events: Iterable[Event]) -> None:
         for event in events:
             self.events[event.execution, event.artifact, event.kind, event.path] = event
-            # What code and environment something ran with does not tie it to what lives: they go after it.
             if event.kind in INPUT_KINDS:
                 self.above[event.execution].add(event.artifact)
                 self.below[event.artifact].add(event.execution)
             elif event.kind in OUTPUT_KINDS:
                 self.above[event.artifact].add(event.execution)
                 self.below[event.execution].add(event.artifact)
+            else:
+                self.inside[event.artifact].add(event.execution)
 
     def loose(self) -> set[str]:
-        """Those with nothing living above them and nothing living below them, however far."""
+        """Those with nothing living above them and nothing living below them, however far.
+
+        What code and environment an execution ran with does not tie it to what lives; they go when it has gone.
+        """
         tied = self._tied(self.above, self.below) | self._tied(self.below, self.above)
-        return {uid for uid, node in self.nodes.items() if uid not in tied and not self._groups(node)}
+        loose = {uid for uid, node in self.nodes.items() if uid not in tied and not self._groups(node)}
+        return {uid for uid in loose if self.inside.get(uid, loose) <= loose}
 
     def _tied(self, to: dict[str, set[str]], back: dict[str, set[str]]) -> set[str]:
         """Those from which something living is reached along `to`, through tombstones only."""

@@ -233,6 +233,26 @@ class ReadingRules(Furnished):
         moments = error_of(lambda: lake.sql(f'SELECT * FROM "runs_False" {travel}'))
         assert (versions.code, moments.code) == ("no-versions", "no-versions")
 
+    def test_a_name_of_an_upper_room_is_not_given_again(self, lake: Lake, flights: Table) -> None:
+        class Graph:
+            keeps_moments = False
+
+            def names(self) -> list[str]:
+                return ["graph.artifacts"]
+
+            def tables(self, wanted: Sequence[tuple[str, datetime | None]], /) -> list[pa.Table]:
+                return [pa.table({"name": ["a"]}) for _ in wanted]
+
+        lake.add_provider(Graph())
+        for attempt in (
+            lambda: lake.table("graph.artifacts").append(rows(4)),
+            lambda: lake.create("graph.artifacts", flights.schema),
+            lambda: lake.create_view("graph.artifacts", "SELECT 1 AS name"),
+        ):
+            assert error_of(attempt, ConflictError).code == "table-exists"
+        assert lake.sql("SELECT name FROM graph.artifacts").to_pydict() == {"name": ["a"]}
+        assert lake.list() == ["flights"]
+
     # --- views
 
     def test_a_view_is_a_query_with_a_name(self, lake: Lake, flights: Table) -> None:

@@ -23,6 +23,7 @@ from whence.metadata import (
     Type,
     Value,
 )
+from whence.metadata.delegate import AsOf
 from whence.testing.metadata_ahead import AheadRules
 from whence.testing.metadata_bad import BadInputRules
 from whence.testing.metadata_lifecycle import BeatRules, MarkRules, NamespaceRules, RemovalRules
@@ -33,6 +34,7 @@ from whence.testing.metadata_snapshot import SnapshotRules
 from whence.testing.metadata_updates import StrictRules, UpdateRules
 from whence.testing.metadata_walk import PathRules, WalkRules
 from whence.testing.metadata_world import (
+    AT_THE_EDGES,
     MOMENT,
     TABLE,
     Furnished,
@@ -425,6 +427,37 @@ class EdgeRules(Furnished):
         assert typed.list_events(executions=[e.uid]) == [event]
         typed.write(Change(events=[dataclasses.replace(event, path=("y",))]))
         assert len(typed.list_events(executions=[e.uid])) == 2
+
+    def test_whether_events_are_there_is_told_of_each(self, typed: MetadataStore) -> None:
+        tables = [artifact(f"t{i}") for i in range(300)]
+        e, other = Execution(type="load"), Execution(type="load")
+        events = [Event(e.uid, t.uid, "OUTPUT", ("x", i)) for i, t in enumerate(tables)]
+        typed.write(Change([*map(Put, tables), Put(e), Put(other)], events))
+        first = events[0]
+        lacking = [
+            dataclasses.replace(first, kind="INPUT"),
+            dataclasses.replace(first, path=("x",)),
+            dataclasses.replace(first, execution=other.uid),
+            dataclasses.replace(first, artifact="absent"),
+        ]
+        later = dataclasses.replace(first, at=MOMENT)
+        assert typed.has_events([*lacking, later, first, *events]) == [False] * 4 + [True] * 302
+        assert typed.has_events([]) == []
+        before = typed.get_nodes("artifact", uids=[tables[0].uid])[0].created_at
+        assert before is not None
+        assert AsOf(typed, before).has_events([later]) == [True]
+        assert AsOf(typed, before - timedelta(1)).has_events([later]) == [False]
+
+    def test_an_event_beyond_the_calendar_is_refused(self, typed: MetadataStore) -> None:
+        a, e = put(typed, artifact("a"), Execution(type="load"))
+        for at in AT_THE_EDGES:
+            event = Event(e.uid, a.uid, "INPUT", at=at)
+            for write in (typed.write, lambda change: typed.load([change])):
+                with pytest.raises(UsageError) as caught:
+                    write(Change([Put(artifact(f"b{at.year}"))], [event]))
+                assert caught.value.code == "bad-timestamp"
+        assert typed.list_events(executions=[e.uid]) == []
+        assert typed.count_nodes("artifact") == {"artifact": 1}
 
     def test_events_are_in_the_order_they_were_written(self, typed: MetadataStore) -> None:
         tables = [artifact(f"t{i}") for i in range(9)]

@@ -24,7 +24,7 @@ from whence.metadata import (
     wire_id,
 )
 from whence.testing.metadata_past import now, picture
-from whence.testing.metadata_world import MOMENT, Furnished, artifact, put
+from whence.testing.metadata_world import AT_THE_EDGES, MOMENT, Furnished, artifact, put
 
 
 def brought(n: int, **fields: object) -> Artifact:
@@ -163,6 +163,10 @@ class LoadRules(Furnished):
         for wrong in (
             brought(8, id=node_id(8, "context")),
             brought(8, id=3),
+            brought(8, id=node_id(2**60 + 1, "artifact")),
+            brought(8, id=2**70 + 1),
+            brought(8, created_at=AT_THE_EDGES[0]),
+            brought(8, updated_at=AT_THE_EDGES[1]),
             brought(8, properties={"n_rows": "1"}),
         ):
             with pytest.raises(UsageError):

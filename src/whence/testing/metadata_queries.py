@@ -96,7 +96,7 @@ class FindRules(Furnished):
         assert [n.type for n in found.find_nodes("execution").nodes] == ["load"]
         assert found.find_nodes("context").nodes == []
 
-    @pytest.mark.parametrize("where", [{"x": [1]}, {"x": b"1"}, {"x": float("nan")}])
+    @pytest.mark.parametrize("where", [{"x": [1]}, {"x": 2**63}, {"x": b"1"}, {"x": float("nan")}])
     def test_what_cannot_be_compared_is_refused(self, found: MetadataStore, where: dict[str, Value]) -> None:
         with pytest.raises(UsageError) as caught:
             found.find_nodes("artifact", where=where)
@@ -242,6 +242,14 @@ class FindRules(Furnished):
         with pytest.raises(UsageError) as caught:
             typed.find_nodes("artifact", **bad)  # type: ignore[arg-type]  # that is the test
         assert caught.value.code == "bad-query"
+
+    def test_far_numbers_and_other_kinds(self, typed: MetadataStore) -> None:
+        (a,) = put(typed, artifact("a"))
+        assert typed.find_nodes("artifact", limit=2**70).nodes == [a]
+        for ask in (typed.find_nodes, typed.count_nodes):
+            with pytest.raises(UsageError, match="'models' is not a kind of node") as caught:
+                ask("models")  # type: ignore[arg-type]  # that is the test
+            assert caught.value.code == "bad-query"
 
 
 class LineageRules(Furnished):

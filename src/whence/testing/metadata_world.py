@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -27,6 +27,11 @@ EVERYTHING = Type(
 LOAD = Type("execution", "load", {"attempt": "INT"})
 GROUP = Type("context", "Group", {"owner": "STRING"})
 MOMENT = datetime(2013, 4, 1, 5, 15, tzinfo=UTC)
+AT_THE_EDGES = (
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+    datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+)
+"""Moments that are in no year of UTC."""
 
 
 def names(subgraph: Subgraph) -> set[str | None]:

@@ -60,7 +60,7 @@ class HandBuiltRooms:
             clock=self.clock,
             locks=None if folder is None else folder / "locks",
         )
-        online = "memory://" if folder is None else f"sqlite:///{folder / 'online.db'}"
+        online = "memory://" if folder is None else sqlite_url(folder / "online.db")
         self.features = Features(
             self.recorder,
             self.lake,

@@ -102,7 +102,7 @@ def get_execution(graph: Graph, ref: Ref) -> Execution:
     for node in found:
         if isinstance(node, Execution):
             return node
-    raise NotFoundError("execution", ref.name, hint="whence exec list shows all")
+    raise NotFoundError("execution", ref.name, hint="whence nodes execution shows all")
 
 
 def find_artifact(graph: Graph, type_: str, name: str) -> Artifact | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select
 
-from whence.database import Database, Migration, sqlite_path, sqlite_url
+from whence.database import Database, Migration, is_sqlite, sqlite_path, sqlite_url
 from whence.database.backends import sqlite_file
 from whence.errors import BackendError, DeniedError, IntegrityError, UsageError
 
@@ -43,6 +43,19 @@ def begun(path: Path, url: str) -> None:
 def ids(database: Database) -> list[int]:
     with database.read() as connection:
         return list(connection.scalars(select(THING.c.id)))
+
+
+def test_what_belongs_to_a_database_is_known(tmp_path: Path) -> None:
+    filled(tmp_path / "x.db")
+    (tmp_path / "x.db-wal").touch()
+    for name in ("x.json", "y.db-wal", "y.lock"):
+        (tmp_path / name).write_text("{}")
+    found = {path.name for path in tmp_path.iterdir() if is_sqlite(path)}
+    assert found == {"x.db", "x.db-wal", "x.db.lock"}
+    (tmp_path / "link").symlink_to("x.db")
+    assert is_sqlite(tmp_path / "link")
+    assert not is_sqlite(tmp_path / "absent")
+    assert not is_sqlite(tmp_path)
 
 
 @pytest.mark.parametrize("words", ["", "?journal=rollback"])

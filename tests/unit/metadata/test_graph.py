@@ -75,6 +75,7 @@ def test_whoever_only_looks_writes_nothing_at_all() -> None:
     timeless = {"settle_indexes", "list_imported", "list_namespaces", "list_beats", "now", "snapshot"}
     assert reading - timeless - own(AsOf) == set()
     open_to_all = {
+        "has_events",
         "list_events",
         "all_events",
         "all_members",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.unit.metadata.lifeworld import STORES, open_kind
 from whence.errors import DeniedError, NotFoundError
-from whence.metadata import Artifact, MetadataStore, Recorder, Type
+from whence.metadata import Artifact, Change, MetadataStore, Put, Recorder, Type, open_store
 from whence.metadata.graph import Graph
 
 
@@ -119,6 +120,44 @@ def test_what_is_closed_is_not_found_counted_or_looked_into(graph: Graph, secret
         graph.seen_by(["secret"])
 
 
+def test_a_walk_does_not_tell_what_stands_in_closed_nodes(graph: Graph, secret: Graph) -> None:
+    seen = graph.seen_by(["default"])
+    assert secret.resolve("hidden") in {n.uid for _, n in seen.up("answer").up(seen.resolve("answer"))}
+    whole = [n.uid for level in seen.walk("answer") for n in level.nodes]
+    for guess in (
+        "properties.rows = 7",
+        "properties.rows = 8",
+        "name = 'two'",
+        "custom_properties.why LIKE 's%'",
+    ):
+        assert [n.uid for level in seen.walk("answer", stop=guess) for n in level.nodes] == whole
+        assert len(list(seen.up("answer", stop=guess).up(seen.resolve("answer")))) == len(whole)
+    found = seen.up("answer", stop="name = 'shown'").up(seen.resolve("answer"))
+    assert [n.name for _, n in found] == ["answer", "three", None, None, "shown"]
+
+
+def test_what_is_closed_is_not_compared(graph: Graph, secret: Graph) -> None:
+    with pytest.raises(DeniedError, match="namespace-denied"):
+        graph.seen_by(["default"]).diff(secret.resolve("hidden"), "answer")
+
+
+@pytest.mark.parametrize("format_", ["prov", "graphml"])
+def test_what_is_seen_in_part_is_written_and_read_as_it_is_seen(
+    graph: Graph, secret: Graph, tmp_path: Path, format_: Literal["prov", "graphml"]
+) -> None:
+    seen = graph.seen_by(["default"])
+    seen.export(format_, tmp_path / "x")
+    again = Graph(open_store("memory://"))
+    again.read(format_, tmp_path / "x")
+    found = [n for _, n in again.up("answer").up(again.resolve("answer"))]
+    assert [(n.type, n.name) for n in found] == [
+        ("Table", "answer"), ("step", "three"), ("Table", None), ("step", None),
+        ("Table", "shown"), ("step", "one"), ("Table", "raw"),
+    ]  # fmt: skip
+    assert found[2].uid == secret.resolve("hidden")
+    assert seen.arrow("artifacts").num_rows == 3
+
+
 def test_what_is_closed_cannot_be_changed_or_linked(graph: Graph, secret: Graph) -> None:
     seen, hidden = graph.seen_by(["default"]), secret.resolve("hidden")
     step = seen.add("step", "four")
@@ -131,9 +170,11 @@ def test_what_is_closed_cannot_be_changed_or_linked(graph: Graph, secret: Graph)
         lambda: seen.purge([hidden]),
         lambda: seen.put_namespace("secret", closed=True),
         lambda: seen.load([]),
+        lambda: seen.write(Change([Put(Artifact(type="Table", id=secret.node(hidden).id), "update")])),
     ):
-        with pytest.raises(DeniedError, match="namespace-denied"):
+        with pytest.raises(DeniedError, match="namespace-denied") as caught:
             attempt()
+        assert "hidden" not in caught.value.message
     mark = secret.mark(hidden, "the salaries are wrong")
     (shown,) = seen.marks()
     assert (shown.id, shown.uid, shown.reason, shown.principal) == (mark.id, hidden, "", "")

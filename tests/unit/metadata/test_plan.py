@@ -50,7 +50,7 @@ class Look:
         assert not ids
         return []
 
-    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:
+    def events(self, keys: Collection[tuple[int, int, str]]) -> Iterable[tuple[int, int, str]]:
         raise AssertionError(executions)
 
     def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:

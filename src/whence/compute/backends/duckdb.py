@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -161,12 +162,23 @@ def files_query(files: Files) -> str:
 
 
 def _read_parquet(files: Files, types: Mapping[str, str]) -> str:
-    paths = ", ".join(text_literal(path) for path in files.paths)
-    hive = "hive_partitioning = false"
-    if files.partition_columns:
-        kinds = ", ".join(f"{text_literal(c)}: {types[c]}" for c in files.partition_columns)
-        hive = f"hive_partitioning = true, hive_types = {{{kinds}}}"
-    return f"read_parquet([{paths}], union_by_name = true, {hive})"
+    paths = ", ".join(text_literal(_PATTERN.sub(r"[\g<0>]", path)) for path in files.paths)
+    partitions = files.partition_columns
+    if not partitions:
+        return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+    if "=" not in files.paths[0].rsplit("/", len(partitions) + 1)[0]:
+        kinds = ", ".join(f"{text_literal(c)}: {types[c]}" for c in partitions)
+        return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = true, hive_types = {{{kinds}}})"
+    # The table itself lies in a folder with a name like a partition's, which DuckDB would take for a column.
+    parts = (f"split_part({_FILE}, '/', {at})" for at in range(-len(partitions) - 1, -1))
+    values = (f"url_decode(substr({part}, strpos({part}, '=') + 1))" for part in parts)
+    named = ", ".join(
+        f"nullif({value}, {_NO_VALUE}) AS {quoted(c)}" for c, value in zip(partitions, values, strict=True)
+    )
+    return (
+        f"(SELECT * EXCLUDE ({_FILE}), {named} FROM read_parquet([{paths}], union_by_name = true, "
+        f"hive_partitioning = false, filename = {text_literal(_FILE)}))"
+    )
 
 
 def duckdb_type(type_: pa.DataType) -> str:
@@ -204,6 +216,14 @@ _TYPES: Final[Mapping[pa.DataType, str]] = {
 
 
 # --- errors -------------------------------------------------------------------------------------
+
+
+#: What DuckDB takes for a pattern in the name of a file.
+_PATTERN: Final = re.compile(r"[*?\[]")
+#: A column that no table has.
+_FILE: Final = "__whence_file"
+#: How the folder of a partition says null.
+_NO_VALUE: Final = "'__HIVE_DEFAULT_PARTITION__'"
 
 
 @contextmanager

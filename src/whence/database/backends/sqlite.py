@@ -69,6 +69,11 @@ LOADED_LOG_PAGES: Final = 4000
 LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
+class _Connection(sqlite3.Connection):
+    loading = False
+    """Whether its log is the larger one, until its next write."""
+
+
 class SqliteBackend(Backend):
     """SQLite through Python's own module.
 
@@ -93,8 +98,6 @@ class SqliteBackend(Backend):
         self._alone = False
         self._turn: Turn | None = None
         self._busy_timeout_s = 0.0
-        self._loading: set[Driver] = set()
-        """Connections whose log is the larger one."""
 
     def connect(self, url: URL, *, synchronous: str | None, busy_timeout_s: float) -> Engine:
         path = _path(url)
@@ -113,7 +116,11 @@ class SqliteBackend(Backend):
                 return open_to_look(path, busy_timeout_s)
             make_file(path, rollback=self._alone, timeout_s=busy_timeout_s)
             return sqlite3.connect(
-                path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+                path,
+                timeout=busy_timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=_Connection,
             )
 
         alone = self._alone and not self.read_only
@@ -148,8 +155,8 @@ class SqliteBackend(Backend):
         if not write:
             driver.execute("BEGIN")
             return
-        if driver in self._loading:
-            self._loading.discard(driver)
+        if driver.loading:
+            driver.loading = False
             driver.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         if self._turn is None or self._turn.take(min(PATIENCE_S, self._busy_timeout_s)):
             driver.execute("BEGIN IMMEDIATE")
@@ -178,7 +185,7 @@ class SqliteBackend(Backend):
 
     def expect_many(self, driver: Driver) -> None:
         driver.execute(f"PRAGMA wal_autocheckpoint={LOADED_LOG_PAGES}")
-        self._loading.add(driver)
+        driver.loading = True
 
     def end_write(self) -> None:
         if self._turn is not None:

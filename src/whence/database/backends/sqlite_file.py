@@ -19,6 +19,10 @@ MADE: Final = register(
     "database.file.made", "a new database is whole under another name, not yet under its own"
 )
 
+MAGIC: Final = b"SQLite format 3\0"
+"""What every database begins with."""
+BESIDE: Final = ("-wal", "-shm", "-journal", ".lock", ".new")
+
 
 def make_file(path: Path, *, rollback: bool, timeout_s: float) -> None:
     """Make the database at `path` when there is none; a file that was one and has lost everything is refused.
@@ -133,6 +137,21 @@ def refuse_lost(path: Path, made_after: Path) -> None:
     )
 
 
+def belongs(path: Path) -> bool:
+    """Whether a file is a SQLite database, or one that SQLite or whence keeps beside a database."""
+    base = next(
+        (path.with_name(path.name.removesuffix(end)) for end in BESIDE if path.name.endswith(end)), path
+    )
+    for file in {path, base}:
+        try:
+            with file.open("rb") as opened:
+                if opened.read(len(MAGIC)) == MAGIC:
+                    return True
+        except OSError:
+            continue
+    return False
+
+
 def _lost(path: Path) -> Literal["empty", "gone"] | None:
     if path.exists():
         return "empty" if path.is_file() and _size(path) == 0 else None
@@ -222,4 +241,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-__all__ = ["BEGUN", "MADE", "TAKEN", "lock_of", "make_file", "open_to_look", "refuse_lost", "use_log"]
+__all__ = [
+    "BEGUN",
+    "MADE",
+    "TAKEN",
+    "belongs",
+    "lock_of",
+    "make_file",
+    "open_to_look",
+    "refuse_lost",
+    "use_log",
+]

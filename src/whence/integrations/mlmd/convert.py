@@ -1,18 +1,21 @@
 """Between ML Metadata's messages and the graph's value objects, both ways.
 
-A STRUCT is a mapping here and a ``google.protobuf.Struct`` there, so its whole numbers come back as floats; a PROTO
-is the bytes of its ``google.protobuf.Any``. A property that is None here is absent there. Times are milliseconds.
+A STRUCT is a mapping here and a ``google.protobuf.Struct`` there, so its whole numbers come back as floats; one deeper
+than programs read is its JSON text there, ``{"value": text}``. A PROTO is the bytes of its ``google.protobuf.Any``; bytes
+that are none travel in one, as a ``google.protobuf.BytesValue``, and come back themselves: ML Metadata refuses to read a
+node that has an ``Any`` without a type. A property that is None here is absent there. Times are milliseconds.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from whence.integrations.mlmd.errors import invalid
-from whence.integrations.mlmd.messages import DecodeError, metadata_store_pb2, read_json, to_json
+from whence.integrations.mlmd.messages import BytesValue, DecodeError, metadata_store_pb2, read_json, to_json
 from whence.integrations.mlmd.wire import Message
 from whence.metadata.rows import EPOCH, kind_of
 from whence.metadata.types import (
@@ -31,6 +34,9 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _pb: Final = metadata_store_pb2
 _NODES: Final = {"artifact": _pb.Artifact, "execution": _pb.Execution, "context": _pb.Context}
 _TYPES: Final = {"artifact": _pb.ArtifactType, "execution": _pb.ExecutionType, "context": _pb.ContextType}
+_BYTES: Final = "type.googleapis.com/google.protobuf.BytesValue"
+MAX_MESSAGES: Final = 90
+"""In one another, in the Struct of one value: protobuf's parsers read 100, and some of these are around the value."""
 STATE_FIELDS: Final[dict[NodeKind, str | None]] = {
     "artifact": "state",
     "execution": "last_known_state",
@@ -74,7 +80,7 @@ def value_from(message: Message, name: str) -> Value:
     if kind == "struct_value":
         return _struct_from(message.struct_value)
     if kind == "proto_value":
-        return cast("bytes", message.proto_value.SerializeToString())
+        return _any_from(message.proto_value)
     return cast("Value", getattr(message, kind))
 
 
@@ -89,17 +95,53 @@ def put_value(into: Message, value: Value) -> None:
     elif isinstance(value, str):
         into.string_value = value
     elif isinstance(value, bytes):
-        into.proto_value.SetInParent()
-        try:
-            into.proto_value.ParseFromString(value)
-        except DecodeError:  # bytes that whence's own users kept: no Any, but their bytes
-            into.proto_value.Clear()
-            into.proto_value.value = value
+        _put_any(into.proto_value, value)
     else:
         into.struct_value.SetInParent()
+        plain: Any = _plain(value)
+        if _messages(value) > MAX_MESSAGES:
+            plain = json.dumps(plain, ensure_ascii=False, sort_keys=True)
         # A list alone is a STRUCT of ours; protobuf's Struct is always a mapping.
-        items = value if isinstance(value, Mapping) else {"value": value}
-        into.struct_value.update({k: _plain(v) for k, v in items.items()})
+        into.struct_value.update(plain if isinstance(plain, Mapping) else {"value": plain})
+
+
+def _put_any(into: Message, value: bytes) -> None:
+    into.SetInParent()
+    try:
+        into.ParseFromString(value)
+    except DecodeError:
+        into.Clear()
+    if not into.type_url:  # no Any, but bytes that whence's own users kept
+        into.Clear()
+        into.type_url = _BYTES
+        into.value = BytesValue(value=value).SerializeToString()
+
+
+def _any_from(given: Message) -> bytes:
+    """What `_put_any` put into an ``Any``; of one that it would not make the whole, serialized."""
+    if not given.type_url:
+        return cast("bytes", given.value)
+    whole = cast("bytes", given.SerializeToString())
+    if given.type_url == _BYTES:
+        again = type(given)()
+        try:
+            inner: bytes = BytesValue.FromString(given.value).value
+        except DecodeError:
+            return whole
+        _put_any(again, inner)
+        if again.SerializeToString() == whole:
+            return inner
+    return whole
+
+
+def proto_value(data: bytes) -> bytes:
+    """The value of a serialized ``google.protobuf.Any``; of other bytes these themselves."""
+    made = _pb.Value()
+    try:
+        made.proto_value.ParseFromString(data)
+    except DecodeError:
+        return data
+    return _any_from(made.proto_value)
 
 
 def struct_value(data: bytes) -> Value:
@@ -142,6 +184,15 @@ def _plain(value: Value) -> object:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(v) for v in value]
     return value
+
+
+def _messages(value: Value) -> int:
+    """How many messages are in one another in a value of a Struct."""
+    if isinstance(value, Mapping):  # the Struct, the entry of its map, the Value
+        return 3 + max(map(_messages, value.values()), default=0)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return 2 + max(map(_messages, value), default=0)
+    return 0
 
 
 def properties_from(message: Message) -> tuple[dict[str, Value], dict[str, Value]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,6 @@ from whence.errors import ConflictError, IntegrityError
 from whence.integrations.mlmd.backends.source import PAIRS, Source
 from whence.integrations.mlmd.batches import (
     Brought,
-    event_key,
     event_rows,
     find_gone,
     find_moved,
@@ -184,9 +183,8 @@ def _verify(store: MetadataStore, source: Source, done: Brought, step: Callable[
             step(len(batch))
     for events in source.events():
         given = [e.event for e in events if e.event is not None]
-        wanted = {event_key(e) for e in given if done.gone.isdisjoint((e.execution, e.artifact))}
-        there = {event_key(e) for e in store.list_events(executions={execution for execution, *_ in wanted})}
-        if not wanted <= there:
+        wanted = [e for e in given if done.gone.isdisjoint((e.execution, e.artifact))]
+        if not all(store.has_events(wanted)):
             raise _differs(f"an event between {events[0].id} and {events[-1].id}")
         step(len(events))
     for table in PAIRS:
@@ -211,18 +209,22 @@ def _compare_counts(done: Brought, read: Counter[str]) -> None:
 def _equal(stored: AnyNode, wanted: AnyNode) -> bool:
     """Whether a node is stored as it was there, its times included."""
     return all(getattr(stored, f, None) == getattr(wanted, f, None) for f in _FIELDS) and all(
-        _exact(mine) == _exact(theirs)
+        _given(mine) == _given(theirs)
         for mine, theirs in ((stored.properties, wanted.properties), (stored.custom, wanted.custom))
     )
 
 
-def _exact(properties: Mapping[str, Value]) -> dict[str, object]:
-    """Values that are equal only when they are of one kind: 1, 1.0 and True are three, and NaN is itself."""
-    return {
-        name: (type(value), repr(value) if isinstance(value, float) else value)
-        for name, value in properties.items()
-        if value is not None
-    }
+def _exact(value: object) -> object:
+    """A value that is equal only to one of its kind, however deep: 1, 1.0 and True are three, and NaN is itself."""
+    if isinstance(value, Mapping):
+        return {name: _exact(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_exact(item) for item in value]
+    return type(value), repr(value) if isinstance(value, float) else value
+
+
+def _given(properties: Mapping[str, Value]) -> object:
+    return _exact({name: value for name, value in properties.items() if value is not None})
 
 
 def _stored_pairs(store: MetadataStore, table: str, pairs: list[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as _AnyMessage
+from google.protobuf.wrappers_pb2 import BytesValue
 
 from whence.integrations.mlmd import published
 from whence.integrations.mlmd.wire import SERVICE_FILE, STORE_FILE, Message, pool
@@ -94,6 +95,7 @@ def read_json(text: str, into: Message) -> None:
 __all__ = [
     "IS_INSTALLED",
     "METHODS",
+    "BytesValue",
     "DecodeError",
     "as_ours",
     "find_bad_text",

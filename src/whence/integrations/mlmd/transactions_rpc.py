@@ -78,7 +78,7 @@ def put_lineage_subgraph(graph: Graph, request: Message, response: Message) -> N
     artifacts = [draft.artifact(a, reuse_external=reuse) for a in request.artifacts]
     executions = [draft.node("execution", e) for e in request.executions]
     for edge in request.event_edges:
-        _edge(draft, edge, executions, artifacts)
+        _edge(draft, edge, request, executions, artifacts)
     for context in contexts:
         for execution in executions:
             draft.member(context, execution=execution)
@@ -90,21 +90,23 @@ def put_lineage_subgraph(graph: Graph, request: Message, response: Message) -> N
     response.context_ids.extend(draft.id(c) for c in contexts)
 
 
-def _edge(draft: Draft, edge: Message, executions: Sequence[str], artifacts: Sequence[str]) -> None:
+def _edge(
+    draft: Draft, edge: Message, request: Message, executions: Sequence[str], artifacts: Sequence[str]
+) -> None:
     if not edge.HasField("event"):
         raise invalid("Event_edge is missing an event.")
-    execution = _end(edge, "execution", executions)
+    execution = _end(edge, "execution", request.executions, executions)
     if execution is None:
         id_ = edge.event.execution_id
         execution = draft.known("execution", id_, f"No execution with the given id {id_}")
-    artifact = _end(edge, "artifact", artifacts)
+    artifact = _end(edge, "artifact", request.artifacts, artifacts)
     if artifact is None:
         id_ = edge.event.artifact_id
         artifact = draft.known("artifact", id_, f"No artifact with the given id {id_}")
     draft.event(edge.event, execution, artifact)
 
 
-def _end(edge: Message, kind: str, given: Sequence[str]) -> str | None:
+def _end(edge: Message, kind: str, nodes: Sequence[Message], given: Sequence[str]) -> str | None:
     """The node of the request an edge ends in, or None when it names a stored one."""
     if edge.HasField(f"{kind}_index"):
         index: int = getattr(edge, f"{kind}_index")
@@ -112,6 +114,10 @@ def _end(edge: Message, kind: str, given: Sequence[str]) -> str | None:
             raise OutOfRangeError(
                 f"The event_edge has an {kind}_index {index} that is outside the bounds of the request's {kind}s "
                 f"list, [0, {len(given)})."
+            )
+        if edge.event.HasField(f"{kind}_id") and getattr(edge.event, f"{kind}_id") != nodes[index].id:
+            raise invalid(
+                f"The event_edge has {kind}_index {index}, and an event.{kind}_id that is not the id of that {kind}."
             )
         return given[index]
     if not edge.event.HasField(f"{kind}_id"):

@@ -10,6 +10,7 @@ many commits gets slow (it is opened anew); it deletes expired log files at chec
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 from deltalake import (
@@ -35,6 +37,7 @@ from whence.errors import (
     IntegrityError,
     NotFoundError,
     UnsupportedError,
+    UsageError,
     WhenceError,
 )
 from whence.lake.backends.delta_errors import as_whence_errors
@@ -85,16 +88,30 @@ class _Handle:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
+#: What delta-rs (1.6.6) reads as something else in the path of a table, or not at all.
+_UNREACHABLE: Final = re.compile(r"[\x00-\x1f\x7f\[\]^|\\]|%[0-9A-Fa-f]{2}")
+
+
 class DeltaBackend(LakeBackend):
     """Delta tables below one folder; ``train.late`` is the folder ``train/late``.
 
     Args:
         root: The folder; made when the first table is.
+
+    Raises:
+        UsageError: delta-rs cannot reach a folder of this name (``bad-folder``).
     """
 
     name = "delta"
 
     def __init__(self, root: Path) -> None:
+        odd = _UNREACHABLE.search(str(root.absolute()))
+        if odd:
+            raise UsageError(
+                f"tables cannot be kept in {str(root)!r}: delta-rs does not find folders with {odd[0]!r} in their names",
+                code="bad-folder",
+                hint="name a folder without it, or one for the tables alone with lake.url",
+            )
         self._root = root
         self._handles: dict[str, _Handle] = {}
         self._folders: dict[str, Path] = {}
@@ -369,11 +386,16 @@ class DeltaBackend(LakeBackend):
             )
             if not direct:
                 return read_indirectly(opened)
-            paths = tuple(sorted(opened.file_uris()))
+            paths = tuple(sorted(self._files_of(snapshot.table, opened)))
         for path in paths:
             if not os.path.exists(path):  # noqa: PTH110  # a Path for each of thousands of files costs more
                 raise self._gone(snapshot, path)
         return Files(paths, snapshot.schema, snapshot.partition_by)
+
+    def _files_of(self, table: str, opened: DeltaTable) -> Iterator[str]:
+        """What delta-rs calls its files is the folder as in a URL, then the name as it is on the disk."""
+        folder, in_url = f"{self._folder(table).absolute()}/", urlsplit(opened.table_uri).path
+        return (folder + uri.removeprefix(in_url) for uri in opened.file_uris())
 
     def added(self, snapshot: Snapshot, version: int) -> Relation:
         with self._opened(snapshot) as opened:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from whence.database import Session
 from whence.errors import UsageError
-from whence.metadata.allowed import MAX_NAME, MAX_URI
+from whence.metadata.allowed import MAX_NAME, MAX_URI, moment_us
 from whence.metadata.backends.lists import Tuple
 from whence.metadata.backends.reading import (
     EXTERNAL_ID,
@@ -36,7 +35,7 @@ from whence.metadata.backends.reading import (
 from whence.metadata.codes import EVENT_CODES, KIND_CODES, STATE_CODES, pack_uid
 from whence.metadata.encode import INT64_MAX, INT64_MIN, MAX_VALUE_BYTES, check_properties, encode
 from whence.metadata.past import changed, delta_of, parts, parts_text
-from whence.metadata.rows import NODE_CLASSES, path_text, to_us
+from whence.metadata.rows import NODE_CLASSES, path_text
 from whence.metadata.types import AnyNode, Change, Event, NodeKind, Put, Type
 
 # What a typed value is when nothing has to be converted or looked into.
@@ -309,7 +308,7 @@ class _Adding:
             if event.at is None:
                 out.append((execution, kind, artifact, path, len(out), now_us, None))
             else:
-                at_us = _us(event.at)
+                at_us = moment_us(event.at)
                 out.append(
                     (execution, kind, artifact, path, len(out), at_us, None if at_us == now_us else now_us)
                 )
@@ -374,9 +373,3 @@ def _is_plain(value: Any, kind: type) -> bool:  # Any: a property value of whate
     if kind is float:
         return bool(value - value == 0.0)  # neither infinite nor NaN
     return kind is bool or value is None
-
-
-def _us(moment: datetime) -> int:
-    if moment.tzinfo is None:
-        raise _OddError
-    return to_us(moment)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, count, islice
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Executable
@@ -15,6 +15,8 @@ Tuple: TypeAlias = tuple[Any, ...]  # Any: a row of whatever columns a statement
 
 # A list is filled up to the next of these, so that a statement has few texts and each is prepared once.
 SIZES: Final = (1, 2, 3, 4, 5, 6, 8, 12, 16, 64, 256, 1024)
+# The same for a list of tuples: SQLite puts no more than 500 SELECTs together.
+KEYS: Final = (1, 8, 64, 256)
 
 
 def driver_text(database: Database, statement: Executable) -> str:
@@ -90,6 +92,40 @@ class Inserts:
             text = f"{self._head} VALUES ({'), ('.join(rows)}){self._tail}"
             self._texts[shape, size] = text
         return text
+
+
+class Keyed:
+    """The rows of a table that have the values of several columns in a list of tuples.
+
+    Each tuple is looked up in an index; of ``(a, b) IN (…)`` SQLite reads the whole table.
+
+    Args:
+        database: Where it runs.
+        table: The table.
+        columns: The columns of a tuple.
+        more: The columns that are selected behind them.
+    """
+
+    def __init__(self, database: Database, table: str, columns: Sequence[str], more: Sequence[str]) -> None:
+        marks = [placeholder(database)] * len(columns)
+        first = ", ".join(f"{mark} AS v{n}" for n, mark in enumerate(marks))
+        names = ", ".join(f"t.{column}" for column in (*columns, *more))
+        same = " AND ".join(f"t.{column} = w.v{n}" for n, column in enumerate(columns))
+        next_ = f" UNION ALL SELECT {', '.join(marks)}"
+        self._texts = {
+            size: f"SELECT {names} FROM (SELECT {first}{next_ * (size - 1)}) w JOIN {table} t ON {same}"
+            for size in KEYS
+        }
+
+    def rows(self, session: Session, keys: Collection[Tuple]) -> set[Tuple]:
+        """The rows, each once."""
+        found: set[Tuple] = set()
+        left = iter(keys)
+        while chunk := tuple(islice(left, KEYS[-1])):
+            size = next(size for size in KEYS if size >= len(chunk))
+            filled = (*chunk, *[chunk[-1]] * (size - len(chunk)))
+            found.update(session.rows(self._texts[size], tuple(chain.from_iterable(filled))))
+        return found
 
 
 class Listed:

@@ -20,7 +20,7 @@ from whence.metadata.delegate import Looking
 from whence.metadata.filter import Filter
 from whence.metadata.plan import Plan, Wanted, make_load, make_plan
 from whence.metadata.query import Query, is_gone, make_query, matches, moment_us, next_cursor, order_value
-from whence.metadata.rows import KINDS, MarkRow, NodeRow, to_mark, to_moment
+from whence.metadata.rows import KINDS, MarkRow, NodeRow, path_text, to_mark, to_moment
 from whence.metadata.types import (
     DEFAULT_NAMESPACE,
     AnyNode,
@@ -245,6 +245,15 @@ class MemoryStore(MetadataStore):
             found = {event for id_ in ids for event in view.events_of(id_)}
             return [view.event(row) for row in sorted(found, key=event_order)]
 
+    def has_events(self, events: Sequence[Event]) -> list[bool]:
+        with self._view(None):
+            by_uid = self._world.by_uid
+            return [
+                (by_uid.get(e.execution), by_uid.get(e.artifact), e.kind, path_text(e.path))
+                in self._world.events
+                for e in events
+            ]
+
     def list_contexts(
         self,
         *,
@@ -454,8 +463,11 @@ class _Look:
     def parents(self, ids: Collection[int]) -> Iterable[tuple[int, int]]:
         return [(child, parent) for child in ids for parent in self._world.parents_of.get(child, ())]
 
-    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:
-        return [key[:3] for id_ in executions for key in self._world.events_of.get(id_, ())]
+    def events(self, keys: Collection[tuple[int, int, str]]) -> Iterable[tuple[int, int, str]]:
+        of: dict[int, dict[EventKey, None]] = self._world.events_of
+        return [
+            k for k in keys if any(k == key[:3] for key in min(of.get(k[0], {}), of.get(k[1], {}), key=len))
+        ]
 
     def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:
         return [self._world.marks[i] for i in ids if i in self._world.marks]

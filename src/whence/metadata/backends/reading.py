@@ -13,13 +13,22 @@ import msgspec
 from sqlalchemy import select
 
 from whence.database import Database, Session
-from whence.metadata.backends.lists import Listed, Tuple, driver_text, placeholder
+from whence.metadata.backends.lists import Keyed, Listed, Tuple, driver_text, placeholder
 from whence.metadata.backends.nodes import node_maker
 from whence.metadata.backends.tables import MARK, NAMESPACE, NODE, NODE_PAST, TYPE
 from whence.metadata.backends.uids import unpack_uids
-from whence.metadata.codes import EVENT_KINDS, KIND_CODES, KIND_OF, STATE_CODES, STATES, pack_uid, unpack_uid
+from whence.metadata.codes import (
+    EVENT_CODES,
+    EVENT_KINDS,
+    KIND_CODES,
+    KIND_OF,
+    STATE_CODES,
+    STATES,
+    pack_uid,
+    unpack_uid,
+)
 from whence.metadata.past import rolled_to
-from whence.metadata.rows import MarkRow, NodeRow, PastRow, to_moment, to_node
+from whence.metadata.rows import MarkRow, NodeRow, PastRow, path_text, to_moment, to_node
 from whence.metadata.types import AnyNode, Event, NodeKind, Type
 from whence.metadata.typetable import TypeTable
 
@@ -73,9 +82,7 @@ class Reader:
         self._pasts_since = Listed(database, select(NODE_PAST), "node_id", "AND until_us > ?")
         self._events_of = {end: Listed(database, _EVENTS, f"{end}.uid") for end in "ax"}
         self._events_known = {end: Listed(database, _EVENTS, f"{end}.uid", _KNOWN) for end in "ax"}
-        self._event_keys = Listed(
-            database, "SELECT execution_id, kind, artifact_id, path FROM event", "execution_id"
-        )
+        self._event_keys = Keyed(database, "event", ("execution_id", "kind", "artifact_id"), ("path",))
         self._changed_since = f"SELECT DISTINCT node_id FROM node_past WHERE until_us > {self._mark} AND (node_id & 3) = {self._mark}"
         self._marks = Listed(database, select(MARK), "id")
         found = driver_text(database, select(NODE.alias("c")))
@@ -289,10 +296,22 @@ class Reader:
         """(child id, parent id) of these contexts."""
         return [(row[0], row[1]) for row in self._parents.rows(session, ids)] if ids else []
 
-    def event_keys(self, session: Session, executions: Sequence[int]) -> list[tuple[int, int, int, str]]:
-        """(execution id, kind code, artifact id, path) of every event of these executions."""
-        rows = self._event_keys.rows(session, executions) if executions else []
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+    def event_keys(self, session: Session, keys: Collection[tuple[int, int, int]]) -> set[Tuple]:
+        """(execution id, kind code, artifact id, path) of every event with one of these first three."""
+        return self._event_keys.rows(session, keys)
+
+    def has_events(self, session: Session, events: Sequence[Event]) -> list[bool]:
+        """Whether each of these events is stored, at whatever time."""
+        ids = {
+            uid: id_
+            for uid, id_, _ in self.ends(session, {u for e in events for u in (e.execution, e.artifact)})
+        }
+        keys = [
+            (ids.get(e.execution, 0), EVENT_CODES[e.kind], ids.get(e.artifact, 0), path_text(e.path))
+            for e in events
+        ]
+        there = self.event_keys(session, {key[:3] for key in keys})
+        return [key in there for key in keys]
 
     def mark_rows(self, session: Session, ids: Sequence[int]) -> list[MarkRow]:
         """The marks with these ids."""

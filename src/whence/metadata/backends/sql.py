@@ -34,11 +34,11 @@ from whence.metadata.backends.walk import SqlWalk
 from whence.metadata.backends.writing import SqlLookup, Writer, new_rows
 from whence.metadata.base import MetadataStore, Progress
 from whence.metadata.codes import KIND_CODES, KIND_OF
-from whence.metadata.filter import Filter, bind_filter
+from whence.metadata.filter import Filter
 from whence.metadata.moments import next_moment
 from whence.metadata.past import revisions
 from whence.metadata.plan import make_load, make_plan
-from whence.metadata.query import Query, moment_us, moves, next_cursor
+from whence.metadata.query import Query, make_query, moment_us, moves, next_cursor
 from whence.metadata.rows import to_mark, to_moment
 from whence.metadata.types import (
     AnyNode,
@@ -321,7 +321,7 @@ class SqlStore(MetadataStore):
         by: Literal["type", "state"] | None = None,
         everywhere: bool = False,
     ) -> Mapping[str, int]:
-        scope = None if matching is None else bind_filter(matching, kind)
+        scope = make_query(kind, matching=matching).matching
         try:
             with self.database.session() as session:
                 return self.finder.count(session, kind, scope, by, None if everywhere else self._namespace_id)
@@ -352,6 +352,10 @@ class SqlStore(MetadataStore):
                 session, artifacts=artifacts, executions=executions, as_of_us=moment_us(as_of)
             )
         return to_events(rows)
+
+    def has_events(self, events: Sequence[Event]) -> list[bool]:
+        with self.database.session() as session:
+            return self.reader.has_events(session, events)
 
     def list_contexts(
         self,

@@ -26,10 +26,10 @@ from whence.metadata.backends.tables import EVENT, MEMBER, NODE
 from whence.metadata.backends.then import GraphThen
 from whence.metadata.codes import EVENT_CODES, unpack_uid
 from whence.metadata.filter import Evaluator, format_filter, read_filter
+from whence.metadata.ids import MAX_N
 from whence.metadata.lazy import LazySequence
 from whence.metadata.levels import Edge, Piece, reach, walk_pieces
 from whence.metadata.moments import Then
-from whence.metadata.query import MAX_N
 from whence.metadata.types import Context, Direction, Event, Subgraph
 from whence.metadata.walk import Later, Level, Walk, WalkQuery, check_walk
 

@@ -180,10 +180,11 @@ class SqlLookup:
         """The (child, parent) pairs of these children."""
         return self._reader.parents(self._session, list(ids))
 
-    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:
-        """(execution, artifact, kind) of the events of these executions."""
-        keys = self._reader.event_keys(self._session, list(executions))
-        return {(execution, artifact, EVENT_KINDS[kind]) for execution, kind, artifact, _ in keys}
+    def events(self, keys: Collection[tuple[int, int, str]]) -> Iterable[tuple[int, int, str]]:
+        """Those of these (execution, artifact, kind) that stored events have."""
+        coded = {(execution, EVENT_CODES[kind], artifact) for execution, artifact, kind in keys}
+        found = self._reader.event_keys(self._session, coded)
+        return {(execution, artifact, EVENT_KINDS[kind]) for execution, kind, artifact, _ in found}
 
     def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:
         """The stored marks with these ids."""
@@ -198,13 +199,12 @@ def new_rows(reader: Reader, session: Session, plan: Plan) -> Loaded:
     """How many rows of a plan are not there yet; asked before it is carried out."""
     inserts = plan.inserts
     events = {(e.execution_id, EVENT_CODES[e.kind], e.artifact_id, e.path) for e in plan.events}
-    ran = {key[0] for key in events} - inserts.keys()
     members = {node for _, node in plan.members} - inserts.keys()
     children = {child for child, _ in plan.parents} - inserts.keys()
     return Loaded(
         n_nodes=len(inserts),
         n_updated=len(plan.updates),
-        n_events=len(events.difference(reader.event_keys(session, list(ran)))),
+        n_events=len(events.difference(_stored(reader, session, events, inserts.keys()))),
         n_members=len(plan.members.keys() - set(reader.members(session, list(members)))),
         n_parents=len(plan.parents.keys() - set(reader.parents(session, list(children)))),
     )
@@ -215,13 +215,19 @@ def added_rows(reader: Reader, session: Session, added: Additions) -> Loaded:
     new = {raw[0] for raw in added.nodes.values()}
     events = {row[:4] for row in added.events}
     members = {row[:2] for row in added.members}
-    ran = {row[0] for row in events} - new
     nodes = {row[1] for row in members} - new
     return Loaded(
         n_nodes=len(new),
-        n_events=len(events.difference(reader.event_keys(session, list(ran))) if ran else events),
+        n_events=len(events.difference(_stored(reader, session, events, new))),
         n_members=len(members.difference(reader.members(session, list(nodes))) if nodes else members),
     )
+
+
+def _stored(
+    reader: Reader, session: Session, events: Iterable[tuple[int, int, int, str]], new: Collection[int]
+) -> set[Tuple]:
+    """The stored events between the ends of these; a node that is `new` has none."""
+    return reader.event_keys(session, {key[:3] for key in events if key[0] not in new and key[2] not in new})
 
 
 def writes(plan: Plan) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final, Self, TextIO, TypeAlias, TypeVar
 
 from whence._base.ids import new_uid
+from whence.database import is_sqlite
 from whence.errors import UsageError
 
 Destination: TypeAlias = "Path | str | TextIO"
@@ -54,18 +55,31 @@ def written(to: Destination) -> Iterator[TextIO]:
         yield to
         return
     path = Path(to)
+    if str(path) == "-":
+        raise UsageError(
+            "a document is written whole, not as it is made: '-' is no place for it",
+            code="bad-file",
+            hint="name a file",
+        )
+    if is_sqlite(path):
+        raise UsageError(
+            f"{str(path)!r} is a database, or belongs to one: no document takes its place",
+            code="bad-file",
+            hint="name another file",
+        )
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"cannot be made: there is no folder {str(path.parent)!r}"
         raise UsageError(
             f"{str(path)!r} {what}", code="bad-file", hint="name a file in a folder that is there"
         )
-    beside = path.with_name(f".{path.name}.{new_uid()}")
+    place = Path(os.path.realpath(path))  # a link stays one
+    beside = place.with_name(f".{place.name}.{new_uid()}")
     try:
         with beside.open("x", encoding="utf-8", newline="\n") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
-        beside.replace(path)
+        beside.replace(place)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise UsageError(f"{str(path)!r} cannot be written: {error.strerror}", code="bad-file") from error

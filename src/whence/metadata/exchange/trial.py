@@ -187,7 +187,7 @@ class _Look:
     def parents(self, ids: Collection[int]) -> Iterable[tuple[int, int]]:
         return self._trial.parents(ids)
 
-    def events(self, executions: Collection[int]) -> Iterable[tuple[int, int, str]]:  # noqa: ARG002 - no load asks
+    def events(self, keys: Collection[tuple[int, int, str]]) -> Iterable[tuple[int, int, str]]:  # noqa: ARG002 - no load asks
         return ()
 
     def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:  # noqa: ARG002

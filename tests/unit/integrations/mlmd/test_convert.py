@@ -73,5 +73,24 @@ def test_values_that_only_whence_has_are_still_shown() -> None:
     listed, raw = pb.Value(), pb.Value()
     put_value(listed, [1, b"x", {"k": None}])
     assert value_from(listed, "x") == {"value": [1.0, "eA==", {"k": None}]}
-    put_value(raw, b"\xff\xff")
-    assert raw.proto_value.value == b"\xff\xff"
+    for data in (
+        b"\xff\xff",
+        b"",
+        b"\x08\x01",
+        pb.Value(proto_value={"value": b"x"}).proto_value.SerializeToString(),
+    ):
+        put_value(raw, data)
+        assert raw.proto_value.type_url == "type.googleapis.com/google.protobuf.BytesValue"
+        assert value_from(raw, "x") == data
+
+
+@given(st.binary(max_size=20))
+def test_bytes_come_back(data: bytes) -> None:
+    made = pb.Value()
+    put_value(made, data)
+    assert value_from(made, "x") == data
+    # A client's own message of that type stays what it is, too.
+    again = pb.Value(proto_value={"type_url": made.proto_value.type_url, "value": data})
+    shown = pb.Value()
+    put_value(shown, value_from(again, "x"))
+    assert shown == again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.unit.integrations.mlmd.calls import Client, pb, run
 from tests.unit.integrations.mlmd.golden import restored
+from whence.database import sqlite_url
 from whence.errors import ConflictError, UsageError
 from whence.integrations.mlmd.exporter import export_mlmd
 from whence.integrations.mlmd.importer import import_mlmd
@@ -24,6 +26,7 @@ from whence.metadata import (
     MetadataStore,
     Put,
     Type,
+    Value,
     open_store,
 )
 from whence.metadata.types import Removal
@@ -52,6 +55,17 @@ plain = lambda m: json.dumps(json_format.MessageToDict(m), sort_keys=True)
 print(json.dumps({k: sorted(plain(m) for m in v) for k, v in out.items()}, sort_keys=True))
 """
 
+NAMES: Final = """
+import sys
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as pb
+store = metadata_store.MetadataStore(
+    pb.ConnectionConfig(sqlite={"filename_uri": sys.argv[1], "connection_mode": 1})
+)
+(artifact,) = store.get_artifacts()
+print(*sorted(artifact.custom_properties), sep="\\n")
+"""
+
 WRITE: Final = """
 import sys
 from ml_metadata import metadata_store
@@ -75,6 +89,12 @@ found = store.get_lineage_subgraph(options)
 assert {a, b} <= {n.id for n in found.artifacts}
 print(x, a, b, c)
 """
+
+
+def nested(depth: int, value: Value = 1) -> Value:
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def listed(python: Path, path: Path) -> dict[str, Any]:
@@ -178,7 +198,7 @@ def test_what_cannot_be_kept_is_told(store: MetadataStore, tmp_path: Path) -> No
         export_mlmd(store, tmp_path / "strict.db", strict=True)
     assert list(tmp_path.glob("*strict*")) == []
     done = export_mlmd(store, tmp_path / "out.db")
-    assert [t.split(" ", 1)[0] for t in done.told] == ["nan", "context", "execution"]
+    assert [t.split(" ", 1)[0] for t in done.told] == ["nan", "list", "context", "execution"]
     assert done.written["Event"] == 2
     connection = sqlite3.connect(tmp_path / "out.db")
     query = "SELECT name, uri, state FROM Artifact ORDER BY id"
@@ -189,12 +209,65 @@ def test_what_cannot_be_kept_is_told(store: MetadataStore, tmp_path: Path) -> No
     connection.close()
 
 
+VALUES: Final[dict[str, tuple[Value, Value]]] = {
+    "picture": (b"\x89PNG", b"\x89PNG"),
+    "empty": (b"", b""),
+    "a struct": ({"a": 1, "b": [True, None, {"c": float("inf")}]}, {"a": 1.0, "b": [True, None, {"c": float("inf")}]}),
+    "told: bytes": ({"a": b"x"}, {"a": "eA=="}),
+    "told: great": ({"a": 2**53 + 1}, {"a": 2.0**53}),
+    "told: list": ([1], {"value": [1.0]}),
+    "told: NUL": ("a\0b", "a\0b"),
+    "told: deep": (nested(60), {"value": json.dumps(nested(60))}),
+    "deep": ({"a": nested(40)}, {"a": nested(40, 1.0)}),
+}  # fmt: skip
+"""What is put, and what comes back from a file."""
+
+
+def test_every_value_can_be_read_and_a_changed_one_is_told(store: MetadataStore, tmp_path: Path) -> None:
+    store.put_type(Type("artifact", "Data"))
+    custom = {name: put for name, (put, _) in VALUES.items()}
+    store.write(Change([Put(Artifact(type="Data", name="a", custom=custom))]))
+    done = export_mlmd(store, tmp_path / "out.db")
+    assert [t.split(" of ")[0] for t in done.told] == [name for name in VALUES if name.startswith("told")]
+    again = open_store("memory://")
+    import_mlmd(again, tmp_path / "out.db")
+    (node,) = again.find_nodes("artifact").nodes
+    assert dict(node.custom) == {name: back for name, (_, back) in VALUES.items()}
+    connection = sqlite3.connect(tmp_path / "out.db")
+    query = "SELECT proto_value FROM ArtifactProperty WHERE proto_value IS NOT NULL"
+    # Without a type ML Metadata refuses to read the node.
+    for (text,) in connection.execute(query):
+        made = pb.Value()
+        made.proto_value.ParseFromString(base64.b64decode(text))
+        assert made.proto_value.type_url == "type.googleapis.com/google.protobuf.BytesValue"
+    connection.close()
+
+
+@pytest.mark.service
+def test_ml_metadata_reads_every_value(store: MetadataStore, mlmd_python: Path, tmp_path: Path) -> None:
+    store.put_type(Type("artifact", "Data"))
+    custom = {name: put for name, (put, _) in VALUES.items()}
+    store.write(Change([Put(Artifact(type="Data", name="a", custom=custom))]))
+    export_mlmd(store, tmp_path / "out.db")
+    done = run(mlmd_python, "-c", NAMES, str(tmp_path / "out.db"), cwd=tmp_path)
+    assert done.stdout.splitlines() == sorted(VALUES), done.stderr[-2000:]
+
+
 def test_a_file_that_is_there_is_kept(store: MetadataStore, tmp_path: Path) -> None:
     path = tmp_path / "out.db"
     export_mlmd(store, path)
     with pytest.raises(ConflictError, match=r"is there already \(file-exists\)"):
         export_mlmd(store, path)
     export_mlmd(store, path, replace=True)
+    path.write_text("no database")
+    export_mlmd(store, path, replace=True)
+    mine = tmp_path / "whence.db"
+    open_store(sqlite_url(mine)).close()
+    for file in (mine, tmp_path / "whence.db.lock"):
+        before = file.read_bytes()
+        with pytest.raises(ConflictError, match=r"and none of ML Metadata \(file-exists\)"):
+            export_mlmd(store, file, replace=True)
+        assert file.read_bytes() == before
 
 
 def test_one_namespace_is_written(store: MetadataStore, tmp_path: Path) -> None:

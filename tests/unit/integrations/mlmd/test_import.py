@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import sqlite3
@@ -276,6 +277,17 @@ def test_what_has_no_place_is_told(
     store: MetadataStore, tmp_path: Path, changes: list[str], told: str
 ) -> None:
     assert told in import_mlmd(store, restored(tmp_path, 10, *changes)).told
+
+
+def test_what_is_no_number_is_brought_in_and_verified(store: MetadataStore, tmp_path: Path) -> None:
+    made = pb.Value()
+    made.struct_value.update({"auc": [float("nan"), {"x": float("-inf")}], "ok": True})
+    text = "mlmd-struct::" + base64.b64encode(made.struct_value.SerializeToString()).decode()
+    path = restored(tmp_path, 10, f"UPDATE ArtifactProperty SET string_value = '{text}' WHERE name = 'facts'")
+    import_mlmd(store, path)
+    (first,) = store.find_nodes("artifact", name="first").nodes
+    assert repr(first.properties["facts"]) == "{'auc': [nan, {'x': -inf}], 'ok': True}"
+    assert sum(import_mlmd(store, path).written.values()) == 0
 
 
 def test_doubles_of_old_versions_are_told(store: MetadataStore, tmp_path: Path) -> None:

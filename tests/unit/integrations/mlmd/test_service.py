@@ -397,7 +397,15 @@ def test_a_piece_of_the_graph_is_put_whole(client: Client) -> None:
     assert client.artifact(done.artifact_ids[0]).uri == "2"
     with pytest.raises(OutOfRangeError, match="outside the bounds"):
         client.PutLineageSubgraph(event_edges=[{"execution_index": 0, "event": {"type": 3}}])
-    for edge in ({"event": {"type": 3}}, {"execution_index": 0}):
+    node = done.artifact_ids[0]
+    for edge in (
+        {"event": {"type": 3}},
+        {"execution_index": 0},
+        {
+            "execution_index": 0,
+            "event": {"type": 3, "artifact_id": node, "execution_id": done.execution_ids[0]},
+        },
+    ):
         with pytest.raises(InvalidArgumentError):
             client.PutLineageSubgraph(executions=[{"type_id": run}], event_edges=[edge])
 

@@ -38,6 +38,7 @@ from whence.metadata.exchange import (
     Received,
     read_graphml,
     read_prov,
+    write_dot,
     write_graphml,
     write_prov,
 )
@@ -55,6 +56,27 @@ def text_of(store: MetadataStore, write: Writer) -> str:
     out = io.StringIO()
     write(Piece.of(store), out)
     return out.getvalue()
+
+
+@pytest.mark.parametrize("write", [write_prov, write_graphml, write_dot])
+def test_no_document_takes_the_place_of_a_database(
+    tmp_path: Path, write: Callable[[Piece, Path], Exported]
+) -> None:
+    path = tmp_path / "whence.db"
+    store = open_store(sqlite_url(path))
+    before = path.read_bytes()
+    for file in (path, tmp_path / "whence.db.lock", tmp_path / "whence.db-wal"):
+        with pytest.raises(UsageError, match=r"no document takes its place \(bad-file\)"):
+            write(Piece.of(store), file)
+    assert path.read_bytes() == before
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real").write_text("")
+    write(Piece.of(store), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").stat().st_size > 0
+    with pytest.raises(UsageError, match="no place"):
+        write(Piece.of(store), Path("-"))
+    store.close()
 
 
 @st.composite

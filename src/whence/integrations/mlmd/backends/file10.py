@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, get_args
 
+from whence.database import is_sqlite
 from whence.errors import BackendError, ConflictError
-from whence.integrations.mlmd.convert import put_value, to_ms
+from whence.integrations.mlmd.convert import MAX_MESSAGES, put_value, struct_value, to_ms
 from whence.integrations.mlmd.messages import metadata_store_pb2
 from whence.integrations.mlmd.sentences import Sentences
 from whence.metadata.types import (
@@ -101,7 +102,7 @@ class MlmdFile:
 
     Args:
         path: Where it will be.
-        replace: A file that is there is replaced; else it is refused.
+        replace: A file that is there is replaced, unless it is a database of something else; else it is refused.
 
     Raises:
         ConflictError: The file is there (``file-exists``).
@@ -111,6 +112,12 @@ class MlmdFile:
         if path.exists() and not replace:
             raise ConflictError(
                 f"{path} is there already", code="file-exists", hint="name another file, or --force"
+            )
+        if is_sqlite(path) and not _is_theirs(path):
+            raise ConflictError(
+                f"{path} is a database, or belongs to one, and none of ML Metadata",
+                code="file-exists",
+                hint="name another file",
             )
         self.path = path
         self.told = Sentences()
@@ -263,6 +270,8 @@ class MlmdFile:
             row[1] = float(value)
         elif isinstance(value, str):
             row[2] = value
+            if "\0" in value:
+                self.told.add(f"{what} has a NUL, where ML Metadata ends a text")
         else:
             made: Any = metadata_store_pb2.Value()
             put_value(made, value)
@@ -270,6 +279,11 @@ class MlmdFile:
                 row[4] = base64.b64encode(made.proto_value.SerializeToString()).decode()
             else:
                 data = made.struct_value.SerializeToString(deterministic=True)
+                if not _is_kept(value, struct_value(data)):
+                    self.told.add(
+                        f"{what} is kept otherwise: a Struct has no bytes, no list alone, no whole number beyond 2^53, "
+                        f"no more than {MAX_MESSAGES} messages in one another"
+                    )
                 row[2] = "mlmd-struct::" + base64.b64encode(data).decode()
         return row
 
@@ -278,7 +292,29 @@ class MlmdFile:
             self._connection.executemany(statement, rows)
 
 
+def _is_theirs(path: Path) -> bool:
+    """Whether a SQLite file is a database of ML Metadata."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'MLMDEnv'").fetchone())
+        except sqlite3.Error:  # what stands beside a database is none
+            return False
+
+
 def _times(node: AnyNode) -> tuple[int, int]:
     assert node.created_at is not None
     assert node.updated_at is not None
     return to_ms(node.created_at), to_ms(node.updated_at)
+
+
+def _is_kept(value: Value, back: Value) -> bool:
+    """Whether a value came back as it was, but for whole numbers that are floats now."""
+    if isinstance(value, Mapping):
+        return (
+            isinstance(back, Mapping)
+            and value.keys() == back.keys()
+            and all(_is_kept(item, back[key]) for key, item in value.items())
+        )
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return isinstance(back, list) and len(value) == len(back) and all(map(_is_kept, value, back))
+    return value == back or (value != value and back != back)  # NaN

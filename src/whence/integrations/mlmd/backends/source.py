@@ -19,7 +19,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar, cast, get_args
 from whence._base.ids import derived_uid
 from whence.errors import IntegrityError, UsageError
 from whence.integrations.mlmd.backends.reader import open_reader
-from whence.integrations.mlmd.convert import FIRST_MS, LAST_MS, from_ms, is_time, struct_value
+from whence.integrations.mlmd.convert import FIRST_MS, LAST_MS, from_ms, is_time, proto_value, struct_value
 from whence.integrations.mlmd.sentences import Sentences
 from whence.metadata.codes import unpack_uid
 from whence.metadata.types import (
@@ -492,7 +492,7 @@ class Source:
             )
         try:
             if row.get("proto_value") is not None:
-                return self._reader.proto_bytes(row["proto_value"])
+                return proto_value(self._reader.proto_bytes(row["proto_value"]))
             text = row["string_value"]
             if isinstance(text, str) and text.startswith(_STRUCT):
                 return struct_value(base64.b64decode(text.removeprefix(_STRUCT), validate=True))
