@@ -31,7 +31,10 @@ help: ## show the targets
 demo: $(VENV)/.run ## the flights journey, from raw files to a traced and reproduced model
 	$(PY) -m whence demo $(DEMO) --dir $(DEMO_DIR) $(DEMO_ARGS)
 
+# Compiled first: tests start hundreds of processes, and none of them writes what it compiled where
+# PYTHONDONTWRITEBYTECODE is set.
 test: $(VENV)/.dev ## every test that needs no public data set; servers that are installed are started
+	$(PY) -m compileall -q src
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(TEST_ARGS)
 
 torture: $(VENV)/.dev ## kill the small journey at 100 random moments; TORTURE_ARGS="--kills 10"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from whence.testing.servers import MariadbServer, PostgresServer, Server, Server
 # Two workers on two cores, each with learners that spin on two threads, would wait for each other most of
 # the time. Set before anything loads OpenMP, and inherited by the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# One server for each worker, begun by the first test that forks; it is not told twice.
+multiprocessing.set_forkserver_preload(["tests.prepared"])
 
 #: Names of marks that must not skip, separated by commas, or `all`. Public data is never required:
 #: it cannot be in the repository, so only its own machine can have it.

@@ -48,8 +48,9 @@ def contents(folder: Path) -> dict[str, object]:
             head = ws.table(name).head()
             left_out = WALL[""] | WALL.get(name.partition(".")[0], set())
             tables[name] = rows_digest(head.arrow([c for c in head.schema.names if c not in left_out])).text
-        models = [(m.ref, m.digest) for m in ws.models.versions("late")]
-        return {"tables": tables, "models": models, "aliases": dict(ws.models.aliases("late"))}
+        names = ws.models.list()
+        models = [(m.ref, m.digest) for name in names for m in ws.models.versions(name)]
+        return {"tables": tables, "models": models, "aliases": {n: dict(ws.models.aliases(n)) for n in names}}
 
 
 def unsettled(folder: Path) -> list[str]:

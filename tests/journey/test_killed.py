@@ -1,8 +1,9 @@
-"""Killed at any crash point and started again, the journey ends as if nothing had happened."""
+"""Killed at any crash point and started again, the journey goes on as if nothing had happened."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,59 +11,111 @@ from pathlib import Path
 
 import pytest
 
-from tests.journey import small
+from tests.journey import killing, small
 
-POINTS = [
-    "flights.day.after:2",
-    "flights.alias.between",
-    "lake.commit.before:9",
-    "lake.commit.after:9",
-    "metadata.intent.before:11",
-    "metadata.intent.after:11",
-    "metadata.commit.before:23",
-    "metadata.closing.before:12",
-    "metadata.closing.after:12",
-    "validation.statistics.stored",
-    "validation.schema.stored:2",
-    "pipelines.pinned",
-    "pipelines.computed:2",
-    "pipelines.written:2",
-    "pipelines.between-outputs:2",
-    "pipelines.between-steps:2",
-    "blobs.written:3",
-    "blobs.renamed:3",
-    "registry.claimed:2",
-    "registry.stored:2",
-    "registry.recorded",
-    "registry.alias.intent",
-    "registry.alias.moved",
-    "tracking.flush",
-    "serving.before-commit",
-    "serving.before-commit:2",
-    "serving.after-commit",
-    "serving.after-commit:2",
-    "flights.scores.after",
-    "flights.scores.after:3",
-    "flights.monitor.after:2",
-    "serving.step.before-commit",
-    "serving.step.after-commit:2",
-    "serving.step.recorded:3",
-    "lake.quarantine.before-good",
-    "lake.replay.before-table",
-    "lake.replay.after-table",
-    "monitoring.reference.stored",
-    "monitoring.run.judged:2",
-    "monitoring.run.stored:2",
-    "monitoring.run.committed:3",
-    "pipelines.schedule.claimed",
-    "pipelines.schedule.ran",
-    "registry.promote.judged",
-    "registry.promote.held",
-    "registry.promote.moved",
-]
+#: Crash points by the stage in which the journey dies there; the number counts passages in that stage.
+POINTS = {
+    "landing": [
+        "flights.day.after:2",
+        "lake.commit.before:9",
+        "lake.commit.after:9",
+        "metadata.intent.before:11",
+        "metadata.intent.after:11",
+        "metadata.commit.before:23",
+        "metadata.closing.before:12",
+        "metadata.closing.after:12",
+    ],
+    "preparing": [
+        "validation.statistics.stored",
+        "validation.schema.stored:2",
+        "pipelines.pinned",
+        "pipelines.computed:2",
+        "pipelines.written:2",
+        "pipelines.between-steps:2",
+        "blobs.written:3",
+        "blobs.renamed:3",
+        "registry.recorded",
+    ],
+    "learning": [
+        "registry.claimed",
+        "registry.stored",
+        "pipelines.between-outputs",
+        "registry.alias.intent",
+        "registry.alias.moved",
+        "tracking.flush",
+        "flights.alias.between",
+    ],
+    "day-one": [
+        "flights.scores.after",
+        "serving.step.before-commit",
+        "monitoring.reference.stored",
+        "lake.quarantine.before-good",
+    ],
+    "day-two": [
+        "pipelines.schedule.claimed",
+        "flights.monitor.after",
+        "serving.step.after-commit",
+        "monitoring.run.judged",
+        "monitoring.run.stored",
+        "registry.promote.judged",
+        "registry.promote.held",
+        "registry.promote.moved",
+        "pipelines.schedule.ran",
+        "lake.replay.before-table",
+        "lake.replay.after-table",
+    ],
+    "day-three": [
+        "serving.step.recorded",
+        "flights.scores.after",
+        "monitoring.run.committed",
+        "serving.before-commit",
+        "serving.before-commit:2",
+        "serving.after-commit",
+        "serving.after-commit:2",
+    ],
+}
+#: One of each stage is followed to the end, not only to the end of its stage.
+TO_THE_END = {points[0] for points in POINTS.values()}
+
+Stages = dict[str, tuple[Path, dict[str, object]]]
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
+    """The folder as each stage leaves it, and what there is to compare. Read it only."""
+    found: Stages = {}
+    running = tmp_path_factory.mktemp("stages") / "running.whence"
+    for stage, ends_at in killing.STAGES.items():
+        assert killing.begin(running, ends_at) == (-signal.SIGKILL if ends_at else 0), killing.said(running)
+        folder = running.with_name(f"{stage}.whence")
+        shutil.copytree(running, folder)
+        found[stage] = folder, killing.left(folder)
+    return found
+
+
+def test_the_stages_end_as_the_undisturbed(stages: Stages, undisturbed: Path) -> None:
+    assert stages["day-three"][1] == killing.left(undisturbed)
+
+
+@pytest.mark.parametrize(("stage", "point"), [(stage, p) for stage, points in POINTS.items() for p in points])
+def test_killed_once_then_started_again(stage: str, point: str, stages: Stages, tmp_path: Path) -> None:
+    folder = tmp_path / "killed.whence"
+    order = list(killing.STAGES)
+    if stage != order[0]:
+        shutil.copytree(stages[order[order.index(stage) - 1]][0], folder)
+    assert killing.begin(folder, point) == -signal.SIGKILL, (
+        f"{point} was never passed\n{killing.said(folder)}"
+    )
+    ends_at = killing.STAGES[stage]
+    assert killing.begin(folder, ends_at) == (-signal.SIGKILL if ends_at else 0), killing.said(folder)
+    assert killing.left(folder) == stages[stage][1]
+    if ends_at and point in TO_THE_END:
+        assert killing.begin(folder) == 0, killing.said(folder)
+        assert killing.left(folder) == stages[order[-1]][1]
 
 
 def start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The journey in a process that nothing has been prepared for."""
     command = [sys.executable, "-m", "tests.journey.small", str(folder)]
     return subprocess.run(
         command,
@@ -72,17 +125,6 @@ def start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_killed_once_then_started_again(point: str, undisturbed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed.whence"
-    killed = start(folder, WHENCE_CRASH_AT=point)
-    assert killed.returncode == -signal.SIGKILL, f"{point} was never passed\n{killed.stderr}"
-    again = start(folder)
-    assert again.returncode == 0, again.stderr
-    assert small.contents(folder) == small.contents(undisturbed)
-    assert small.unsettled(folder) == []
 
 
 def test_killed_three_times_at_different_places(undisturbed: Path, tmp_path: Path) -> None:

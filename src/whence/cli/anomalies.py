@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
 
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened, resolve
 from whence.errors import UsageError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from whence.workspace import Workspace
 
 
-class _ListFirst(TyperGroup):
+class _ListFirst(Group):
     """``whence anomalies TABLE`` is ``whence anomalies list TABLE``, as it was before there were commands."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -33,6 +33,7 @@ from whence.cli import (
     tables,
     validation,
 )
+from whence.cli.help import Group
 from whence.cli.output import print_error, print_text
 from whence.cli.session import named_workspace, to_look
 from whence.config import calm_learners
@@ -42,12 +43,14 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 app = typer.Typer(
     name="whence",
+    cls=Group,
     help="Whence did this come, down to the rows; where did it go, up to the served answers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="To begin: whence stats FILE.csv, or whence demo. More of each: whence COMMAND --help.",
 )
 for group in (
     settings,
@@ -152,6 +155,6 @@ def _usage(error: typer.TyperException) -> UsageError:
             code="bad-command",
             hint=f"{command} --help explains them",
         )
-    message, _, guess = message.partition(". Did you mean ")
-    near = re.findall(r"'([^']+)'", guess)
-    return UsageError(message, code="bad-command", near=near, hint=f"{command} --help")
+    message, guess = [*re.split(r"\. Did you mean | \(Possible options: ", message, maxsplit=1), ""][:2]
+    near = re.findall(r"'([^']+)'|(--[\w-]+)", guess)
+    return UsageError(message, code="bad-command", near=[a or b for a, b in near], hint=f"{command} --help")

@@ -37,10 +37,22 @@ FormatName = Annotated[
 
 
 def is_file(source: str) -> bool:
-    """Whether a word names a file of rows and not a table: by its ending; ``table:`` before it makes it a table."""
-    from whence.validation.sources import is_path
+    """Whether a word names a file of rows and not a table: by its ending; ``table:`` before it makes it a table.
 
-    return not source.startswith("table:") and is_path(source)
+    Raises:
+        UsageError: It is a file with another ending (``bad-format``).
+    """
+    from whence.validation.sources import ENDINGS, is_path
+
+    if source.startswith("table:") or is_path(source):
+        return not source.startswith("table:")
+    if Path(source).suffix and Path(source).is_file():
+        raise UsageError(
+            f"{source} is a file of another kind than {', '.join(ENDINGS)}",
+            code="bad-format",
+            hint=f"JSON, NDJSON or Arrow: whence ingest TABLE {source}, then name the table",
+        )
+    return False
 
 
 def is_schema_file(word: str) -> bool:
@@ -178,13 +190,17 @@ def terminal_width() -> int | None:
     return size or None
 
 
-def write_page(path: Path, page: str) -> str:
-    """Write a page; what to tell about it.
+def check_page(path: Path | None) -> None:
+    """See before any work that a page can be written.
 
     Raises:
         NotFoundError: Its folder is absent (``folder-not-found``).
     """
-    if not path.parent.is_dir():
+    if path is not None and not path.parent.is_dir():
         raise NotFoundError("folder", str(path.parent), hint="make it first")
+
+
+def write_page(path: Path, page: str) -> str:
+    """Write a page; what to tell about it."""
     path.write_text(page, encoding="utf-8")
     return f"written: {path} ({path.stat().st_size / 1024:,.0f} KiB)"

@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from whence.cli import exchange_graph, options
+from whence.cli.help import Group
 from whence.cli.output import print_json, print_rows, print_text
 from whence.cli.session import opened
 from whence.errors import UnsupportedError
 
-import_app = typer.Typer(help="Bring in what other programs have kept.", no_args_is_help=True)
-export_app = typer.Typer(help="Write the graph for other programs.", no_args_is_help=True)
+import_app = typer.Typer(cls=Group, help="Bring in what other programs have kept.", no_args_is_help=True)
+export_app = typer.Typer(cls=Group, help="Write the graph for other programs.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:

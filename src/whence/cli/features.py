@@ -11,11 +11,12 @@ import typer
 from whence._base.clock import utc
 from whence._base.refs import Ref
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened, resolve
 from whence.errors import UsageError
 
-features_app = typer.Typer(help="Feature views.", no_args_is_help=True, rich_markup_mode=None)
+features_app = typer.Typer(cls=Group, help="Feature views.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def add_to(app: typer.Typer) -> None:

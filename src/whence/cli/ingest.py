@@ -16,7 +16,9 @@ from whence.errors import UsageError
 Watermark = Annotated[
     datetime | None,
     typer.Option(
-        formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"], help="Up to when the feed is complete."
+        metavar="TIME",
+        formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"],
+        help="Up to when the feed is complete, such as 2013-01-02T00:00:00Z.",
     ),
 ]
 Transaction = Annotated[
@@ -26,18 +28,8 @@ Transaction = Annotated[
     ),
 ]
 COMMIT = (
-    *(
-        "table",
-        "version",
-        "execution",
-        "n_rows",
-        "n_quarantined",
-        "digest",
-        "watermark",
-        "n_late",
-        "duplicate",
-    ),
-)
+    "table", "version", "execution", "n_rows", "n_quarantined", "digest", "watermark", "n_late", "duplicate",
+)  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,7 +41,9 @@ def ingest(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Name of the table.")],
     files: Annotated[
         list[Path],
-        typer.Argument(help="CSV, JSON, NDJSON, Parquet or Arrow files, one commit each.", exists=True),
+        typer.Argument(
+            metavar="FILE", help="CSV, JSON, NDJSON, Parquet or Arrow files, one commit each.", exists=True
+        ),
     ],
     workspace: options.Workspace = None,
     on_error: Annotated[
@@ -110,7 +104,15 @@ def ingest(
                     )
                 )  # fmt: skip
                 step(note=file.name)
-    print_rows([told(c) for c in commits], as_json=as_json)
+    rows = [told(c) for c in commits]
+    print_rows(rows if as_json else _brief(rows), as_json=as_json)
+
+
+def _brief(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """What a person looks for: of the rarer facts only those that hold of some commit, and no digests."""
+    always = ("table", "version", "n_rows", "n_quarantined", "execution")
+    rare = [name for name in rows[0] if name not in (*always, "digest") and any(row[name] for row in rows)]
+    return [{name: row[name] for name in (*always, *rare)} for row in rows]
 
 
 def read_transaction(text: str) -> tuple[str, int]:

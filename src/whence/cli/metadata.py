@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened
 from whence.errors import UsageError
@@ -35,15 +36,19 @@ Where = Annotated[
 ]
 
 retention_app = typer.Typer(
-    help="Rules that say what `whence gc --apply` may remove.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="Rules that say what `whence gc --apply` may remove.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 mark_app = typer.Typer(
+    cls=Group,
     help="Mark what is bad; everything made from it is tainted until the mark is lifted.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 namespace_app = typer.Typer(
-    help="Parts of the graph with names of their own.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group, help="Parts of the graph with names of their own.", no_args_is_help=True, rich_markup_mode=None
 )
 
 

@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_rows
 from whence.cli.session import opened
 
 models_app = typer.Typer(
-    help="Registered models, their versions and aliases.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="Registered models, their versions and aliases.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the registered model.")]

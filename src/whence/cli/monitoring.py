@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened
 from whence.errors import UsageError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from whence.monitoring import Alert, Labels, Window
 
 monitor_app = typer.Typer(
+    cls=Group,
     help="Monitors: drift, performance and feeds, with a budget of false alarms.",
     no_args_is_help=True,
     rich_markup_mode=None,

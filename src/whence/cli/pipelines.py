@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from whence.cli import options, render
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:  # the rooms load heavy clients; a command pays for them when 
     from whence.pipelines import PipelineRun
 
 runs_app = typer.Typer(
-    help="Runs: executions with parameters and metrics.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="Runs: executions with parameters and metrics.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Params = Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; the value may be JSON.")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.ingest import Transaction, Watermark, read_transaction, told
 from whence.cli.output import print_facts, print_rows
 from whence.cli.session import opened
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from whence.workspace import Workspace
 
 quarantine_app = typer.Typer(
+    cls=Group,
     help="Rows that may not enter a table: look, correct, let in.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -29,6 +29,7 @@ from whence.cli.described import (
     schema_text,
     statistics_of,
 )
+from whence.cli.help import Group
 from whence.cli.output import print_error, print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened
 from whence.errors import UsageError, WhenceError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 EDITOR: Final = "vi"
 
 schema_app = typer.Typer(
-    help="Schemas: what the data should look like.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group, help="Schemas: what the data should look like.", no_args_is_help=True, rich_markup_mode=None
 )
 
 SchemaName = Annotated[
@@ -116,7 +117,7 @@ def schema_infer(
     ] = None,
     *,
     robust: Annotated[
-        bool, typer.Option(help="Give numbers ranges that a few odd values do not widen.")
+        bool, typer.Option("--robust", help="Give numbers ranges that a few odd values do not widen.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

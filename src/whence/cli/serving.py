@@ -10,6 +10,7 @@ import typer
 
 from whence._base.refs import Ref
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.pipelines import stopping
 from whence.cli.session import opened, resolve
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # the rooms load heavy clients; a command pays for them when 
     from whence.workspace import Workspace
 
 deployments_app = typer.Typer(
-    help="Which model answers for which rows.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group, help="Which model answers for which rows.", no_args_is_help=True, rich_markup_mode=None
 )
 
 

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.progress import make_reporter
 from whence.cli.session import target, to_look
 
 config_app = typer.Typer(
-    help="Settings and whence each value came.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group, help="Settings and whence each value came.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -26,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="The folder; made when absent.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder; made when absent.")] = Path(),
     project: Annotated[str | None, typer.Option(help="Name of the project.")] = None,
     *,
     as_json: options.AsJson = False,
@@ -49,7 +50,7 @@ def init(
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="The journey to make.")] = "flights",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The journey to make.")] = "flights",
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Its workspace. [default: NAME.whence]")
     ] = None,

@@ -14,8 +14,6 @@ from whence.cli.output import print_json, print_text
 from whence.cli.session import resolve
 from whence.errors import UsageError
 
-Side = "TABLE[@VERSION]|FILE"
-
 
 def add_to(app: typer.Typer) -> None:
     """Hang this command into `app`."""
@@ -26,10 +24,13 @@ def skew(
     training: Annotated[
         str,
         typer.Argument(
-            metavar=Side, help="What the model was trained on: a version, or a CSV or Parquet file."
+            metavar="TRAINING",
+            help="What the model was trained on: TABLE[@VERSION], or a CSV or Parquet file.",
         ),
     ],
-    serving: Annotated[str, typer.Argument(metavar=Side, help="What it was asked with: the same kinds.")],
+    serving: Annotated[
+        str, typer.Argument(metavar="SERVING", help="What it was asked with: the same kinds.")
+    ],
     keys: Annotated[
         list[str],
         typer.Option(
@@ -63,7 +64,8 @@ def skew(
 ) -> None:
     """Compare training and serving rows of the same keys, column by column.
 
-    The exit code is 1 when pairs differ, or there is none to compare. Files need no workspace.
+    The exit code is 1 when pairs differ, or there is none to compare. Files need no workspace. Whether the
+    distributions of two sides differ, without keys: ``whence stats A B``, and ``whence validate --serving``.
     """
     from whence.compute import open_engine
     from whence.validation.skew import detect_skew, rows_of

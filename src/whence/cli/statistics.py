@@ -10,6 +10,7 @@ import typer
 from whence.cli import options
 from whence.cli.described import (
     Html,
+    check_page,
     is_file,
     is_schema_file,
     maybe_opened,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="TABLE[@VERSION]|FILE...",
+        metavar="TABLE[@VERSION]|FILE",
         help="Versions of tables, the newest when none is named, or CSV and Parquet files; several are compared.",
     ),
 ]
@@ -62,25 +63,35 @@ def stats(
         float | None, typer.Option(metavar="SHARE", help="Describe a sample of the rows, such as 0.01.")
     ] = None,
     lift: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Also how values move the rates of a label's values.")
+        str | None,
+        typer.Option(
+            metavar="LABEL", help="Also the lift of values towards a label: P(label | value) / P(label)."
+        ),
     ] = None,
     mutual_information: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Also how much columns tell of a label.")
+        str | None, typer.Option(metavar="LABEL", help="Also how many bits each column tells of a label.")
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(metavar="NAME[@VERSION]|FILE", help="What the page says is expected of each column."),
+        typer.Option(
+            metavar="NAME[@VERSION]|FILE",
+            help="With --html: the page also says what this schema expects of each column.",
+        ),
     ] = None,
     html: Html = None,
     *,
-    correlations: Annotated[bool, typer.Option(help="Also correlations between columns of numbers.")] = False,
+    correlations: Annotated[
+        bool, typer.Option("--correlations", help="Also correlations between columns of numbers.")
+    ] = False,
     meanings: Annotated[
-        bool, typer.Option(help="Also what text seems to be: times, addresses, language, images.")
+        bool,
+        typer.Option("--meanings", help="Also what text seems to be: times, addresses, language, images."),
     ] = False,
     empty_values: Annotated[
         bool,
         typer.Option(
-            help="Also how many values are there and may stand for nothing: -1, empty text, empty lists."
+            "--empty-values",
+            help="Also how many values are there and may stand for nothing: -1, empty text, empty lists.",
         ),
     ] = False,
     as_json: options.AsJson = False,
@@ -89,6 +100,7 @@ def stats(
 
     A version is described once and kept. Files need no workspace.
     """
+    check_page(html)
     asked = _options(
         columns,
         slices,

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from whence.cli import options
+from whence.cli.help import Group
 from whence.cli.ingest import Watermark, told
 from whence.cli.output import print_facts, print_json, print_rows, print_text
 from whence.cli.session import opened, resolve
 
-table_app = typer.Typer(help="Tables and their versions.", no_args_is_help=True, rich_markup_mode=None)
+table_app = typer.Typer(
+    cls=Group, help="Tables and their versions.", no_args_is_help=True, rich_markup_mode=None
+)
 
 TableName = Annotated[str, typer.Argument(metavar="TABLE", help="Name of the table.")]
 VersionName = Annotated[
@@ -83,7 +86,7 @@ def table_history(
 @table_app.command("append")
 def table_append(
     table: TableName,
-    file: Annotated[Path, typer.Argument(help="A CSV or Parquet file.", exists=True)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file.", exists=True)],
     workspace: options.Workspace = None,
     watermark: Watermark = None,
     *,

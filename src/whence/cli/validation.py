@@ -14,6 +14,7 @@ from whence.cli import anomalies, options, schemas, skew, statistics
 from whence.cli.described import (
     Html,
     SourceName,
+    check_page,
     is_file,
     is_schema_file,
     maybe_opened,
@@ -70,6 +71,7 @@ def validate(
     The exit code is 1 when it does not fit; warnings alone are 0. A file with a schema in a file needs
     no workspace.
     """
+    check_page(html)
     named = schema or _schema_of(source)
     before = None if previous is None else _previous(source, previous)
     rows = [r for r in (source, before, serving) if r is not None]
@@ -83,11 +85,22 @@ def validate(
     if as_json:
         print_json(report)
     else:
-        print_text(report.text())
+        print_text("\n".join([report.text(), *_unjudged(report)]))
         if written:
             print_text(written)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _unjudged(report: Report) -> list[str]:
+    """A line for drift, for skew, that was measured and that no threshold judged: silence would read as "none"."""
+    lines = []
+    for side in ("drift", "skew"):
+        measured = [d for d in report.distances if d.side == side]
+        if measured and all(d.threshold is None for d in measured):
+            rule = f"{side}: {{l_infinity: 0.1}} for text and {side}: {{js: 0.1}} for numbers"
+            lines.append(f"note: {side} was measured and not judged: no column has a threshold ({rule})")
+    return lines
 
 
 def _schema_of(source: str) -> str:
@@ -95,7 +108,7 @@ def _schema_of(source: str) -> str:
         raise UsageError(
             f"{source} is a file: say which schema it must fit",
             code="bad-command",
-            hint="--schema NAME or --schema FILE.yaml",
+            hint="--schema NAME or --schema FILE.yaml; whence schema infer FILE --output FILE.yaml makes one of rows you trust",
         )
     return Ref.parse(source, kind="table").name
 

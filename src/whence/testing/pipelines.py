@@ -98,10 +98,10 @@ def run_elsewhere(
 ) -> int:
     """Run ``module:function`` with text arguments in another process and give its exit code; -9 when it was killed.
 
-    The process is forked from one that has the rooms imported, so it starts in milliseconds.
+    The process is forked from the fork server of ``multiprocessing``: where that was told to import the rooms
+    (``multiprocessing.set_forkserver_preload``), it starts in milliseconds.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["whence.testing.pipelines", "sklearn.linear_model"])
     process = context.Process(target=_call, args=(function, arguments, list(paths), dict(environment or {})))
     process.start()
     process.join()

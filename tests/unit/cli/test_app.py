@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from typer.main import get_command
 
 from whence.cli import app as door
 from whence.cli import main
+from whence.cli.help import SECTIONS
 from whence.errors import (
     BackendError,
     ConflictError,
@@ -101,6 +103,7 @@ def test_a_bug_is_not_an_answer(raising: Raising, capsys: pytest.CaptureFixture[
     [
         (["tabel"], "No such command 'tabel' (bad-command). Near: 'table', 'trace'. Hint: whence --help"),
         (["table", "lst"], "No such command 'lst' (bad-command). Near: 'list'. Hint: whence table --help"),
+        (["--verison"], "No such option: --verison (bad-command). Near: '--version'. Hint: whence --help"),
         (["table", "list", "--nope"], "No such option: --nope (bad-command). Hint: whence table list --help"),
         (
             ["config"],
@@ -116,6 +119,23 @@ def test_wrong_words_are_answered(words: list[str], message: str, capsys: pytest
 def test_without_words_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "Usage: whence" in capsys.readouterr().out
+
+
+def test_every_command_stands_under_one_heading() -> None:
+    """A command that nobody has placed would stand apart from those it belongs to."""
+    placed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(placed) == sorted(get_command(door.app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("words", [[], ["table"], ["anomalies"], ["import"]])
+def test_the_help_of_a_group_cuts_no_sentence_short(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main([*words, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "..." not in said.partition("Options:")[2]
+    assert max(map(len, said.splitlines())) <= 52
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -163,7 +163,7 @@ def test_sql(ask: Ask, say: Ask) -> None:
     )
 
 
-def test_ingest_append_hold_and_cleanup(ask: Ask, tmp_path: Path) -> None:
+def test_ingest_append_hold_and_cleanup(ask: Ask, say: Ask, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
     good.write_text("n,word\n1,a\n2,b\n")
     bad.write_text("n,word\nx,a\n")
@@ -171,6 +171,7 @@ def test_ingest_append_hold_and_cleanup(ask: Ask, tmp_path: Path) -> None:
     more.write_text("n,word\n3,c\n")
     commits = ask("ingest", "words", str(good), str(more), str(good))
     assert [(c["version"], c["duplicate"]) for c in commits] == [(0, False), (1, False), (0, True)]
+    assert say("ingest", "words", str(good)).splitlines()[0].split()[-1] == "duplicate"
     assert ask("table", "append", "words", str(bad), code=2)["error"]["code"] == "bad-data"
     assert ask("table", "append", "words", str(good))["version"] == 2
     assert ask("table", "hold", "words@0", "--reason", "why")["held"] == "table:words@0"

@@ -149,6 +149,8 @@ def test_validate_compares_with_a_version_and_marks_a_page(say: Say, ask: Ask, f
     assert "orders@0 → orders@1" in page
     assert "for example" in page
     assert ask("validate", "orders@0")["ok"]
+    text = say("validate", "orders@0", "--previous", "0", "--serving", "orders@0")
+    assert [line.split()[1] for line in text.splitlines() if "not judged" in line] == ["drift", "skew"]
     assert {d["side"] for d in ask("validate", "orders@0", "--serving", "second.csv")["distances"]} == {
         "skew"
     }
@@ -234,6 +236,11 @@ def test_mistakes_are_named_with_the_way_out(ask: Ask, tmp_path: Path) -> None:
     assert code("validate", "second.csv", "--schema", "no.yaml") == "file-not-found"
     assert code("stats", "none.csv") == "file-not-found"
     assert code("stats", "none") == "table-not-found"
+    rows = tmp_path / "rows.ndjson"
+    rows.write_text("{}\n")
+    error = ask("stats", str(rows), code=2, ws=False)["error"]
+    assert error["code"] == "bad-format"
+    assert "whence ingest TABLE" in error["hint"]
     fine = tmp_path / "fine.yaml"
     fine.write_text("features:\n  x: INT\n")
     assert ask("schema", "convert", str(fine), "x.txt", code=2, ws=False)["error"]["code"] == "bad-format"

@@ -51,7 +51,7 @@ class Look:
         return []
 
     def events(self, keys: Collection[tuple[int, int, str]]) -> Iterable[tuple[int, int, str]]:
-        raise AssertionError(executions)
+        raise AssertionError(keys)
 
     def marks(self, ids: Collection[int]) -> Iterable[MarkRow]:
         raise AssertionError(ids)

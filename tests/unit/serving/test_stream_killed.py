@@ -144,7 +144,6 @@ def test_two_followers_and_a_compactor(folder: Path) -> None:
         land(rooms, day)
     rooms.close()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["whence.testing.pipelines", "sklearn.ensemble"])
     jobs = [compete, compete, compact]
     processes = [context.Process(target=job, args=(str(folder),)) for job in jobs]
     for process in processes:

@@ -236,5 +236,9 @@ def _monitors(ws: Workspace, drawn: Map) -> Json:
 
 
 def _recent(ws: Workspace) -> Json:
-    page = ws.graph.find_nodes("execution", type_=_TELLING, descending=True, limit=RECENT)
+    """The newest of what tells most; where there is none of it (all of another program), the newest of all."""
+    for types in (_TELLING, None):
+        page = ws.graph.find_nodes("execution", type_=types, descending=True, limit=RECENT)
+        if page.nodes:
+            break
     return [execution_facts(n) for n in page.nodes if isinstance(n, Execution)]
