@@ -44,11 +44,13 @@ from whence.validation import (
     infer_schema,
     validate_statistics,
 )
+from whence.validation.features import FeatureStatistics
 from whence.validation.plan import Plan
 from whence.validation.sources import describe_file
 
 HERE: Final = Path(__file__).parent
 PART: Final = 100_000
+DRIFT_REPEATS: Final = 9
 Measured = dict[str, float]
 
 
@@ -147,9 +149,9 @@ def child_make(rows: str) -> Callable[[], object]:
     return lambda: sum(part.num_rows for part in parts(int(rows)))
 
 
-def wide(n_columns: int, n_rows: int = 1_000) -> pa.Table:
+def wide(n_columns: int, n_rows: int = 1_000, *, seed: int = 5) -> pa.Table:
     """Half floats, a quarter integers, a quarter texts."""
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(seed)
     columns: dict[str, Any] = {}
     for i in range(n_columns):
         if i % 2:
@@ -178,6 +180,33 @@ def child_validate(n: str) -> Callable[[], object]:
     statistics = describe(wide(int(n)))
     schema = infer_schema(statistics)
     return lambda: validate_statistics(statistics, schema)
+
+
+def child_drift(n: str) -> Callable[[], object]:
+    """The same beside the statistics of other rows, read from their files before each time: no histogram is made yet."""
+    now, before = (describe(wide(int(n), seed=seed)) for seed in (5, 6))
+    schema, files = infer_schema(now), (now.to_bytes(), before.to_bytes())
+    fresh = iter([tuple(map(Statistics.from_bytes, files)) for _ in range(DRIFT_REPEATS)])
+
+    def run() -> object:
+        statistics, previous = next(fresh)
+        return validate_statistics(statistics, schema, previous=previous)
+
+    return run
+
+
+def child_drift_floor(n: str) -> Callable[[], object]:
+    """What of it no batching saves: the values of both sides of each column of numbers in one order."""
+    sides = [
+        [
+            f.number.quantiles.entries()[0]
+            for f in describe(wide(int(n), seed=seed)).features.values()
+            if isinstance(f, FeatureStatistics) and f.number is not None
+        ]
+        for seed in (5, 6)
+    ]
+    merged = [np.concatenate(pair) for pair in zip(*sides, strict=True)]
+    return lambda: [values.argsort(kind="stable") for values in merged]
 
 
 def child_stored(n: str) -> Callable[[], object]:
@@ -376,6 +405,14 @@ def bench_schema() -> None:
     print("\nvalidation of the statistics of 1,000 columns")
     ours = measure("validate", 1_000, 7)
     line("validate_statistics", ours, f"{ours['wall'] * 1000:.1f} ms (wanted < 50 ms)")
+    floor = measure("drift_floor", 1_000, DRIFT_REPEATS)
+    line("the values of both sides in one order", floor)
+    drift = measure("drift", 1_000, DRIFT_REPEATS)
+    line(
+        "validate_statistics with drift",
+        drift,
+        f"{ratio(drift['cpu'], floor['cpu'], '<= 12')} the floor's cpu",
+    )
     stored = measure("stored", 1_000, 3)
     line("the statistics written and read", stored)
     theirs = measure_tfdv("validate", 1_000, 5)

@@ -323,6 +323,7 @@ def _cast(column: pa.ChunkedArray, want: pa.DataType, name: str) -> pa.ChunkedAr
     try:
         if pa.types.is_run_end_encoded(column.type):
             column = pa.chunked_array([pc.run_end_decode(c) for c in column.chunks], column.type.value_type)
+        column = column.cast(without_views(column.type))  # a dictionary of views is cast to nothing else
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         return column.cast(want)
@@ -331,6 +332,31 @@ def _cast(column: pa.ChunkedArray, want: pa.DataType, name: str) -> pa.ChunkedAr
         raise UsageError(
             f"column {name!r} cannot be kept as {want} without loss: {error}", code=code
         ) from error
+
+
+def without_views(kind: pa.DataType) -> pa.DataType:
+    """The type with views of text and bytes as text and bytes: few kernels know them (Polars gives them).
+
+    Example:
+        >>> without_views(pa.list_(pa.string_view()))
+        ListType(list<item: string>)
+    """
+    t = pa.types
+    if t.is_string_view(kind):
+        return pa.string()
+    if t.is_binary_view(kind):
+        return pa.binary()
+    if t.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, without_views(kind.value_type), kind.ordered)
+    if t.is_struct(kind):
+        return pa.struct([f.with_type(without_views(f.type)) for f in kind])
+    if t.is_list(kind):
+        return pa.list_(kind.value_field.with_type(without_views(kind.value_type)))
+    if t.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(without_views(kind.value_type)))
+    if t.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(without_views(kind.value_type)), kind.list_size)
+    return kind
 
 
 # --- comparing and conforming -------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import pyarrow as pa
+
+from whence.errors import WhenceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,43 @@ class Files:
     partition_columns: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """Rows that come in batches whenever a query reads them: nobody holds all of them.
+
+    Attributes:
+        schema: The columns.
+        batches: Reads the rows; each call reads them anew.
+        failures: What reading them raised, for the engine to raise again: an Arrow stream passes only its text.
+
+    Example:
+        >>> two = pa.record_batch({"a": [1, 2]})
+        >>> Streamed(two.schema, lambda: iter([two, two])).reader().read_all().num_rows
+        4
+    """
+
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    failures: list[WhenceError] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The rows as one reader."""
+        return pa.RecordBatchReader.from_batches(self.schema, self._noted())
+
+    def _noted(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self.batches()
+        except WhenceError as error:
+            self.failures.append(error)
+            raise
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        # Any: a capsule of Arrow's C interface has no type
+        return self.reader().__arrow_c_stream__(requested_schema)
+
+
 State = TypeVar("State")
-Relation: TypeAlias = "pa.Table | pa.RecordBatchReader | Files"
+Relation: TypeAlias = "pa.Table | pa.RecordBatchReader | Files | Streamed"
 
 
 class Engine(ABC):

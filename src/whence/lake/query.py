@@ -41,6 +41,8 @@ _TABLE_FUNCTIONS: Final = frozenset({"range", "generate_series", "unnest"})
 _TRAVEL: Final = re.compile(
     r"\b(version|timestamp)\s+as\s+of\b|\bat\s*\(\s*(version|timestamp)\b", re.IGNORECASE
 )
+_AT: Final = re.compile(r"([A-Za-z_][\w.]*)\s*@\s*(\d+)")
+_FROM_AT: Final = re.compile(rf"\b(?:from|join)\s+{_AT.pattern}", re.IGNORECASE)
 # What could reach outside of the lake in a text that was not understood.
 _OUTSIDE: Final = re.compile(
     r"\b(read_\w+|\w+_scan|glob|sniff_csv|parquet_\w+|query|query_table)\s*\(|\bfrom\s+'|\bjoin\s+'",
@@ -208,6 +210,7 @@ class _Preparing:
         for node in list(tree.find_all(exp.Table)):
             if _is_name(node) and not _is_cte(node):
                 name = _name(node)
+                _check_alias(node, name)
                 target = self._resolve(name, _when(node))
                 last = node.parts[-1].name
                 replaced[name] = last
@@ -236,6 +239,12 @@ class _Preparing:
 
     def by_names(self, query: str, error: SqlglotError) -> Prepared:
         """A text that was not understood: every table whose name occurs in it is given to the engine."""
+        at = _FROM_AT.search(query)
+        if at is not None and at[1].lower() in self._core.backend.list():
+            name, version = at.groups()
+            raise UsageError(
+                f"{name}@{version} names no version in SQL", code="bad-version", hint=_as_of(name, version)
+            ) from error
         if _TRAVEL.search(query) or _OUTSIDE.search(query) or self._path:
             raise UsageError(
                 f"the query cannot be parsed: {first_line(error)}",
@@ -265,7 +274,9 @@ class _Preparing:
         if found is None:
             near = {*self._core.backend.list(), *self._views.names(), *self._given}
             near |= {n for provider in self._core.providers for n in provider.names()}
-            raise NotFoundError("table", name, near=near, hint="whence table list shows all tables")
+            travels = _AT.fullmatch(name)
+            hint = _as_of(*travels.groups()) if travels else "whence table list shows all tables"
+            raise NotFoundError("table", name, near=near, hint=hint)
         return found
 
     def _view(self, name: str, when: When) -> str | None:
@@ -354,6 +365,20 @@ def _is_name(node: exp.Table) -> bool:
 def _name(node: exp.Table) -> str:
     """The name as written; without quotes, case does not count."""
     return ".".join(p.name if p.args.get("quoted") else p.name.lower() for p in node.parts)
+
+
+def _check_alias(node: exp.Table, name: str) -> None:
+    """Refuse ``flights@11``: the engine reads the newest version under the name ``$11``."""
+    alias = node.args.get("alias")
+    if alias is not None and isinstance(alias.this, exp.Placeholder):
+        said = alias.this.name
+        raise UsageError(
+            f"{name}@{said} names no version in SQL", code="bad-version", hint=_as_of(name, said)
+        )
+
+
+def _as_of(name: str, version: str) -> str:
+    return f"write {name} VERSION AS OF {version}"
 
 
 def _check_reads(tree: exp.Query) -> None:

@@ -476,5 +476,9 @@ def _foreign_cell(value: Any) -> tuple[str, str]:
         have, plain = type(value).__name__, value
     if isinstance(plain, datetime) and plain.tzinfo is None:
         have = "a time without a zone"
+    elif isinstance(plain, int) and not -(2**63) <= plain < 2**63:
+        have = "an integer beyond int64"
+    elif isinstance(plain, str):
+        have = "text with half of a surrogate pair, which is no UTF-8"
     text = str(plain).encode("utf-8", "backslashreplace").decode()
     return have, cell_texts(pa.array([{"text": text}]))[0]

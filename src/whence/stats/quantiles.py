@@ -61,8 +61,8 @@ class Quantiles:
     @property
     def rank_error(self) -> float:
         """No rank is further off than this fraction of n; 0.0 is exact."""
-        n = self.n
-        return sum(p.error for p in self.parts) / n if n else 0.0
+        moved = sum(p.error for p in self.parts)
+        return moved / self.n if moved else 0.0
 
     @property
     def exact(self) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # loaded when first used, see `later`
     from whence.validation.incident import Incident
     from whence.validation.incidents import Incidents
     from whence.validation.infer import Outlier, infer_schema, learn_ranges, list_outliers, robust_range
+    from whence.validation.kept_schemas import SchemaHandle
     from whence.validation.learn import Thresholds, learn_thresholds
     from whence.validation.learned import Learned
     from whence.validation.options import Slice, StatisticsOptions
@@ -40,7 +41,7 @@ if TYPE_CHECKING:  # loaded when first used, see `later`
     from whence.validation.skew import FeatureSkew, SkewExample, SkewReport
     from whence.validation.sources import describe_file
     from whence.validation.statistics import Sample, Statistics
-    from whence.validation.store import SchemaHandle, Validation
+    from whence.validation.store import Validation
     from whence.validation.types import (
         Anomaly,
         BoolDomain,

@@ -22,7 +22,7 @@ from whence.validation.checks import (
 from whence.validation.checks.dataset import freshness_notes
 from whence.validation.checks.expectations import expectation_notes
 from whence.validation.checks.meaning import meaning_notes
-from whence.validation.checks.pairs import collisions
+from whence.validation.checks.pairs import collisions, pairs_notes
 from whence.validation.compare import Distance, Side, compare_statistics
 from whence.validation.schema import Schema
 from whence.validation.statistics import Statistics
@@ -109,6 +109,7 @@ def _not_applicable(statistics: Statistics, schema: Schema, environment: str | N
             yield from meaning_notes(f, schema.domain_of(f), seen)
         if f.expect and seen is not None:
             yield from expectation_notes(f, seen)
+    yield from pairs_notes(schema, _Custom(statistics))
     yield from freshness_notes(schema, statistics)
 
 

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whence._base.arrow import without_views
 from whence.validation.cells import feature_type, is_list
 from whence.validation.checks.parse import parse_float, parse_int
-from whence.validation.nested import list_lengths, null_mask, one_array, without_views
+from whence.validation.nested import list_lengths, null_mask, one_array
 from whence.validation.rowtests import STRUCTURAL, Reason, RowTest, cells_of
 from whence.validation.states import is_utf8, plain_text
 from whence.validation.types import type_accepts

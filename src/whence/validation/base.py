@@ -8,8 +8,9 @@ from typing import Any, Protocol, TypeGuard
 
 import pyarrow as pa
 
-from whence.compute import Relation
+from whence.compute import Relation, Streamed
 from whence.metadata import Artifact
+from whence.validation.spool import spooled
 
 
 class Declaration(Protocol):
@@ -111,7 +112,8 @@ class _NoKey:
 class ViewRows:
     """A version of a view as a `Version`: its rows have no key.
 
-    Who asks for its columns or its files has its query run once and all rows held; `stream` holds none.
+    Who asks for its columns or its files has its query run once, and its rows kept in a temporary file; `stream`
+    runs it anew and keeps none. Nothing holds them.
     """
 
     def __init__(self, view: PinnedView) -> None:
@@ -124,8 +126,8 @@ class ViewRows:
         return self._view.stream()
 
     @cached_property
-    def _rows(self) -> pa.Table:
-        return self._view.arrow()
+    def _rows(self) -> Streamed:
+        return spooled(self._view.stream())
 
     @property
     def schema(self) -> pa.Schema:

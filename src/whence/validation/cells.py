@@ -53,14 +53,15 @@ _TESTS: Final[tuple[tuple[FeatureType, Callable[[pa.DataType], bool]], ...]] = (
 def feature_type(kind: pa.DataType) -> FeatureType:
     """The feature type of an Arrow type; a list has the type of its values.
 
-    Times of day and durations are INT (microseconds), decimals FLOAT, extensions (UUID, JSON) what they are
-    stored as; a column of nothing but null is
-    STRING, as in TFDV.
+    Times of day and durations are INT (microseconds), decimals FLOAT, 8-bit booleans BOOL, other extensions
+    (UUID, JSON) what they are stored as; a column of nothing but null is STRING, as in TFDV.
 
     Example:
         >>> feature_type(pa.list_(pa.int32())), feature_type(pa.string())
         ('INT', 'STRING')
     """
+    if isinstance(kind, pa.Bool8Type):
+        return "BOOL"
     if isinstance(kind, pa.BaseExtensionType):
         return feature_type(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from whence.stats import Histogram, Quantiles, js, js_histograms, ks, psi
+from whence.stats import Histogram, Quantiles
 from whence.stats.base import Array
-from whence.stats.distance import ks_histograms, psi_histograms
 from whence.stats.frequency import plain_values
+from whence.stats.quantiles import alike
 from whence.validation.cells import FeatureType, jsonable
+from whence.validation.distances import (
+    Recut,
+    Worst,
+    cuts_of,
+    entries_of,
+    even_cuts,
+    js_cuts,
+    js_each,
+    ks_cuts,
+    ks_each,
+    psi_cuts,
+    psi_each,
+    psi_tenths,
+    recut,
+    starts_of,
+    worst_each,
+)
+from whence.validation.features import FeatureStatistics
 from whence.validation.schema import Schema
 from whence.validation.states import Texts
 from whence.validation.statistics import Statistics
@@ -28,7 +47,15 @@ OF_VALUES: Final = frozenset({"STRING", "BYTES", "BOOL"})
 """Types whose values are compared one by one; numbers are compared by histograms."""
 _NUMBERS: Final = frozenset({"BOOL", "FLOAT", "INT"})
 _TEXTS: Final = frozenset({"STRING", "BYTES"})
-_TENTHS: Final = [i / 10 for i in range(1, 10)]
+_LIMITED: Final[tuple[Metric, ...]] = (
+    "infinity_norm",
+    "jensen_shannon_divergence",
+    "normalized_abs_difference",
+)
+"""What a schema may set a threshold for."""
+_ENTRIES: Final = 1 << 17
+"""About so many different values are compared at once: arrays of 1 MB."""
+_ANY: Final = Comparator()
 _REST = object()
 
 
@@ -96,43 +123,55 @@ def compare_statistics(
         >>> d.metric, d.value, d.at
         ('infinity_norm', 0.25, 'x')
     """
-    found: list[Distance] = []
-    for feature in current.features.values():
-        other = control.features.get(feature.name)
-        if other is not None:
-            comparator = _comparator(schema, feature.name, side)
-            found.extend(_distances(feature, other, comparator, side))
-    return found
+    pairs = [
+        _Pair(f, control.features[f.name], _comparator(schema, f.name, side))
+        for f in current.features.values()
+        if f.name in control.features
+    ]
+    found: dict[int, Sequence[_Found]] = {}
+    of_values: dict[int, _Pair] = {}
+    of_numbers: dict[int, _Pair] = {}
+    for i, pair in enumerate(pairs):
+        a, b = pair.a, pair.b
+        reason = _not_comparable(a, b)
+        if reason is not None:
+            found[i] = [(metric, None, reason, None, 0.0) for metric in _LIMITED]
+        elif {a.type, b.type} <= _TEXTS or a.type == b.type == "BOOL":
+            of_values[i] = pair
+        elif a.type in _NUMBERS and b.type in _NUMBERS:
+            of_numbers[i] = pair
+        else:
+            text, why = a if a.type in _TEXTS else b, f"{a.type} cannot be compared with {b.type}"
+            found[i] = list(_against_nothing(text, why))
+    found |= zip(of_values, _of_values(list(of_values.values())), strict=True)
+    found |= zip(of_numbers, _of_numbers(list(of_numbers.values())), strict=True)
+    return [d for i, pair in enumerate(pairs) for d in _told(pair, found[i], side)]
 
 
 def _comparator(schema: Schema | None, name: str, side: Side) -> Comparator:
     feature = schema.features.get(name) if schema else None
-    return (getattr(feature, side) if feature and feature.checked else None) or Comparator()
+    return (getattr(feature, side) if feature and feature.checked else None) or _ANY
 
 
-def _distances(a: FeatureView, b: FeatureView, comparator: Comparator, side: Side) -> Iterator[Distance]:
-    limits: Mapping[Metric, float | None] = {
-        "infinity_norm": comparator.infinity_norm,
-        "jensen_shannon_divergence": comparator.jensen_shannon_divergence,
-        "normalized_abs_difference": comparator.normalized_abs_difference,
-    }
-    reason = _not_comparable(a, b)
-    if reason is not None:
-        for metric, limit in limits.items():
-            if limit is not None or metric != "normalized_abs_difference":
-                yield Distance(a.name, side, metric, None, limit, reason)
-        return
-    if {a.type, b.type} <= _TEXTS or a.type == b.type == "BOOL":
-        found = _of_values(a, b)
-    elif a.type in _NUMBERS and b.type in _NUMBERS:
-        found = _of_numbers(a, b, comparator.source)
-    else:
-        found = _against_nothing(a if a.type in _TEXTS else b, f"{a.type} cannot be compared with {b.type}")
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A column on both sides."""
+
+    a: FeatureView
+    b: FeatureView
+    comparator: Comparator
+
+
+_Found: TypeAlias = tuple[Metric, float | None, str | None, Any, float]
+"""A measure, its value, why it has none, where it is largest, and how far it may be off."""
+
+
+def _told(pair: _Pair, found: Iterable[_Found], side: Side) -> Iterator[Distance]:
     for metric, value, why, at, error in found:
-        limit = limits.get(metric)
+        limit = getattr(pair.comparator, metric) if metric in _LIMITED else None
         if metric == "normalized_abs_difference" and limit is None:
             continue  # it depends on the number of rows: told only when asked for
-        yield Distance(a.name, side, metric, value, limit, why, at, error)
+        yield Distance(pair.a.name, side, metric, value, limit, why, at, error)
 
 
 def _not_comparable(a: FeatureView, b: FeatureView) -> str | None:
@@ -155,7 +194,6 @@ def _is_text_and_other(kinds: set[FeatureType]) -> bool:
     return bool(kinds & _TEXTS) and kinds <= _TEXTS | _NUMBERS
 
 
-_Found: TypeAlias = tuple[Metric, float | None, str | None, Any, float]
 _ABOUT_VALUES: Final = "the {} compares shares of values, not numbers"
 
 
@@ -219,40 +257,90 @@ def _side(f: FeatureView) -> _Side:
     return _Side(list(counts), np.array(list(counts.values()), dtype=np.float64), ranked=True)
 
 
-def _of_values(a: FeatureView, b: FeatureView) -> Iterator[_Found]:
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """The values of both sides together, those of `p` first.
+
+    Attributes:
+        p: One side.
+        q: The other.
+        at_q: Which of the values the other side's are.
+        n: How many values there are.
+    """
+
+    p: _Side
+    q: _Side
+    at_q: list[int]
+    n: int
+
+    @classmethod
+    def of(cls, p: _Side, q: _Side) -> _Both:
+        """Two sides with the values they have in common put together."""
+        index = {key: i for i, key in enumerate(p.keys)}
+        return cls(p, q, [index.setdefault(key, len(index)) for key in q.keys], len(index))
+
+    def counts(self) -> tuple[Array, Array]:
+        """How often each value occurs on either side."""
+        x, y = np.zeros(self.n), np.zeros(self.n)
+        x[: len(self.p.keys)], y[self.at_q] = self.p.counts, self.q.counts
+        return x, y
+
+    def first(self, places: Sequence[int]) -> Any:
+        """Of some values the one that comes first: this side's before the other's."""
+        mine = [i for i in places if i < len(self.p.keys)]
+        if mine:
+            return _at(self.p.keys[min(mine, key=self.p.place)])
+        back = {i: j for j, i in enumerate(self.at_q)}
+        return _at(self.q.keys[min((back[i] for i in places), key=self.q.place)])
+
+
+def _of_values(pairs: Sequence[_Pair]) -> Iterator[list[_Found]]:
     """Shares of values; the normalised absolute difference is ``max |p(v) - q(v)| / (sum p + sum q)``.
 
     Unlike shares that also moves when only the number of rows does. Ties go to the value that comes first.
     """
-    p, q = _side(a), _side(b)
-    n_p, n_q = p.n, q.n
-    if not n_q:
-        yield from _against_nothing(a, "the other side has no values")
-        return
-    index = {key: i for i, key in enumerate(p.keys)}
-    at_q = [index.setdefault(key, len(index)) for key in q.keys]
-    x, y = np.zeros(len(index)), np.zeros(len(index))
-    x[: len(p.keys)], y[at_q] = p.counts, q.counts
+    waiting: list[tuple[_Pair, _Both]] = []
+    n_waiting = 0
+    for pair in pairs:
+        both = _Both.of(_side(pair.a), _side(pair.b))
+        waiting.append((pair, both))
+        n_waiting += both.n
+        if n_waiting > _ENTRIES:
+            yield from _values_together(waiting)
+            waiting, n_waiting = [], 0
+    yield from _values_together(waiting)
 
-    def worst(gaps: Array) -> tuple[float, Any]:
-        most = gaps.max()
-        found = np.flatnonzero(gaps == most).tolist()
-        mine = [i for i in found if i < len(p.keys)]
-        if mine:
-            return float(most), _at(p.keys[min(mine, key=p.place)])
-        back = {i: j for j, i in enumerate(at_q)}
-        return float(most), _at(q.keys[min((back[i] for i in found), key=q.place)])
 
-    error = _undercount(a) + _undercount(b)
+def _values_together(given: Sequence[tuple[_Pair, _Both]]) -> Iterator[list[_Found]]:
+    told = [both for _, both in given if both.q.n]
+    moved = _moved(told) if told else iter(())
+    for pair, both in given:
+        if not both.q.n:
+            yield list(_against_nothing(pair.a, "the other side has no values"))
+            continue
+        error = _undercount(pair.a) + _undercount(pair.b)
+        shares, js, rows, psi = next(moved)
+        asked = pair.comparator.normalized_abs_difference is not None
+        yield [
+            ("infinity_norm", shares[0], None, both.first(shares[1]), error),
+            ("jensen_shannon_divergence", js, None, None, error),
+            ("normalized_abs_difference", rows[0], None, both.first(rows[1]) if asked else None, error),
+            ("psi", psi, None, None, error),
+        ]
+
+
+def _moved(given: Sequence[_Both]) -> Iterator[tuple[Worst, float, Worst, float]]:
+    starts = starts_of([both.n for both in given])
+    x, y = (np.concatenate(side) for side in zip(*(both.counts() for both in given), strict=True))
+    n_p, n_q = (np.repeat(n, np.diff(starts)) for n in zip(*((b.p.n, b.q.n) for b in given), strict=True))
     share, control = x / n_p, y / n_q
-    yield "infinity_norm", *_with_place(worst(np.abs(share - control))), error
-    yield "jensen_shannon_divergence", js(share, control), None, None, error
-    yield "normalized_abs_difference", *_with_place(worst(np.abs(x - y) / (n_p + n_q))), error
-    yield "psi", psi(control, share), None, None, error
-
-
-def _with_place(found: tuple[float, Any]) -> tuple[float, None, Any]:
-    return found[0], None, found[1]
+    return zip(
+        worst_each(np.abs(share - control), starts),
+        js_each(share, control, starts),
+        worst_each(np.abs(x - y) / (n_p + n_q), starts),
+        psi_each(control, share, starts),
+        strict=True,
+    )
 
 
 def _against_nothing(f: FeatureView, why: str) -> Iterator[_Found]:
@@ -277,56 +365,136 @@ def _undercount(f: FeatureView) -> float:
 # --- numbers ------------------------------------------------------------------------------------
 
 
-def _of_numbers(a: FeatureView, b: FeatureView, source: HistogramSource) -> Iterator[_Found]:
-    yield "infinity_norm", None, _ABOUT_VALUES.format("infinity norm"), None, 0.0
-    error = a.rank_error + b.rank_error
-    x, y = _histogram(a, source), _histogram(b, source)
-    if x is None or y is None or not x.n or not y.n:
-        yield "jensen_shannon_divergence", None, "a side has no histogram", None, 0.0
+_Moved: TypeAlias = tuple[float | None, float | None, str | None, float]
+"""PSI and Kolmogorov-Smirnov, why they are not known, and how much more they may be off."""
+_Sides: TypeAlias = tuple[tuple[Array, Array], tuple[Array, Array]]
+"""Values and weights of both sides."""
+
+
+_Kind: TypeAlias = tuple[str, int]
+"""The type of the entries of sketches, empty without them, and how many buckets their histograms have, or 0."""
+
+
+def _of_numbers(pairs: Sequence[_Pair]) -> Iterator[list[_Found]]:
+    """Columns of one kind are compared together."""
+    waiting: dict[_Kind, dict[int, _Sides | None]] = {}
+    n_waiting: Counter[_Kind] = Counter()
+    found: dict[int, list[_Found]] = {}
+    for i, pair in enumerate(pairs):
+        sides = _sketches(pair)
+        kind = ("", 0) if sides is None else (sides[0][0].dtype.str, _buckets(pair))
+        waiting.setdefault(kind, {})[i] = sides
+        n_waiting[kind] += 100 if sides is None else len(sides[0][0]) + len(sides[1][0])
+        if n_waiting[kind] > _ENTRIES:
+            found |= _numbers_together(kind, pairs, waiting.pop(kind))
+            del n_waiting[kind]
+    for kind, some in waiting.items():
+        found |= _numbers_together(kind, pairs, some)
+    return (found[i] for i in range(len(pairs)))
+
+
+def _numbers_together(
+    kind: _Kind, pairs: Sequence[_Pair], some: Mapping[int, _Sides | None]
+) -> dict[int, list[_Found]]:
+    alike, (dtype, buckets) = [pairs[i] for i in some], kind
+    if dtype:
+        moved, js = _by_sketches(alike, [sides for sides in some.values() if sides], buckets)
     else:
-        yield "jensen_shannon_divergence", js_histograms(x, y), None, None, error
-    why = _ABOUT_VALUES.format("normalised absolute difference")
-    yield "normalized_abs_difference", None, why, None, 0.0
-    yield from _of_sketches(a, b, error)
+        moved, js = _by_histograms(alike), _js_by_histograms(alike)
+    return dict(zip(some, map(_told_of_numbers, alike, js, moved), strict=True))
 
 
-def _histogram(f: FeatureView, source: HistogramSource) -> Histogram | None:
-    twin = f.weighted or f
-    return twin.quantile_histogram if source == "QUANTILES" else twin.histogram
+def _told_of_numbers(pair: _Pair, js: float | None, moved: _Moved) -> list[_Found]:
+    error = pair.a.rank_error + pair.b.rank_error
+    psi, ks, why, more = moved
+    no_histogram = "a side has no histogram" if js is None else None
+    return [
+        ("infinity_norm", None, _ABOUT_VALUES.format("infinity norm"), None, 0.0),
+        ("jensen_shannon_divergence", js, no_histogram, None, 0.0 if js is None else error),
+        (
+            "normalized_abs_difference",
+            None,
+            _ABOUT_VALUES.format("normalised absolute difference"),
+            None,
+            0.0,
+        ),
+        ("psi", psi, why, None, 0.0 if why else error + more),
+        ("ks", ks, why, None, 0.0 if why else error + more),
+    ]
 
 
-def _of_sketches(a: FeatureView, b: FeatureView, error: float) -> Iterator[_Found]:
-    sketch, control = _sketch(a), _sketch(b)
-    if sketch is not None and control is not None:
-        mine, other = sketch.entries(), control.entries()
-        if not len(mine[0]) or not len(other[0]):
-            yield "psi", None, "one side has only NaN", None, 0.0
-            yield "ks", None, "one side has only NaN", None, 0.0
-            return
-        edges = np.asarray(sorted({e for e in control.quantiles(_TENTHS) if e is not None}))
-        yield "psi", psi(_cut(*other, edges), _cut(*mine, edges)), None, None, error
-        yield "ks", ks(sketch, control), None, None, error
-        return
-    x, y = a.quantile_histogram, b.quantile_histogram
-    if x is None or y is None or not x.buckets or not y.buckets:
-        yield "psi", None, "a side has no histogram", None, 0.0
-        yield "ks", None, "a side has no histogram", None, 0.0
-        return
-    # From a file only the tenths are known: each histogram is right at its own edges.
-    yield "psi", psi_histograms(y, x), None, None, error + 0.1
-    yield "ks", ks_histograms(x, y), None, None, error + 0.1
+# --- numbers by the sketches that were computed here ---------------------------------------------
 
 
 def _sketch(f: FeatureView) -> Quantiles | None:
-    # Statistics that were computed here hold more than a FeatureView says.
-    return getattr(getattr(f, "number", None), "quantiles", None)
+    return f.number.quantiles if isinstance(f, FeatureStatistics) and f.number is not None else None
 
 
-def _cut(values: Array, weights: Array, edges: Array) -> Array:
-    """The shares of the values up to each edge, and beyond the last."""
-    ranks = weights.cumsum()
-    n_upto = values.searchsorted(edges, side="right")
-    upto = np.where(n_upto > 0, ranks[n_upto - 1], 0)
-    cells = np.empty(len(edges) + 1)
-    cells[0], cells[1:-1], cells[-1] = upto[0], upto[1:] - upto[:-1], ranks[-1] - upto[-1]
-    return cells / float(ranks[-1])
+def _sketches(pair: _Pair) -> _Sides | None:
+    """The entries of both sides, of one type; None where a side has none or is not known."""
+    a, b = _sketch(pair.a), _sketch(pair.b)
+    if a is None or b is None:
+        return None
+    (x, n_x), (y, n_y) = a.entries(), b.entries()
+    if not len(x) or not len(y):
+        return None
+    x, y = alike([x, y])
+    return (x, n_x), (y, n_y)
+
+
+def _buckets(pair: _Pair) -> int:
+    """Of how many buckets of equal width both sides' histograms are; 0 where they are others."""
+    numbers = {
+        f.display.num_histogram_buckets if f.weighted is None and not f.num_inf else 0
+        for f in (pair.a, pair.b)
+        if isinstance(f, FeatureStatistics)
+    }
+    return numbers.pop() if len(numbers) == 1 and pair.comparator.source != "QUANTILES" else 0
+
+
+def _by_sketches(
+    pairs: Sequence[_Pair], sides: Sequence[_Sides], buckets: int
+) -> tuple[list[_Moved], Sequence[float | None]]:
+    p, q = entries_of([a for a, _ in sides]), entries_of([b for _, b in sides])
+    moved: list[_Moved] = [
+        (psi, ks, None, 0.0) for psi, ks in zip(psi_tenths(p, q), ks_each(p, q), strict=True)
+    ]
+    if not buckets:
+        return moved, _js_by_histograms(pairs)
+    x = even_cuts(p, buckets, [pair.a.num_nan for pair in pairs])
+    y = even_cuts(q, buckets, [pair.b.num_nan for pair in pairs])
+    return moved, js_cuts(*recut(x, y))
+
+
+# --- numbers by histograms ------------------------------------------------------------------------
+
+
+def _js_by_histograms(pairs: Sequence[_Pair]) -> list[float | None]:
+    def made(f: FeatureView, source: HistogramSource) -> Histogram:
+        twin = f.weighted or f
+        h = twin.quantile_histogram if source == "QUANTILES" else twin.histogram
+        return h or Histogram("STANDARD")
+
+    sides = [(made(p.a, p.comparator.source), made(p.b, p.comparator.source)) for p in pairs]
+    found = iter(js_cuts(*_recut([(x, y) for x, y in sides if x.n and y.n])))
+    return [next(found) if x.n and y.n else None for x, y in sides]
+
+
+def _by_histograms(pairs: Sequence[_Pair]) -> list[_Moved]:
+    """Of statistics from a file only the tenths are known: each histogram is right at its own edges."""
+    sides = [(p.a.quantile_histogram, p.b.quantile_histogram) for p in pairs]
+    p, q = _recut([(x, y) for x, y in sides if x and y and x.buckets and y.buckets])
+    found = zip(psi_cuts(q, p), ks_cuts(p, q), strict=True)
+    out: list[_Moved] = []
+    for pair, (x, y) in zip(pairs, sides, strict=True):
+        if _sketch(pair.a) is not None and _sketch(pair.b) is not None:
+            out.append((None, None, "one side has only NaN", 0.0))
+        elif x and y and x.buckets and y.buckets:
+            out.append((*next(found), None, 0.1))
+        else:
+            out.append((None, None, "a side has no histogram", 0.0))
+    return out
+
+
+def _recut(sides: Sequence[tuple[Histogram, Histogram]]) -> tuple[Recut, Recut]:
+    return recut(cuts_of([x for x, _ in sides]), cuts_of([y for _, y in sides]))

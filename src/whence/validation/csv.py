@@ -16,7 +16,10 @@ import pyarrow.csv
 
 from whence._base.arrow import CSV_NULLS
 from whence.errors import UsageError
+from whence.validation.rounded import as_doubles, mark_of, with_marks
 
+AS_WRITTEN: Final = pa.large_string()
+"""A column of doubles that is read as text: some whole numbers in it no double is, which is told by a mark."""
 BLOCK_BYTES: Final = 1 << 20
 """Bytes parsed at once: a file of any size is read in a few megabytes."""
 _MAX_BLOCK: Final = 1 << 30
@@ -36,6 +39,7 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"%PDF", "a PDF document"),
     (b"SQLite format 3", "an SQLite database"),
 )
+_PAGE: Final = re.compile(rb"\s*<(!doctype|html|\?xml)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ class CsvRows:
     Attributes:
         path: The file.
         names: All columns of the file.
-        schema: The columns that are read, with their types.
+        schema: The columns that are read, with their types, as they are found.
+        given: The columns of the batches: what is `AS_WRITTEN` are doubles, with their marks at the end.
     """
 
     def __init__(self, path: Path, format_: CsvFormat, names: Sequence[str], opener: _Opener) -> None:
@@ -105,10 +110,13 @@ class CsvRows:
             twice = next(n for n in names if names.count(n) > 1)
             raise UsageError(f"{path.name} has two columns {twice!r}", code="duplicate-column")
         self._format = format_
+        self._n_before = format_.skip_lines + (format_.column_names is None)
         self._opener = opener
         self._source, self._reader = opener.open()
         schema = self._reader.schema
         self.schema: pa.Schema = _plainer(schema, format_) if format_.plain else schema
+        self._written = [f.name for f in self.schema if f.type == AS_WRITTEN]
+        self.given: pa.Schema = with_marks(self.schema, self._written) if self._written else self.schema
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         n_given = 0
@@ -122,30 +130,52 @@ class CsvRows:
                         n_given += batch.num_rows - skip
                         n_skipped += batch.num_rows - skip
                         self._check_whole(batch)
-                        yield batch.slice(skip)
+                        yield self._given(batch.slice(skip))
                 break
             except pa.ArrowInvalid as error:
                 if not self._opener.grow(error):
                     raise _translated(error, self.path, self._format, self._reader.schema) from error
             self._source, self._reader = self._opener.open()
-        if self._source.n_quotes % 2:
-            _find_open_quote(self.path, self._format)
+        if self._source.n_quotes % 2 or (
+            self._source.n_quotes and self._source.n_lines > n_skipped + self._n_before
+        ):
+            check_quotes(self.path, self._format)
 
     def _check_whole(self, batch: pa.RecordBatch) -> None:
-        """Refuse doubles that stand for whole numbers beyond 64 bits, as text is what tells those apart.
+        """Have the file read anew when doubles stand for whole numbers that are none.
 
+        Beyond 64 bits text tells those apart; below, and where doubles are asked for, they are rounded and marked.
         Only a column with a double as large has its text looked at, once.
         """
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            if column.type != pa.float64() or name in self._format.types or name in self._looked:
+            if column.type != pa.float64() or name in self._looked:
                 continue
             ends = pc.min_max(column).as_py()
-            if ends["min"] is not None and max(-ends["min"], ends["max"]) >= 2.0**63:
+            if ends["min"] is not None and max(-ends["min"], ends["max"]) >= 2.0**53:
                 self._looked.add(name)
                 opener = replace(self._opener, types={name: pa.string()}, columns=[name])
-                texts = CsvRows(self.path, self._format, self.names, opener)
-                if any(_has_long(part.column(0)) for part in texts):
-                    raise Widened(name, pa.string())
+                rounded = False
+                for part in CsvRows(self.path, self._format, self.names, opener):
+                    if name not in self._format.types and _has_long(part.column(0)):
+                        raise Widened(name, pa.string())
+                    rounded = rounded or _has_rounded(part.column(0))
+                if rounded:
+                    raise Widened(name, AS_WRITTEN)
+
+    def _given(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with doubles and marks in place of numbers as written."""
+        if not self._written:
+            return batch
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        for name in self._written:
+            texts = columns[name]
+            if name not in self._format.types and _has_long(texts):
+                raise Widened(name, pa.string())
+            try:
+                columns[name], columns[mark_of(name)] = as_doubles(texts)
+            except pa.ArrowInvalid as error:
+                raise Widened(name, pa.string()) from error
+        return pa.record_batch(columns, self.given)
 
     def close(self) -> None:
         """Read no further."""
@@ -153,13 +183,14 @@ class CsvRows:
 
 
 class _Counted(io.RawIOBase):
-    """A file that counts the quotation marks that pass: an odd number is the sign of one left open."""
+    """A file that counts what passes: an odd number of marks, or more lines than rows, may be a mark left open."""
 
     def __init__(self, path: Path, quote: str | None) -> None:
         super().__init__()
         self._file = pa.input_stream(str(path), compression="detect")
         self._quote = b"" if quote is None else quote.encode()
         self.n_quotes = 0
+        self.n_lines = 0
 
     def readable(self) -> bool:
         return True
@@ -168,6 +199,7 @@ class _Counted(io.RawIOBase):
         data: bytes = self._file.read(None if size < 0 else size)
         if self._quote:
             self.n_quotes += data.count(self._quote)
+            self.n_lines += max(data.count(b"\n"), data.count(b"\r"))
         return data
 
     def close(self) -> None:
@@ -207,7 +239,8 @@ def open_csv(
     head = _head(path)
     _check_head(path, head)
     names = _names(path, head, format_)
-    types = {**(found or {}), **format_.types}
+    types = dict(found or {})
+    types |= {n: t for n, t in format_.types.items() if types.get(n) != AS_WRITTEN}
     block = max(BLOCK_BYTES, min(64 * (head.find(b"\n") + 1), 16 * BLOCK_BYTES))
     return CsvRows(path, format_, names, _Opener(path, format_, names, types, columns, block))
 
@@ -284,6 +317,8 @@ def _check_head(path: Path, head: bytes) -> None:
             f"{path.name} is empty", code="bad-csv", hint="a CSV file has at least a header line"
         )
     known = next((what for magic, what in _MAGIC if head.startswith(magic)), None)
+    if _PAGE.match(head):
+        known = "a web page; export it as CSV"
     if known is not None or b"\0" in head:
         what = known or "a binary file"
         raise UsageError(f"{path.name} is not a CSV file but looks like {what}", code="bad-csv")
@@ -311,7 +346,7 @@ def _names(path: Path, head: bytes, format_: CsvFormat) -> list[str]:
         raise UsageError(
             f"{path.name} has one column, {names[0]!r}: it seems to be separated by {other!r}",
             code="bad-csv",
-            hint=f"CsvFormat(delimiter={other!r})",
+            hint=f"CsvFormat(delimiter={other!r}{', skip_lines=1' if names[0].startswith('sep=') else ''})",
         )
     return names
 
@@ -379,6 +414,12 @@ def _has_long(texts: pa.Array) -> bool:
     """Whether a whole number is beyond 64 bits."""
     long = texts.filter(pc.match_substring_regex(texts, r"^-?[0-9]{19,}$"))
     return any(not -(2**63) <= int(v) < 2**63 for v in long.to_pylist())
+
+
+def _has_rounded(texts: pa.Array) -> bool:
+    """Whether a whole number is none that a double is; what is no number is none."""
+    whole = texts.filter(pc.match_substring_regex(texts, r"^-?[0-9]{16,}$"))
+    return any(float(v) != int(v) for v in whole.to_pylist())
 
 
 def _type_of(value: str) -> pa.DataType:
@@ -451,18 +492,39 @@ def _ragged(path: Path, line: int, row: Sequence[str], wanted: int, format_: Csv
     )
 
 
-def _find_open_quote(path: Path, format_: CsvFormat) -> None:
-    """Refuse a file whose last quote is never closed: it would swallow every line after it."""
-    with _lines(path) as lines:
-        rows, started = _rows(lines, format_), 1
-        try:
-            for _ in rows:
-                started = rows.line_num + 1
-        except csv.Error as error:
-            if "end of data" in str(error):
-                raise UsageError(
-                    f"{path.name}, line {started}: a quotation mark is opened and never closed",
-                    code="bad-csv",
-                    hint="close it, or say CsvFormat(quote=None) when quotation marks mean nothing",
-                    details={"line": started},
-                ) from error
+def check_quotes(path: Path, format_: CsvFormat) -> None:
+    """Refuse a file whose last quoted field is never closed: it would swallow every line after it.
+
+    A mark opens a field at its start and nowhere else, as the reader has it: ``6" pipe`` opens none.
+
+    Raises:
+        UsageError: It is never closed; the line is named (``bad-csv``).
+    """
+    if format_.quote is None:
+        return
+    mark, delimiter = format_.quote.encode(), re.escape(format_.delimiter.encode())
+    opening = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r" + delimiter + rb"])" + re.escape(mark))
+    started: int | None = None
+    with pa.input_stream(str(path), compression="detect") as file:
+        for number, line in enumerate(io.BufferedReader(file), 1):
+            at = 0
+            while number > format_.skip_lines:
+                if started is None:
+                    found = opening.search(line, at)
+                    if found is None:
+                        break
+                    started, at = number, found.end()
+                end = line.find(mark, at)
+                if end < 0:
+                    break
+                if line[end + 1 : end + 2] == mark:  # doubled, it is text
+                    at = end + 2
+                else:
+                    started, at = None, end + 1
+    if started is not None:
+        raise UsageError(
+            f"{path.name}, line {started}: a quotation mark is opened and never closed",
+            code="bad-csv",
+            hint="close it, or say CsvFormat(quote=None) when quotation marks mean nothing",
+            details={"line": started},
+        )

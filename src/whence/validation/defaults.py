@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -53,7 +54,8 @@ class Filled:
 def with_filled(statistics: Statistics, version: Version) -> Statistics:
     """The statistics of a version, with how many values were filled as its rows came, as its commits tell it.
 
-    A version of a view, or one whose early commits are gone, tells nothing.
+    Commits do not tell which rows they were: of a slice it is known how many there are at most, all of them or as
+    many as it has values. A version of a view, or one whose early commits are gone, tells nothing.
     """
     if isinstance(version, AddedRows):
         told = version.filled()
@@ -62,8 +64,15 @@ def with_filled(statistics: Statistics, version: Version) -> Statistics:
         told = None if commits is None else filled_in(commits())
     if told is None:
         return statistics
+    slices = {k: _with(s, FilledValues(_most(told, s), exact=False)) for k, s in statistics.slices.items()}
     counts = {n: c for n, c in told.counts.items() if n in statistics}
-    return _with(statistics, FilledValues(counts, told.exact and statistics.sample is None))
+    made = _with(statistics, FilledValues(counts, told.exact and statistics.sample is None))
+    return replace(made, slices=slices)
+
+
+def _most(told: FilledValues, rows: Statistics) -> dict[str, int]:
+    """Column → how many of its values in some of the rows can have been filled."""
+    return {n: min(c, rows[n].num_non_missing) for n, c in told.counts.items() if n in rows}
 
 
 def _with(statistics: Statistics, told: FilledValues) -> Statistics:
@@ -191,9 +200,21 @@ def _one(f: Feature, value: Any) -> Any:
 
 def _scalar(name: str, value: Any, kind: pa.DataType) -> pa.Scalar:
     try:
-        return pa.scalar(value, kind)
+        made = pa.scalar(value, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise _bad(name, value, str(kind)) from error
+    if _is_cut(value, made.as_py()):
+        raise _bad(name, value, str(kind))
+    return made
+
+
+def _is_cut(value: Any, made: Any) -> bool:
+    """Whether Arrow made another number of it: a fraction as a whole number, a large one as infinity."""
+    if isinstance(value, list):
+        return any(map(_is_cut, value, made))
+    return isinstance(value, float) and (
+        (isinstance(made, int) and made != value) or (made in (math.inf, -math.inf) and math.isfinite(value))
+    )
 
 
 def _bad(name: str, value: Any, kind: str) -> UsageError:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whence._base.arrow import without_views
 from whence.compute import Engine, open_engine
 from whence.errors import NotFoundError, UsageError
 from whence.stats.base import Array
@@ -21,9 +22,10 @@ from whence.stats.hashing import mix
 from whence.validation.cells import FeatureType
 from whence.validation.extras import Extra
 from whence.validation.features import FeatureStatistics
-from whence.validation.nested import Column, inner_type, open_column, walk, without_views
+from whence.validation.nested import Column, inner_type, open_column, walk
 from whence.validation.options import DEFAULTS, MAX_SLICES, Slice, SliceLike, StatisticsOptions
 from whence.validation.queries import RELATION, closed
+from whence.validation.rounded import mark_of, marked, without_marks
 from whence.validation.slicing import slice_block
 from whence.validation.slicings import check_same
 from whence.validation.statistics import Sample, Statistics, with_custom
@@ -124,7 +126,7 @@ def describe_batches(
         for block in _blocks(batches):
             if total is None:
                 total = Describing(typed_schema(block.schema, options.types), name, options, engine, pool)
-            total.add(_typed(_sampled(_plain(block), options, n_read), options.types))
+            total.add(_typed(sampled(_plain(block), options, n_read), options.types))
             n_read += block.num_rows
             if progress is not None:
                 progress(block.num_rows)
@@ -219,7 +221,11 @@ class Describing:
         self._engine = engine
         self._pool = pool
         self._n_rows = 0
-        described = schema.names if options.columns is None else options.columns
+        data = without_marks(schema.names)
+        self._marked = (
+            {c: m for c in data if (m := mark_of(c)) in schema.names} if len(data) < len(schema) else {}
+        )
+        described = data if options.columns is None else options.columns
         known = frozenset(schema.names)  # asking a schema for its names makes a list of them
         self._columns = {c: _empty(c, schema.field(c).type, known, options) for c in described}
         self._extras: dict[str, Extra] = {e.key(): e for e in options.extras}
@@ -239,13 +245,16 @@ class Describing:
         weights = _Weights(block, self._options)
 
         def one(column: str) -> list[FeatureStatistics]:
-            return add_column(self._columns[column], block.column(column), weights.of(column))
+            made = add_column(self._columns[column], block.column(column), weights.of(column))
+            mark = self._marked.get(column)
+            return made if mark is None else marked(made, block.column(mark))
 
         # Arrow's and numpy's kernels give up the interpreter lock; each column is still added in order.
         spread = block.num_rows * len(self._columns) >= _PARALLEL_CELLS
         made = list((self._pool.map if spread else map)(one, self._columns))
         self._columns = dict(zip(self._columns, made, strict=True))
-        self._extras = {k: e.add(block) for k, e in self._extras.items()}
+        data = block.drop_columns(list(self._marked.values())) if self._marked else block
+        self._extras = {k: e.add(data) for k, e in self._extras.items()}
         self._n_rows += block.num_rows
         for slice_ in self._options.slices:
             if not slice_.query:
@@ -394,15 +403,24 @@ def _together(held: Sequence[pa.RecordBatch]) -> pa.Table:
     try:
         return pa.Table.from_batches(held)
     except pa.ArrowInvalid as error:
-        raise UsageError(f"batches differ in their columns: {error}", code="mixed-types") from error
+        raise UsageError(
+            f"batches differ in their columns: {error}",
+            code="mixed-types",
+            hint="cast them to one schema; INT and FLOAT merge: describe each and merge",
+        ) from error
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema with plain text and bytes in place of views of them."""
+    return pa.schema([f.with_type(without_views(f.type)) for f in schema])
 
 
 def _plain(block: pa.Table) -> pa.Table:
-    schema = pa.schema([f.with_type(without_views(f.type)) for f in block.schema])
+    schema = plain_schema(block.schema)
     return block if schema.equals(block.schema) else block.cast(schema)
 
 
-def _sampled(block: pa.Table, options: StatisticsOptions, start: int) -> pa.Table:
+def sampled(block: pa.Table, options: StatisticsOptions, start: int) -> pa.Table:
     """The rows of a block that are in the sample: by position, so that it does not depend on the batches."""
     if options.sample_rate is None:
         return block

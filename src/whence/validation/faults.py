@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple, get_args
 
 from whence.errors import UsageError
-from whence.validation.cells import FeatureType
+from whence.validation.cells import TIMES, FeatureType
 from whence.validation.expressions import check_expression
 from whence.validation.plain import parse_instant, wrong
 from whence.validation.types import (
@@ -333,7 +333,8 @@ def _default(f: Feature, domain: Domain | None, who: str, at: At) -> Iterator[Fa
     for value in f.default if isinstance(f.default, (list, tuple)) else [f.default]:
         why = _not_of_type(f, value) or (None if domain is None else _not_in(f, domain, value))
         if why is not None:
-            yield Fault(here, f"{who}: its default {value!r} is {why}", "bad-default", hint=hint)
+            said = value.isoformat() if isinstance(value, date) else value
+            yield Fault(here, f"{who}: its default {said!r} is {why}", "bad-default", hint=hint)
 
 
 _VALUES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -352,9 +353,26 @@ def _not_of_type(f: Feature, value: Any) -> str | None:
         return None
     kinds = _VALUES.get(f.type, ())
     fits = isinstance(value, kinds) and (isinstance(value, bool) == (f.type == "BOOL"))
-    if fits and isinstance(value, str) and f.type in ("DATE", "TIMESTAMP"):
-        fits = _instant(value) is not None
-    return None if fits else f"no {f.type}"
+    if fits and f.type in ("DATE", "TIMESTAMP"):
+        instant = _instant(value) if isinstance(value, str) else value
+        fits = isinstance(instant, date) and isinstance(instant, datetime) == (f.type == "TIMESTAMP")
+    return _unsaid(f.type, value) if fits else f"no {f.type}"
+
+
+def _unsaid(type_: FeatureType, value: Any) -> str | None:
+    """Why a value of the right type cannot be a default all the same: nothing can say it again, or hold it."""
+    if type_ == "TIMESTAMP" and isinstance(value, datetime) and value.tzinfo is None:
+        return "without a time zone"
+    if type_ == "FLOAT" and isinstance(value, float) and math.isnan(value):
+        return "NaN, which equals nothing"
+    if type_ == "INT" and not -(2**63) <= value < 2**64:
+        return "no integer of 64 bits"
+    if type_ in ("STRING", "BYTES"):
+        try:
+            value.decode() if isinstance(value, bytes) else value.encode()
+        except UnicodeError:
+            return "no UTF-8, and a schema is text"
+    return None
 
 
 def _instant(text: str) -> Any:
@@ -424,6 +442,19 @@ def faults_of(parts: Parts) -> Iterator[Fault]:
     yield from _expressions("rule", parts.rules)
     yield from _expressions("check", parts.checks)
     yield from constraint_faults(parts.constraints)
+    yield from _ageless(parts)
+
+
+def _ageless(parts: Parts) -> Iterator[Fault]:
+    """Freshness of what the schema does not have, or has as no time: it would be judged of no data."""
+    types = {f.name: f.type for f in parts.features}
+    for i, fresh in enumerate(parts.constraints.freshness):
+        at: At = ("constraints", "freshness", i)
+        if fresh.column not in types:
+            text = f"freshness of {fresh.column!r}: the schema has no such column"
+            yield Fault(at, text, near=(fresh.column, types))
+        elif (kind := types[fresh.column]) not in (None, *TIMES):
+            yield Fault(at, f"freshness of {fresh.column!r}: the column is {kind}, which is no time")
 
 
 def _expressions(word: str, entries: Sequence[Rule | Check]) -> Iterator[Fault]:

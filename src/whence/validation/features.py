@@ -48,9 +48,9 @@ _NONE: Final = Level()
 _NULL: Final = re.compile(r"(^|: )null>*$")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureStatistics:
-    """What is known about one feature. States merge; every property is read from them.
+    """What is known about one feature. States merge; every property is read from them; equal when they are.
 
     For a list column a *value* is an element and a row is missing when the list is null; for other
     columns each present row has one value. For a field of a struct a *row* is one value of the struct.
@@ -88,6 +88,12 @@ class FeatureStatistics:
     def __post_init__(self) -> None:
         if not self.path:
             object.__setattr__(self, "path", (self.name,))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FeatureStatistics) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.n_values))
 
     @classmethod
     def empty(
@@ -168,8 +174,8 @@ class FeatureStatistics:
         """The statistics of both; whole numbers and other numbers are FLOAT together.
 
         Raises:
-            UsageError: The types differ otherwise, or the whole numbers are more than the limit of different
-                ones (``mixed-types``); the other side has no states (``not-mergeable``).
+            UsageError: The types differ otherwise (``mixed-types``); the other side has no states
+                (``not-mergeable``).
         """
         if not isinstance(other, FeatureStatistics):
             if not other.num_rows:
@@ -204,12 +210,17 @@ class FeatureStatistics:
         """The statistics of whole numbers as those of the numbers on the other side.
 
         Raises:
-            UsageError: They are more than the limit of different ones (``mixed-types``).
+            UsageError: They are stored as a sketch that does not know their doubles (``not-mergeable``).
         """
         if self.type == "FLOAT" or self.number is None:
             return self
-        if self.number.known is None:  # the sketch of how many differ knows them as integers
-            raise self._mixed(other.type, f"(more than {self.number.limit:,} different values) on one side")
+        if not self.number.has_floats:
+            raise UsageError(
+                f"column {self.name!r} is INT on one side and FLOAT on the other, and its statistics were stored "
+                "before whole numbers told their doubles",
+                code="not-mergeable",
+                hint="describe the rows of whole numbers anew",
+            )
         weighted = None if self.weighted is None else replace(self.weighted, type="FLOAT")
         return replace(
             self,
@@ -224,7 +235,12 @@ class FeatureStatistics:
             text = f"column {self.name!r} is {self.type} {where} and {other} on the other"
         else:
             text = f"column {self.name!r} is {self.type}, a batch has {other}"
-        return UsageError(text, code="mixed-types")
+        hint = f"read it as one type everywhere: StatisticsOptions(types={{{self.name!r}: 'STRING'}})"
+        return UsageError(text, code="mixed-types", hint=hint)
+
+    def rounded(self, n: int) -> FeatureStatistics:
+        """The same when so many of its values were rounded to doubles before they came."""
+        return self if self.number is None or not n else replace(self, number=self.number.rounded(n))
 
     def _retyped(self, kind: pa.DataType) -> FeatureStatistics:
         """The same rows, all of them missing so far, of a column whose type is only now known."""

@@ -13,7 +13,9 @@ from whence.compute import Engine, open_engine
 from whence.validation.anomalies import validate_statistics, validation_notes
 from whence.validation.csv import CsvFormat
 from whence.validation.describe import Progress
+from whence.validation.extra.lengths import declared_groups
 from whence.validation.find import Rows, check_rules, find_rows
+from whence.validation.options import StatisticsOptions
 from whence.validation.report import Report
 from whence.validation.schema import Schema
 from whence.validation.sources import describe_file
@@ -59,7 +61,8 @@ def validate_file(
         UsageError: It is no CSV file (``bad-csv``).
     """
     schema.expected(environment)  # an unknown environment is refused before anything is read
-    statistics = describe_file(path, csv=csv, engine=engine, progress=progress)
+    options = StatisticsOptions(extras=declared_groups(schema))
+    statistics = describe_file(path, options=options, csv=csv, engine=engine, progress=progress)
     found, distances = validate_statistics(
         statistics, schema, environment=environment, previous=previous, serving=serving, now=now
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from whence._base.refs import row_key
-from whence.compute import Engine, Relation, quoted
+from whence.compute import Engine, Relation, Streamed, quoted
 from whence.errors import UsageError
 from whence.validation.anomalies import anomaly
 from whence.validation.arrow_checks import Cells, broken_rows, open_cells
@@ -97,12 +97,8 @@ def _scan(
 ) -> None:
     tests = [t for t in tests if t.steps[0] in rows.columns]
     columns = list(dict.fromkeys([*(t.steps[0] for t in tests), *rows.key]))
-    relation = rows.relation
-    table = (
-        relation.select(columns) if isinstance(relation, pa.Table) else engine.scan(relation, columns=columns)
-    )
     start = 0
-    for batch in table.to_batches():
+    for batch in _in_order(rows, columns, engine):
         opened: dict[tuple[str, ...], Cells] = {}
         for test in tests:
             if test.steps not in opened:
@@ -113,6 +109,13 @@ def _scan(
                 keys = _keys(rows, some, (start + at[:_MOST_A_BATCH]).tolist())
                 hits[test.feature, test.type].note(keys, len(at), in_order=not rows.key)
         start += batch.num_rows
+
+
+def _in_order(rows: Rows, columns: Sequence[str], engine: Engine) -> Iterator[pa.RecordBatch]:
+    """Some columns in the order of the rows."""
+    if isinstance(rows.relation, Streamed):
+        return (batch.select(list(columns)) for batch in rows.relation.batches())
+    return iter(engine.scan(rows.relation, columns=columns).to_batches())
 
 
 def _keys(rows: Rows, table: pa.Table, positions: Sequence[int]) -> list[str]:
@@ -170,5 +173,11 @@ def _keyed(rows: Rows, breach: str, engine: Engine) -> list[str]:
 
 
 def _numbered(rows: Rows, rule: Rule, engine: Engine) -> list[str]:
-    table = rows.relation if isinstance(rows.relation, pa.Table) else engine.scan(rows.relation)
-    return [f"#{p}" for p in breaches(engine, table, rule)[:EXAMPLES]]
+    found: list[int] = []
+    start = 0
+    for batch in _in_order(rows, rows.columns, engine):
+        found += [start + p for p in breaches(engine, pa.Table.from_batches([batch]), rule)]
+        start += batch.num_rows
+        if len(found) >= EXAMPLES:
+            break
+    return [f"#{p}" for p in found[:EXAMPLES]]

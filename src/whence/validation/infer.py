@@ -33,7 +33,7 @@ _MIN_ROWS: Final = 20
 # Codes and parts of dates have few values and no tails: a range learned from January would refuse December.
 _MIN_DISTINCT: Final = 10
 # The spellings for which TFDV 1.16 infers a bool domain, true before false; "Yes" or "True" are texts to it.
-_SPELLINGS: Final = (("true", "false"), ("TRUE", "FALSE"), ("1", "0"))
+_SPELLINGS: Final = (("true", "false"), ("TRUE", "FALSE"), ("1", "0"), ("", "0"))
 
 
 def infer_schema(
@@ -51,11 +51,11 @@ def infer_schema(
     1. type from the statistics;
     2. presence: ``min_count`` 1 (0 when nothing is there), ``min_fraction`` 1 when nothing is missing;
     3. lists only: a fixed shape when nothing is missing and every level has the same number of values,
-       not 0, in every row; else the number of values, of nested lists per level: constant n gives
-       [n, n], else at least 1 when no list is empty;
+       not 0, in every row, and they are no structs; else the number of values, of nested lists per level:
+       constant n gives [n, n], else at least 1 when no list is empty;
     4. domain, the first that fits: the meaning the statistics recognised (``domain_info``); none for
        bytes and text with invalid UTF-8; bool for integers with min >= 0 and max = 1, and for texts that
-       are all ``true`` or ``false``, ``TRUE`` or ``FALSE``, ``1`` or ``0``, or all empty; int for texts
+       are all ``true`` or ``false``, ``TRUE`` or ``FALSE``, ``1`` or ``0``, empty or ``0``; int for texts
        that all read as integers of 64 bits; the list of texts when there are at most `max_string_domain_size` of
        them; none.
 
@@ -117,7 +117,7 @@ def infer_feature(
         )
     if not _counts_values(f):
         return made
-    shape = _shape(f) if infer_feature_shape else None
+    shape = _shape(f) if infer_feature_shape and f.type != "STRUCT" else None
     if shape is not None:
         return replace(made, shape=shape)
     counts = _value_counts(f)
@@ -184,8 +184,6 @@ def _domain(f: FeatureView, max_size: int) -> Domain | None:
 
 
 def _bool_domain(values: list[str]) -> BoolDomain | None:
-    if values == [""]:
-        return BoolDomain("")
     for true, false in _SPELLINGS:
         if values and set(values) <= {true, false}:
             return BoolDomain(true if true in values else None, false if false in values else None)

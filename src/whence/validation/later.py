@@ -27,6 +27,7 @@ _HOMES: Final = {
     "whence.validation.incident": "Incident",
     "whence.validation.incidents": "Incidents",
     "whence.validation.infer": "Outlier infer_schema learn_ranges list_outliers robust_range",
+    "whence.validation.kept_schemas": "SchemaHandle",
     "whence.validation.learn": "Thresholds learn_thresholds",
     "whence.validation.learned": "Learned",
     "whence.validation.options": "Slice StatisticsOptions",
@@ -39,7 +40,7 @@ _HOMES: Final = {
     "whence.validation.skew": "FeatureSkew SkewExample SkewReport",
     "whence.validation.sources": "describe_file",
     "whence.validation.statistics": "Sample Statistics",
-    "whence.validation.store": "SchemaHandle Validation",
+    "whence.validation.store": "Validation",
     "whence.validation.types": "Anomaly BoolDomain Check Comparator DatasetConstraints Expectation Feature"
     " FloatDomain FractionBounds Freshness ImageDomain IntDomain NaturalLanguageDomain Presence Rule Shape"
     " SparseFeature StringDomain StructDomain TimeDomain TimeOfDayDomain Unique UrlDomain ValueCount"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from whence._base.crash import crash_point, register
 from whence._base.digest import canonical_json
@@ -93,6 +93,8 @@ class Learning:
         severity: Severity = "WARNING",
     ) -> Learned:
         """Learn from the clean versions of a table; see `Validation.learn`."""
+        if of not in get_args(Of):
+            raise UsageError(f"of is {of!r}, want 'version' or 'added'", code="bad-argument")
         name, handle = self._kept.table(table)
         commits = commits_of(handle)
         wanted = None if versions is None else set(versions)

@@ -131,7 +131,8 @@ def one_array(column: Column) -> pa.Array:
     if isinstance(array, pa.ChunkedArray):  # more than 2 GiB of text stays chunked
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+        of_bytes = isinstance(array.type, pa.Bool8Type)
+        array = array.storage.cast(pa.bool_()) if of_bytes else array.storage
     kind = array.type
     if pa.types.is_run_end_encoded(kind):
         return pc.run_end_decode(array)
@@ -159,29 +160,6 @@ def _in_order(array: pa.ListViewArray) -> pa.Array:
     places = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], sizes)
     values = array.values.take(pa.array(places))
     return pa.LargeListArray.from_arrays(pa.array(ends), values, mask=pa.array(~here))
-
-
-def without_views(kind: pa.DataType) -> pa.DataType:
-    """The type with views of text and bytes as text and bytes: few kernels know them (Polars gives them).
-
-    Example:
-        >>> without_views(pa.list_(pa.string_view()))
-        ListType(list<item: string>)
-    """
-    t = pa.types
-    if t.is_string_view(kind):
-        return pa.string()
-    if t.is_binary_view(kind):
-        return pa.binary()
-    if t.is_dictionary(kind):
-        return pa.dictionary(kind.index_type, without_views(kind.value_type), kind.ordered)
-    if t.is_struct(kind):
-        return pa.struct([f.with_type(without_views(f.type)) for f in kind])
-    if t.is_list(kind):
-        return pa.list_(kind.value_field.with_type(without_views(kind.value_type)))
-    if t.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(without_views(kind.value_type)))
-    return kind
 
 
 # --- the features of a schema -------------------------------------------------------------------

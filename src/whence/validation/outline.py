@@ -36,7 +36,9 @@ def _presence(p: Presence | None) -> str:
     if p.min_fraction == 1.0:
         return "required"
     parts = [f"{p.min_fraction:.0%} of rows"] if p.min_fraction else []
-    return " and ".join([*parts, *([f"{p.min_count} rows"] if p.min_count else [])]) or "optional"
+    if p.min_count:
+        parts.append(f"at least {p.min_count:,} row{'s' if p.min_count != 1 else ''}")
+    return " and ".join(parts) or "optional"
 
 
 def _values(f: Feature) -> str:

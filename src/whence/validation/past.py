@@ -233,7 +233,8 @@ class Past(ABC):
             severity: Of the expectations that are made.
 
         Raises:
-            UsageError: Fewer than three versions are clean (``too-few-versions``, with the reasons).
+            UsageError: Fewer than three versions are clean (``too-few-versions``, with the reasons), or `of`
+                is another word (``bad-argument``).
 
         Records:
             One execution ``learn_thresholds``: the statistics it learned from in, a `Thresholds` artifact out, which

@@ -236,7 +236,10 @@ def parse_duration(text: Any, what: str = "a duration", at: tuple[str | int, ...
     parts = _DURATION.findall(text) if isinstance(text, str) else []
     if not parts or _DURATION.sub("", text).strip():
         raise wrong(f"{what} is {text!r}, which is no duration", at, hint="such as 90s, 36h, 7d or 1d 12h")
-    return timedelta(microseconds=sum(int(n) * _UNITS[unit] for n, unit in parts))
+    try:
+        return timedelta(microseconds=sum(int(n) * _UNITS[unit] for n, unit in parts))
+    except (OverflowError, ValueError) as error:
+        raise wrong(f"{what} is {text!r}, which is longer than a million years", at) from error
 
 
 def duration_text(value: timedelta) -> str:

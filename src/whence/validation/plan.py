@@ -72,8 +72,9 @@ class Plan:
         """The function row → reasons, for one row as a mapping; an empty list when it passes.
 
         Values are Python's or numpy's: ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``datetime``
-        (without a zone: UTC), ``date``, lists and mappings of these. A text with lone surrogates is text
-        that is not UTF-8.
+        (without a zone: UTC), ``date``, ``UUID`` (its bytes), lists and mappings of these; a map is a list of
+        pairs, too. What pandas calls missing is missing. A text with lone surrogates is text that is not UTF-8.
+        The function raises `UsageError` of a row that is no mapping (``bad-data``).
         """
         return row_function(self.rejecting, self.required)
 

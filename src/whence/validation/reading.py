@@ -48,7 +48,7 @@ def describe_version(
 ) -> Statistics:
     """Statistics of a version of a table: one fold on the engine, and one read for each slice by query.
 
-    The rows of a view stream by; only for slices by query they are held.
+    The rows of a view stream by; for slices by query they are kept in a temporary file.
     """
     if isinstance(version, ViewRows):
         rows = version.files() if options.rereads else version.stream()

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
+from whence.errors import UsageError
 from whence.validation.arrow_checks import INFINITIES, outside, read_number
 from whence.validation.cells import FeatureType
 from whence.validation.checks.parse import parse_float, parse_int
-from whence.validation.rowtests import STRUCTURAL, Reason, RowTest, cells_of
+from whence.validation.rowtests import STRUCTURAL, Reason, RowTest, cells_of, paired
 from whence.validation.types import as_micros, type_accepts
 
 RowFunction: TypeAlias = Callable[[Mapping[str, Any]], list[Reason]]
@@ -35,6 +37,7 @@ _TYPES: Final[Mapping[type[Any], FeatureType]] = {
     timedelta: "INT",
     Decimal: "FLOAT",
 }
+_PANDAS_MISSING: Final = ("NAType", "NaTType")
 _PLAIN: Final[Mapping[str, str]] = {
     "BOOL": "bool", "INT": "int", "FLOAT": "float", "STRING": "str", "TIMESTAMP": "datetime", "DATE": "date",
 }  # fmt: skip
@@ -56,9 +59,10 @@ def row_function(
     names: dict[str, Any] = {
         "Reason": Reason, "parse_int": parse_int, "parse_float": parse_float, "INF": INFINITIES,
         "UTC": UTC, "int": int, "float": float, "str": str, "bool": bool, "type": type,
-        "datetime": datetime, "date": date, "not_utf8": not_utf8, "judge": _judge,
+        "datetime": datetime, "date": date, "not_utf8": not_utf8, "judge": _judge, "no_row": _no_row,
     }  # fmt: skip
-    lines = ["def check(row):", " out = []", " get = row.get"]
+    lines = ["def check(row):", " out = []"]
+    lines += [" try: get = row.get", " except AttributeError: raise no_row(row) from None"]
     for i, name in enumerate(required):
         names[f"q{i}"], names[f"m{i}"] = name, absent(name)
         lines += [f" if q{i} not in row: out.append(m{i})"]
@@ -76,6 +80,10 @@ def row_function(
 def absent(name: str) -> Reason:
     """The reason of a row without a column that is required."""
     return Reason(name, "SCHEMA_MISSING_COLUMN", f"the column {name} is missing")
+
+
+def _no_row(row: object) -> UsageError:
+    return UsageError(f"the row is a {type(row).__name__}, not a mapping", code="bad-data")
 
 
 def _feature(i: int, group: Sequence[RowTest], names: dict[str, Any], *, whole_is_float: bool) -> list[str]:
@@ -162,7 +170,8 @@ def not_utf8(text: str) -> bool:
 def _judge(tests: Sequence[RowTest], row: Mapping[str, Any], out: list[Reason], whole_is_float: bool) -> None:
     """Walk the tests of one feature in one row."""
     first = tests[0]
-    cells = [_plain(c) for c in cells_of(row, first.steps)]
+    given = cells_of(row, first.steps)
+    cells = [_plain(paired(c) if first.of == "STRUCT" else c) for c in given]
     values = [v for c in cells for v in _values(c)]
     wrong = next((k for v in values if not _accepts(first.of, k := _type(v), whole_is_float)), None)
     for test in tests:
@@ -190,6 +199,10 @@ def _plain(cell: Any) -> Any:
         return [_plain(v) for v in cell]
     if isinstance(cell, (bytearray, memoryview)):
         return bytes(cell)
+    if isinstance(cell, UUID):
+        return cell.bytes
+    if kind.__name__ in _PANDAS_MISSING and kind.__module__.startswith("pandas."):
+        return None
     if callable(getattr(cell, "tolist", None)):  # numpy
         return _plain(cell.tolist())
     if isinstance(cell, Mapping):

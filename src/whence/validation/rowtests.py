@@ -149,12 +149,28 @@ def cells_of(row: Mapping[str, Any], steps: tuple[str, ...]) -> list[Any]:
     return cells
 
 
+def paired(cell: Any) -> Any:
+    """A cell in which the pairs of maps, as Arrow's ``to_pylist`` gives them, are structures of key and value.
+
+    Example:
+        >>> paired([("a", 1)]), paired(("a", 1)), paired([({"b": 1}, {"b": 2})])
+        ([{'key': 'a', 'value': 1}], ('a', 1), [({'b': 1}, {'b': 2})])
+    """
+    if not isinstance(cell, list):
+        return cell
+    return [dict(zip(("key", "value"), v, strict=True)) if _is_pair(v) else paired(v) for v in cell]
+
+
+def _is_pair(cell: object) -> bool:
+    return isinstance(cell, tuple) and len(cell) == 2 and not isinstance(cell[0], (Mapping, list, tuple))
+
+
 def _structures(cells: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
     for cell in cells:
         if isinstance(cell, Mapping):
             yield cell
         elif isinstance(cell, (list, tuple)):
-            yield from _structures(cell)
+            yield from _structures(paired(cell))
 
 
 # --- from the schema -----------------------------------------------------------------------------

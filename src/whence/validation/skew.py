@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
-from whence._base.arrow import to_arrow
 from whence._base.digest import canonical_json
 from whence._base.refs import row_key
 from whence.compute import Engine, quoted
@@ -20,6 +19,9 @@ from whence.validation.base import Blobs, Version, is_version, name_of
 from whence.validation.cells import feature_type, jsonable
 from whence.validation.find import Rows
 from whence.validation.odd import percent
+from whence.validation.rounded import without_marks
+from whence.validation.sources import file_rows, frame_rows, is_path
+from whence.validation.spool import spooled
 from whence.validation.sql_checks import relation_schema
 from whence.validation.statistics import plain_table, short
 
@@ -34,6 +36,7 @@ TYPES: Final = (
 )
 _EXAMPLES: Final = 5
 _COUNTS: Final = ("match", "mismatch", "training_only", "serving_only")
+_LISTS: Final = ("keys", "training_columns", "serving_columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,10 @@ class SkewReport:
         n_training_only: Rows of training whose key serving does not have.
         n_serving_only: Rows of serving whose key training does not have.
         n_left_out: Rows of both sides that name no row: a null in the key, or a key that occurs twice.
-        features: Each column, in the order of training.
+        features: Each column that was compared, in the order of training.
         ref: The artifact it is stored as; None when it is not.
+        training_columns: Columns that only training has; they are not compared.
+        serving_columns: Columns that only serving has.
     """
 
     training: str
@@ -110,15 +115,18 @@ class SkewReport:
     n_left_out: int
     features: tuple[FeatureSkew, ...] = ()
     ref: str | None = None
+    training_columns: tuple[str, ...] = ()
+    serving_columns: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether there are pairs and none of them differs in anything."""
+        """Whether something was compared and no pair differs in anything."""
         return self.within(0.0)
 
     def within(self, share: float) -> bool:
-        """Whether there are pairs, and in no feature more than this share of them differs."""
-        return self.n_pairs > 0 and all(f.share <= share for f in self.features)
+        """Whether something was compared, and in no feature more than this share of the pairs differs."""
+        compared = self.n_pairs > 0 and bool(self.features)
+        return compared and all(f.share <= share for f in self.features)
 
     def __bool__(self) -> bool:
         return self.ok
@@ -131,7 +139,7 @@ class SkewReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON."""
-        named = {k: getattr(self, k) for k in self.__slots__ if k not in ("keys", "features", "ref")}
+        named = {k: getattr(self, k) for k in self.__slots__ if k not in (*_LISTS, "features", "ref")}
         features = [
             {
                 "feature": f.feature,
@@ -140,7 +148,7 @@ class SkewReport:
             }
             for f in self.features
         ]
-        return {**named, "keys": list(self.keys), "features": features}
+        return {**named, **{k: list(getattr(self, k)) for k in _LISTS}, "features": features}
 
     @classmethod
     def from_bytes(cls, data: bytes, ref: str | None = None) -> SkewReport:
@@ -150,7 +158,8 @@ class SkewReport:
             FeatureSkew(**{**f, "examples": tuple(SkewExample(**e) for e in f["examples"])})
             for f in said["features"]
         )
-        return cls(**{**said, "keys": tuple(said["keys"]), "features": features, "ref": ref})
+        lists = {k: tuple(said.get(k, ())) for k in _LISTS}
+        return cls(**{**said, **lists, "features": features, "ref": ref})
 
     def text(self) -> str:
         """The report as plain text, the features that differ first."""
@@ -159,8 +168,10 @@ class SkewReport:
             f"({', '.join(self.keys)}); {self.n_training_only:,} are in training only, "
             f"{self.n_serving_only:,} in serving only, {self.n_left_out:,} have no key of their own"
         )
-        if not self.n_pairs:
-            return f"{first}\nnothing was compared"
+        sides = (("training", self.training_columns), ("serving", self.serving_columns))
+        alone = [f"only {side} has {', '.join(columns)}" for side, columns in sides if columns]
+        if not self.n_pairs or not self.features:
+            return "\n".join([first, *alone, "nothing was compared"])
         ordered = sorted(self.features, key=lambda f: -f.n_different)
         counted = {c.replace("_", " "): [f"{getattr(f, c):,}" for f in ordered] for c in _COUNTS}
         counted["differ"] = [percent(f.share) if f.n_different else "0" for f in ordered]
@@ -169,7 +180,7 @@ class SkewReport:
         rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
         n = sum(f.n_different > 0 for f in ordered)
         verdict = f"{n} of {len(ordered)} features differ" if n else "no feature differs"
-        return "\n".join([first, verdict, plain_table(rows)] if rows else [first])
+        return "\n".join([first, *alone, verdict, plain_table(rows)])
 
     def __str__(self) -> str:
         return self.text()
@@ -183,8 +194,11 @@ def _right(head: str, cells: Sequence[str]) -> tuple[str, list[str]]:
 
 def _told(e: SkewExample) -> str:
     """Where, and the two values: ``12: 17.5, 3.0``."""
-    values = ", ".join("missing" if v is None else short(v) for v in (e.training_value, e.serving_value))
-    return f"{e.training.partition('/')[2]}: {values}"
+    values = (e.training_value, e.serving_value)
+    shown = ["missing" if v is None else short(v) for v in values]
+    if shown[0] == shown[1]:  # "1" and 1, or numbers that differ far behind the point
+        shown = [short(repr(v)) for v in values]
+    return f"{e.training.partition('/')[2]}: {', '.join(shown)}"
 
 
 def detect_skew(
@@ -208,12 +222,14 @@ def detect_skew(
         serving: m rows.
         keys: The columns that name a row. A row with a null in them, or whose key occurs more than once on
             its side, is left out and counted.
-        engine: Joins and counts; rows do not leave it, but a few examples.
-        columns: What is compared; by default all columns that both sides have.
+        engine: Joins and counts, on disk what does not fit into its memory; rows do not leave it, but a few
+            examples.
+        columns: What is compared; by default all columns that both sides have. The report names the others.
         tolerance: The largest difference of numbers that does not count, for all columns or by column.
 
     Raises:
-        NotFoundError: A key or column is absent on a side (``column-not-found``).
+        NotFoundError: A key or column is absent on a side, or a column with a tolerance is not compared
+            (``column-not-found``).
         UsageError: There is no key, or the tolerance is negative or no number (``bad-tolerance``).
         UnsupportedError: The engine has no such SQL (``skew-engine``).
 
@@ -235,18 +251,26 @@ def detect_skew(
         raise UsageError("rows are compared by keys and none is given", code="no-keys")
     compared = _columns(training, serving, keys, columns)
     near = {c: _tolerance(tolerance, c) for c in compared}
-    kinds = [relation_schema(side.relation) for side in (training, serving)]
-    verdicts = [_verdict(i, [k.field(c).type for k in kinds], near[c]) for i, c in enumerate(compared)]
+    for column in tolerance if isinstance(tolerance, Mapping) else ():
+        if column not in near:
+            raise NotFoundError("column", column, near=compared, hint="a tolerance is for a compared column")
+    schemas = [relation_schema(side.relation) for side in (training, serving)]
+    kinds = [(schemas[0].field(c).type, schemas[1].field(c).type) for c in compared]
     relations = {"training": training.relation, "serving": serving.relation}
-    row = engine.query(_counting(keys, compared, verdicts), relations).to_pylist()[0]
-    features = []
-    for i, column in enumerate(compared):
-        counts = {name: row[f"{name}{i}"] for name in _COUNTS}
-        made = FeatureSkew(column, **counts)
-        if made.n_different:
-            found = engine.query(_finding(keys, i, column, verdicts[i]), relations).to_pylist()
-            made = replace(made, examples=tuple(_example(r, len(keys), training, serving) for r in found))
-        features.append(made)
+    verdicts = [_verdict(i, kinds[i], near[c]) for i, c in enumerate(compared)]
+    row = engine.query(_query(keys, compared, kinds, verdicts), relations).to_pylist()[0]
+    features = [
+        FeatureSkew(
+            column,
+            **{name: row[f"{name}{i}"] for name in _COUNTS},
+            examples=tuple(_example(e, len(keys), training, serving) for e in row[f"e{i}"] or ()),
+        )
+        for i, column in enumerate(compared)
+    ]
+    alone = [
+        tuple(c for c in a.columns if c not in b.columns) if columns is None else ()
+        for a, b in ((training, serving), (serving, training))
+    ]
     return SkewReport(
         training.name,
         serving.name,
@@ -256,6 +280,8 @@ def detect_skew(
         row["n_serving"] - row["n_pairs"],
         row["n_all"] - row["n_training"] - row["n_serving"],
         tuple(features),
+        training_columns=alone[0],
+        serving_columns=alone[1],
     )
 
 
@@ -265,7 +291,10 @@ def _columns(training: Rows, serving: Rows, keys: Sequence[str], columns: Sequen
     for side in (training, serving):
         for name in (*keys, *columns):
             if name not in side.columns:
-                raise NotFoundError("column", name, near=side.columns, hint=f"of {side.name}")
+                hint = (
+                    f"{side.name} has {', '.join(side.columns[:10])}{', …' if len(side.columns) > 10 else ''}"
+                )
+                raise NotFoundError("column", name, near=side.columns, hint=hint)
     return list(dict.fromkeys(columns))
 
 
@@ -279,53 +308,56 @@ def _tolerance(given: float | Mapping[str, float], column: str) -> float:
 # --- the query -----------------------------------------------------------------------------------
 
 
-def _pairs(keys: Sequence[str], columns: Mapping[int, str]) -> tuple[str, str, str]:
-    """The common tables `a` and `b`, rows whose key is there once; the join; and how rows of a side are counted."""
+def _query(
+    keys: Sequence[str],
+    compared: Sequence[str],
+    kinds: Sequence[tuple[pa.DataType, pa.DataType]],
+    verdicts: Sequence[str],
+) -> str:
+    """One query that reads each side three times: how many rows, which keys occur twice, the pairs.
+
+    Of the pairs that differ in a feature those of the smallest keys come along.
+    """
     listed = ", ".join(f"{quoted(k)} AS k{i}" for i, k in enumerate(keys))
-    values = "".join(f", {quoted(c)} AS v{i}" for i, c in columns.items())
+    values = "".join(f", {quoted(c)} AS v{i}" for i, c in enumerate(compared))
     there = " AND ".join(f"{quoted(k)} IS NOT NULL" for k in keys)
     names = ", ".join(f"k{i}" for i in range(len(keys)))
     tables = {}
     for side, name in (("a", "training"), ("b", "serving")):
-        counted = (
-            f"SELECT {names}, count(*) AS n FROM (SELECT {listed} FROM {name} WHERE {there}) GROUP BY {names}"
+        counted = f"SELECT {names}, count(*) AS n FROM (SELECT {listed} FROM {name} WHERE {there})"
+        tables[f"n_{side}"] = (
+            f"MATERIALIZED (SELECT count(*) AS n, count(*) FILTER (WHERE {there}) AS n_there FROM {name})"
         )
-        tables[f"twice_{side}"] = f"MATERIALIZED ({counted} HAVING count(*) > 1)"
+        tables[f"twice_{side}"] = f"MATERIALIZED ({counted} GROUP BY {names} HAVING count(*) > 1)"
         inner = f"SELECT {listed}{values} FROM {name} WHERE {there}"
         tables[side] = f"(SELECT * FROM ({inner}) ANTI JOIN twice_{side} USING ({names}))"
-    on = " AND ".join(f"a.k{i} = b.k{i}" for i in range(len(keys)))
-    named = ", ".join(f"{name} AS {sql}" for name, sql in tables.items())
-    return f"WITH {named}", f"a JOIN b ON {on}", there
 
-
-def _counting(keys: Sequence[str], compared: Sequence[str], verdicts: Sequence[str]) -> str:
-    tables, join, there = _pairs(keys, dict(enumerate(compared)))
-
-    def total(name: str, twice: str) -> str:
-        rows = f"(SELECT count(*) FROM {name} WHERE {there})"
-        return f"{rows} - (SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM {twice})"
+    def total(side: str) -> str:
+        twice = f"(SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM twice_{side})"
+        return f"(SELECT n_there FROM n_{side}) - {twice}"
 
     wanted = [
         "count(*) AS n_pairs",
-        f"{total('training', 'twice_a')} AS n_training",
-        f"{total('serving', 'twice_b')} AS n_serving",
-        "(SELECT count(*) FROM training) + (SELECT count(*) FROM serving) AS n_all",
+        f"{total('a')} AS n_training",
+        f"{total('b')} AS n_serving",
+        "(SELECT n FROM n_a) + (SELECT n FROM n_b) AS n_all",
     ]
-    for i in range(len(compared)):
+    key = ", ".join(f"k{i} := k{i}" for i in range(len(keys)))
+    for i, (x, y) in enumerate(kinds):
         wanted += [f"count(CASE WHEN d{i} = {n} THEN 1 END) AS {name}{i}" for n, name in enumerate(_COUNTS)]
-    judged = ", ".join(["1 AS one", *(f"{sql} AS d{i}" for i, sql in enumerate(verdicts))])
-    return f"{tables} SELECT {', '.join(wanted)} FROM (SELECT {judged} FROM {join}) AS judged"
+        example = f"struct_pack({key}, x := {_told_as(f'x{i}', x)}, y := {_told_as(f'y{i}', y)})"
+        wanted.append(f"arg_min({example}, struct_pack({key}), {_EXAMPLES}) FILTER (WHERE d{i} > 0) AS e{i}")
+    both = [f"a.k{i} AS k{i}" for i in range(len(keys))]
+    both += [f"{sql} AS d{i}, a.v{i} AS x{i}, b.v{i} AS y{i}" for i, sql in enumerate(verdicts)]
+    on = " AND ".join(f"a.k{i} = b.k{i}" for i in range(len(keys)))
+    named = ", ".join(f"{name} AS {sql}" for name, sql in tables.items())
+    pairs = f"SELECT {', '.join(both)} FROM a JOIN b ON {on}"
+    return f"WITH {named} SELECT {', '.join(wanted)} FROM ({pairs}) AS judged"
 
 
-def _finding(keys: Sequence[str], i: int, column: str, verdict: str) -> str:
-    """The pairs of the smallest keys that differ in one feature."""
-    tables, join, _ = _pairs(keys, {i: column})
-    names = ", ".join(f"a.k{j} AS k{j}" for j in range(len(keys)))
-    order = ", ".join(f"a.k{j}" for j in range(len(keys)))
-    return (
-        f"{tables} SELECT {names}, a.v{i} AS x, b.v{i} AS y FROM {join} "
-        f"WHERE {verdict} > 0 ORDER BY {order} LIMIT {_EXAMPLES}"
-    )
+def _told_as(name: str, kind: pa.DataType) -> str:
+    """A value of an example; Python has no time finer than a microsecond."""
+    return f"CAST({name} AS VARCHAR)" if getattr(kind, "unit", None) == "ns" else name
 
 
 def _verdict(i: int, kinds: Sequence[pa.DataType], tolerance: float) -> str:
@@ -371,8 +403,8 @@ def _plain(value: Any) -> Any:
 
 
 def recorded_skew(
-    training: Version | Rows,
-    serving: Version | Rows,
+    training: Version | Any,
+    serving: Version | Any,
     keys: Sequence[str],
     *,
     engine: Engine,
@@ -382,8 +414,8 @@ def recorded_skew(
     tolerance: float | Mapping[str, float] = 0.0,
 ) -> SkewReport:
     """`detect_skew`, kept in the graph when both sides are versions; see `Validation.skew`."""
-    a, b = rows_of(training), rows_of(serving)
-    if isinstance(training, Rows) or isinstance(serving, Rows):
+    a, b = rows_of(training, "training"), rows_of(serving, "serving")
+    if not (is_version(training) and is_version(serving)):
         return detect_skew(a, b, keys, engine, columns=columns, tolerance=tolerance)
     told = dict(tolerance) if isinstance(tolerance, Mapping) else tolerance
     params = {"keys": list(keys), "columns": None if columns is None else list(columns), "tolerance": told}
@@ -405,16 +437,20 @@ def recorded_skew(
     return stored
 
 
-def rows_of(source: Version | Rows | Path) -> Rows:
-    """The rows of a version, or of a CSV or Parquet file, which are held in memory.
+def rows_of(source: Version | Rows | Path | Any, name: str = "data") -> Rows:
+    """The rows of a version, of a CSV or Parquet file, or of a frame; those of files are not held in memory.
 
     Raises:
         NotFoundError: There is no such file (``file-not-found``).
+        UsageError: It is no such thing, or the file does not read; see `describe_file`.
     """
     if isinstance(source, Rows):
         return source
-    if isinstance(source, Path):
-        table = to_arrow(source)
-        return Rows(source.name, table, table.column_names)
-    assert is_version(source)
-    return Rows(name_of(source), source.files(), source.schema.names, tuple(source.declaration.key))
+    if is_version(source):
+        return Rows(name_of(source), source.files(), source.schema.names, tuple(source.declaration.key))
+    if isinstance(source, (str, Path)) and is_path(source):
+        streamed = file_rows(source)
+        return Rows(Path(source).name, streamed, without_marks(streamed.schema.names))
+    given = frame_rows(source)
+    again = given if given.again else spooled(given.reader())
+    return Rows(name, again, again.schema.names)

@@ -71,7 +71,18 @@ def _encoded(values: pa.Array, name: str) -> pa.DictionaryArray:
 
 
 def _values(keys: pa.DictionaryArray) -> list[object]:
-    return list(keys.dictionary.to_pylist())
+    try:
+        return list(keys.dictionary.to_pylist())
+    except (OverflowError, ValueError):
+        return [_told(v) for v in keys.dictionary]
+
+
+def _told(value: pa.Scalar) -> object:
+    """A value as Python's; times that its calendar does not have, or finer than it tells, as text."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        return value.cast(pa.string()).as_py()
 
 
 def _label(value: object, crossed: bool = False) -> str:

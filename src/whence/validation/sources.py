@@ -14,13 +14,22 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet
 
-from whence._base.arrow import read_any
-from whence.compute import Engine, open_engine
+from whence._base.arrow import read_any, without_views
+from whence.compute import Engine, Streamed, open_engine
 from whence.errors import IntegrityError, NotFoundError, UsageError
-from whence.validation.csv import CsvFormat, Widened, csv_names, open_csv
-from whence.validation.describe import Progress, describe_batches, named_columns, with_query_slices
+from whence.validation.cells import feature_type
+from whence.validation.csv import AS_WRITTEN, CsvFormat, Widened, csv_names, open_csv
+from whence.validation.describe import (
+    Progress,
+    describe_batches,
+    named_columns,
+    plain_schema,
+    with_query_slices,
+)
 from whence.validation.options import DEFAULTS, StatisticsOptions
 from whence.validation.queries import RELATION
+from whence.validation.rounded import as_doubles, mark_of, with_marks
+from whence.validation.spool import spooled
 from whence.validation.statistics import Statistics
 
 CSV_ENDINGS: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst")
@@ -39,24 +48,16 @@ FilePath: TypeAlias = "str | os.PathLike[str]"
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows that can be streamed.
+class Rows(Streamed):
+    """Rows that can be streamed; each call of `batches` reads them anew, when `again` says so.
 
     Attributes:
-        schema: The columns.
-        batches: Reads the rows; each call reads them anew, when `again` says so.
         n_rows: How many there are, when known without reading.
         again: Whether they can be read more than once.
     """
 
-    schema: pa.Schema
-    batches: Callable[[], Iterator[pa.RecordBatch]]
     n_rows: int | None = None
     again: bool = True
-
-    def reader(self) -> pa.RecordBatchReader:
-        """The rows as one reader."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
 
 
 def is_path(source: object) -> bool:
@@ -85,7 +86,9 @@ def describe_file(
     Several files (a list, or a pattern such as ``days/*.csv``) are one set of rows; each has the same
     columns. A CSV column has the type that all its values read as: where a later value does not fit the
     type its first megabyte suggested, the files are read again with a wider one. Whole numbers beyond 64
-    bits are text, as in TFDV: doubles would not tell them apart.
+    bits are text, as in TFDV: doubles would not tell them apart. A column of Parquet files has the type that
+    holds the values of all of them: whole numbers in one and others in another are doubles. How many whole
+    numbers were rounded so is said (``num_rounded``).
 
     Args:
         path: The files.
@@ -98,7 +101,8 @@ def describe_file(
     Raises:
         NotFoundError: A file is absent (``file-not-found``).
         UsageError: A file is no CSV file, or a line has too many or too few fields (``bad-csv``); it is
-            neither CSV nor Parquet (``bad-data``); else as `describe`.
+            neither CSV nor Parquet (``bad-data``); no type holds a column of two Parquet files
+            (``mixed-types``); else as `describe`.
         IntegrityError: A Parquet file cannot be read (``file-corrupted``).
     """
     paths = _paths(path)
@@ -160,7 +164,7 @@ def _query_of(rows: Rows, engine: Engine) -> Callable[[str], pa.RecordBatchReade
             code="bad-slice",
             hint="give a table, a file or a version, or an expression: Slice(name, where)",
         )
-    return lambda sql: engine.stream(sql, {RELATION: rows.reader()})
+    return lambda sql: engine.stream(sql, {RELATION: rows})
 
 
 def _describe(
@@ -197,25 +201,50 @@ def needed_columns(names: Sequence[str], options: StatisticsOptions) -> list[str
 
 
 def frame_rows(source: Any) -> Rows:
-    """Rows of anything that holds them: Arrow, pandas, Polars (lazy ones too), DuckDB, mappings.
+    """Rows of anything that holds or streams them: Arrow, pandas, Polars (lazy ones too), DuckDB, mappings.
 
     Types are taken as they come: a time without a zone is described, not refused.
 
     Raises:
         UsageError: It is no such thing, or a column mixes types (``bad-data``).
     """
+    if isinstance(source, Streamed):
+        return Rows(source.schema, source.batches)
     if isinstance(source, pa.RecordBatchReader):
-        return Rows(source.schema, lambda: iter(source), None, again=False)
+        schema = plain_schema(source.schema)
+        return Rows(schema, lambda: (b.cast(schema) for b in source), None, again=False)
     if callable(getattr(source, "collect", None)) and not hasattr(source, "__arrow_c_stream__"):
         source = source.collect()
     try:
         table = read_any(source, None)
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise UsageError(f"the data cannot be read as Arrow: {error}", code="bad-data") from error
-    return Rows(table.schema, lambda: iter(table.to_batches()), table.num_rows)
+    schema = plain_schema(table.schema)
+    return Rows(schema, lambda: (b.cast(schema) for b in table.to_batches()), table.num_rows)
 
 
 # --- files --------------------------------------------------------------------------------------
+
+
+def file_rows(path: FilePath) -> Streamed:
+    """The rows of a CSV or Parquet file, to be read as often as wanted; nobody holds them.
+
+    Those of a CSV file, whose types are known only at its end, are kept in a temporary file.
+
+    Raises:
+        NotFoundError: It is absent (``file-not-found``).
+        UsageError: It is no such file, or does not read; see `describe_file`.
+        IntegrityError: A Parquet file cannot be read (``file-corrupted``).
+    """
+    paths = _paths(path)
+    if paths[0].name.lower().endswith(".parquet"):
+        return _parquet(paths, DEFAULTS)
+    found: dict[str, pa.DataType] = {}
+    while True:
+        try:
+            return spooled(_csv(paths, CsvFormat(), found, DEFAULTS).reader())
+        except Widened as wider:
+            found[wider.column] = wider.type
 
 
 def _paths(path: FilePath | Sequence[FilePath]) -> list[Path]:
@@ -252,31 +281,89 @@ def _parquet(paths: Sequence[Path], options: StatisticsOptions) -> Rows:
     with _reading(paths[0]) as file:
         schema, n_rows = file.schema_arrow, file.metadata.num_rows
     chosen = needed_columns(schema.names, options)
-    narrow = pa.schema([schema.field(n) for n in chosen])
+    narrow = pa.schema([schema.field(n).remove_metadata() for n in chosen])
+    rounding: set[str] = set()
+    said_by = dict.fromkeys(chosen, paths[0])
     for path in paths[1:]:
         with _reading(path) as file:
             n_rows += file.metadata.num_rows
-            _check_columns(path, file.schema_arrow, paths[0], narrow)
+            narrow = _widened(narrow, said_by, rounding, path, file.schema_arrow)
+    whole = with_marks(narrow, sorted(rounding))
     batch_rows = max(min(1 << 16, (1 << 22) // max(len(chosen), 1)), 64)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for path in paths:
             with _reading(path) as file:
-                yield from file.iter_batches(batch_rows, columns=chosen)
+                for batch in file.iter_batches(batch_rows, columns=chosen):
+                    yield _widened_batch(batch, whole, rounding, path)
 
-    return Rows(narrow, batches, n_rows)
+    return Rows(whole, batches, n_rows)
 
 
-def _check_columns(path: Path, schema: pa.Schema, first: Path, wanted: pa.Schema) -> None:
+def _widened(
+    wanted: pa.Schema, said_by: dict[str, Path], rounding: set[str], path: Path, schema: pa.Schema
+) -> pa.Schema:
+    """The types that also hold the columns of one more file; `said_by` is which file each is of."""
     types = dict(zip(schema.names, schema.types, strict=True))
+    fields = []
     for field in wanted:
-        if types.get(field.name) != field.type:
-            have = types.get(field.name, "absent")
+        have = types.get(field.name)
+        kind = field.type if have == field.type else None if have is None else _type_of_both(field.type, have)
+        if kind is None:
+            first = said_by[field.name]
             raise UsageError(
-                f"column {field.name!r} is {have} in {path.name} and {field.type} in {first.name}",
+                f"column {field.name!r} is {have or 'absent'} in {path.name} and {field.type} in {first.name}",
                 code="mixed-types",
-                hint="write the files with one schema; INT and FLOAT merge: describe each file and merge",
+                hint="write the files with one schema, describe each on its own, or leave the column out: "
+                "StatisticsOptions(columns=(…))",
+                details={"column": field.name, "files": [str(first), str(path)]},
             )
+        if kind == pa.float64() and any(t in (pa.int64(), pa.uint64()) for t in (field.type, have)):
+            rounding.add(field.name)
+        if kind != field.type:
+            said_by[field.name] = path
+        fields.append(field.with_type(kind).with_nullable(True))
+    return pa.schema(fields)
+
+
+def _type_of_both(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
+    """The type that holds the values of both; None when there is none that means the same."""
+    names = {feature_type(t) for t in (a, b) if not pa.types.is_null(t)}
+    if len(names) > 1 and names != {"INT", "FLOAT"}:
+        return None
+    if pa.types.is_floating(a) or pa.types.is_floating(b):
+        if pa.types.is_decimal(a) or pa.types.is_decimal(b):
+            return None
+        return a if pa.types.is_null(b) else b if pa.types.is_null(a) else pa.float64()
+    plain = [t.value_type if pa.types.is_dictionary(t) else t for t in (a, b)]
+    try:
+        both = [pa.schema({"x": without_views(t)}) for t in plain]
+        return pa.unify_schemas(both, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return None
+
+
+def _widened_batch(
+    batch: pa.RecordBatch, schema: pa.Schema, rounding: set[str], path: Path
+) -> pa.RecordBatch:
+    """A batch of one file in the types of all."""
+    if batch.schema.equals(schema):
+        return batch
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for name in batch.schema.names:
+        kind = schema.field(name).type
+        try:
+            if name in rounding:
+                columns[name], columns[mark_of(name)] = as_doubles(columns[name])
+            elif columns[name].type != kind:
+                columns[name] = columns[name].cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise UsageError(
+                f"column {name!r} of {path.name} does not read as {kind}, the type of all files: {error}",
+                code="mixed-types",
+                hint="write the files with one schema, or describe each on its own",
+            ) from error
+    return pa.record_batch(columns, schema)
 
 
 @contextmanager
@@ -302,6 +389,7 @@ def _csv(
         found.setdefault(column.name, column.type)
     chosen = needed_columns(first.names, options)
     schema = pa.schema([first.schema.field(n) for n in chosen])
+    schema = with_marks(schema, [f.name for f in schema if f.type == AS_WRITTEN])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for path in paths:

@@ -24,7 +24,7 @@ class Numbers:
     Times finer than a microsecond are cut down to it, decimals are the nearest double; `n_rounded` says how
     many values are not told exactly by that.
     Mean and standard deviation are of the finite values; minimum and maximum include infinities.
-    Integers are summed exactly.
+    Integers are summed exactly, and remember what they would be as doubles: so they merge with those.
     """
 
     moments: Moments | IntegerMoments
@@ -40,6 +40,10 @@ class Numbers:
     """Every value, from when the quantiles no longer hold each until there are more than `limit`."""
     limit: int = EXACT_LIMIT
     n_rounded: int = 0
+    n_undoubled: int = 0
+    """Integers that no double is."""
+    doubled: Distinct | None = None
+    """Integers beyond the limit: the sketch their doubles would make."""
 
     def add(self, values: pa.Array) -> Numbers:
         """Take in a batch without nulls."""
@@ -51,9 +55,9 @@ class Numbers:
             array = (array[~nan] if n_nan else array) + 0.0  # one zero
         different, counts = np.unique(array, return_counts=True)
         quantiles = self.quantiles.add_counts(different, counts)
-        counted, distinct = None, None
+        counted, distinct, doubled = None, None, None
         if not quantiles.exact:
-            counted, distinct = self._with(Counted(different, counts), self.limit)
+            counted, distinct, doubled = self._with(Counted(different, counts), self.limit)
         return Numbers(
             self.moments.add(array),
             self.range.add(different[[0, -1]] if len(different) else different),
@@ -66,6 +70,8 @@ class Numbers:
             counted,
             self.limit,
             self.n_rounded + _n_rounded(values),
+            self.n_undoubled + int(counts[undoubled(different)].sum()),
+            doubled,
         )
 
     @property
@@ -75,14 +81,17 @@ class Numbers:
             return Counted(*self.quantiles.entries())
         return self.counted
 
-    def _with(self, more: Counted, limit: int) -> tuple[Counted | None, Distinct | None]:
+    def _with(self, more: Counted, limit: int) -> tuple[Counted | None, Distinct | None, Distinct | None]:
+        """With more values: all of them, or the sketches that stand for them, as they are and as doubles."""
         mine = self.known
-        if mine is None:
-            return None, seen_values(self).add_hashes(hash64(more.values))
-        both = mine.merge(more)
-        if len(both) <= limit:
-            return both, None
-        return None, Distinct().add_hashes(hash64(both.values))
+        if mine is not None:
+            more = mine.merge(more)
+            if len(more) <= limit:
+                return more, None, None
+        doubled = None
+        if isinstance(self.moments, IntegerMoments) and (mine is not None or self.doubled is not None):
+            doubled = (self.doubled or Distinct()).add_hashes(hash64(more.values.astype(np.float64)))
+        return None, (self.distinct or Distinct()).add_hashes(hash64(more.values)), doubled
 
     def merge(self, other: Numbers) -> Numbers:
         """The state of both."""
@@ -91,13 +100,13 @@ class Numbers:
             return self.as_floats().merge(other.as_floats())
         moments = mine.merge(cast("Any", theirs))  # of one kind
         quantiles, limit = self.quantiles.merge(other.quantiles), min(self.limit, other.limit)
-        counted, distinct = None, None
+        counted, distinct, doubled = None, None, None
         if not quantiles.exact:
-            theirs_known = other.known
-            if theirs_known is None:
-                distinct = seen_values(self).merge(seen_values(other))
+            if other.known is not None:
+                counted, distinct, doubled = self._with(other.known, limit)
             else:
-                counted, distinct = self._with(theirs_known, limit)
+                distinct = seen_values(self).merge(seen_values(other))
+                doubled = _both(self.seen_doubles, other.seen_doubles)
         return Numbers(
             moments,
             self.range.merge(other.range),
@@ -110,27 +119,44 @@ class Numbers:
             counted,
             limit,
             self.n_rounded + other.n_rounded,
+            self.n_undoubled + other.n_undoubled,
+            doubled,
         )
 
+    @property
+    def seen_doubles(self) -> Distinct | None:
+        """All integers, as doubles, as a sketch; None when they are beyond the limit and were stored without it."""
+        known = self.known
+        if isinstance(self.moments, Moments) or known is None:
+            return self.doubled
+        return Distinct().add_hashes(hash64(known.values.astype(np.float64)))
+
+    @property
+    def has_floats(self) -> bool:
+        """Whether `as_floats` knows them."""
+        return isinstance(self.moments, Moments) or self.known is not None or self.doubled is not None
+
     def as_floats(self) -> Numbers:
-        """The state of the same values as doubles; of integers only while every one is known."""
+        """The state that the same values would have as doubles; `has_floats` says whether it is known."""
         if isinstance(self.moments, Moments):
             return self
-        known = self.known
-        assert known is not None, "a sketch of different integers knows no doubles"
-        m, values = self.moments, known.values.astype(np.float64)
-        moved = [int(a) != b for a, b in zip(values.tolist(), known.values.tolist(), strict=True)]
+        m, known = self.moments, self.known
         more = Numbers(
             Moments(m.n, m.mean or 0.0, (m.variance or 0.0) * m.n),
             MinMax(*(None if end is None else float(end) for end in (self.range.low, self.range.high))),
             Quantiles(tuple(_as_floats(part) for part in self.quantiles.parts), self.quantiles.size),
+            self.doubled,
             n_zeros=self.n_zeros,
             limit=self.limit,
-            n_rounded=self.n_rounded + int(known.weights[moved].sum()),
+            n_rounded=self.n_rounded + self.n_undoubled,
         )
-        return (
-            more if more.quantiles.exact else replace(more, counted=Counted(*_joined(values, known.weights)))
-        )
+        if more.quantiles.exact or known is None:
+            return more
+        return replace(more, counted=Counted(*_joined(known.values.astype(np.float64), known.weights)))
+
+    def rounded(self, n: int) -> Numbers:
+        """The state when so many of its values were rounded before they came."""
+        return replace(self, n_rounded=self.n_rounded + n) if n else self
 
     def sealed(self) -> Numbers:
         """The state as it is stored."""
@@ -149,6 +175,8 @@ class Numbers:
             **({} if self.counted is None else {"counted": self.counted.to_dict()}),
             **({} if self.limit == EXACT_LIMIT else {"limit": self.limit}),
             **({"rounded": self.n_rounded} if self.n_rounded else {}),
+            **({"undoubled": self.n_undoubled} if self.n_undoubled else {}),
+            **({} if self.doubled is None else {"doubled": self.doubled.to_dict()}),
         }
 
     @classmethod
@@ -169,7 +197,13 @@ class Numbers:
             counted=Counted.from_dict(data["counted"]) if "counted" in data else None,
             limit=data.get("limit", EXACT_LIMIT),
             n_rounded=data.get("rounded", 0),
+            n_undoubled=data.get("undoubled", 0),
+            doubled=Distinct.from_dict(data["doubled"]) if "doubled" in data else None,
         )
+
+
+def _both(a: Distinct | None, b: Distinct | None) -> Distinct | None:
+    return None if a is None or b is None else a.merge(b)
 
 
 def _joined(values: Array, weights: Array) -> tuple[Array, Array]:
@@ -180,6 +214,28 @@ def _joined(values: Array, weights: Array) -> tuple[Array, Array]:
 def _as_floats(part: Part) -> Part:
     values, weights = _joined(part.values.astype(np.float64), part.weights)
     return replace(part, values=values, weights=weights)
+
+
+_WHOLE: Final = 2**53
+"""Up to here every integer is a double."""
+
+
+def undoubled(values: Array) -> Array:
+    """Which integers no double is; those told apart by more than 53 bits. Of doubles none.
+
+    Example:
+        >>> undoubled(np.array([-(2**53) - 1, 7, 2**60])).tolist()
+        [True, False, False]
+    """
+    if values.dtype == np.float64:
+        return np.zeros(len(values), dtype=np.bool_)
+    sizes = np.array([abs(v) for v in values.tolist()]) if values.dtype == object else np.abs(values)
+    sizes = sizes.astype(np.uint64, copy=False)  # the absolute value of -2**63 is itself: its bits are 2**63
+    made: Array = sizes > _WHOLE
+    large = sizes[made]
+    lowest = large & (~large + np.uint64(1))
+    made[made] = large // lowest >= np.uint64(_WHOLE)
+    return made
 
 
 def _n_rounded(values: pa.Array) -> int:

@@ -60,9 +60,9 @@ class Sample:
         return f"a sample of {self.rate:.3g} of {self.n_rows:,} rows{seed}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statistics:
-    """What is known about a set of rows, feature by feature.
+    """What is known about a set of rows, feature by feature; equal when all states are.
 
     Attributes:
         name: What was described: ``flights@12``, or ``data``.
@@ -100,6 +100,12 @@ class Statistics:
 
     def __contains__(self, column: object) -> bool:
         return column in self.features
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Statistics) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.n_rows))
 
     def __iter__(self) -> Iterator[FeatureView]:
         return iter(self.features.values())

@@ -23,7 +23,7 @@ def check_totals(
     """The anomalies of the schema's checks, and notes on checks that do not apply.
 
     A check that is false is a ``CUSTOM_VALIDATION`` that shows what its aggregates are; one that is
-    unknown (null), as over no rows, holds. A check the engine refuses, or that has no one answer for
+    unknown (null), as over no rows, is a note. A check the engine refuses, or that has no one answer for
     all rows, is a fault of the schema: ``INVALID_SCHEMA_SPECIFICATION``.
     """
     found: list[Anomaly] = []
@@ -35,7 +35,10 @@ def check_totals(
             notes.append(f"check {check.name!r} does not apply: column {', '.join(absent)} is absent")
             continue
         try:
-            found += _judge(check, rows, engine)
+            judged = _judge(check, rows, engine)
+            found += judged or ()
+            if judged is None:
+                notes.append(f"check {check.name!r} does not apply: {check.sql} is null over these rows")
         except UsageError as error:
             text = f"check {check.name!r} cannot be run: {error.message}"
             rule = f"check {check.name}"
@@ -50,7 +53,8 @@ def checks_in(schema: Schema, environment: str | None) -> list[Check]:
     ]
 
 
-def _judge(check: Check, rows: Rows, engine: Engine) -> list[Anomaly]:
+def _judge(check: Check, rows: Rows, engine: Engine) -> list[Anomaly] | None:
+    """The anomaly of a check that does not hold; None where it has no answer."""
     check_expression(f"check {check.name!r}", check.sql)
     table = engine.query(f"SELECT ({check.sql}\n) FROM {RELATION} LIMIT 2", {RELATION: rows.relation})
     if table.num_rows > 1:
@@ -60,7 +64,9 @@ def _judge(check: Check, rows: Rows, engine: Engine) -> list[Anomaly]:
             hint="use an aggregate, or a rule for single rows",
         )
     holds: Any = table.column(0)[0].as_py() if table.num_rows else None
-    if holds is None or bool(holds):
+    if holds is None:
+        return None
+    if holds:
         return []
     parts = _aggregates(check.sql)
     observed = _values(parts, rows, engine)

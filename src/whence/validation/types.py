@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias
 
+from whence.errors import UsageError
 from whence.validation.cells import FeatureType, jsonable
 from whence.validation.domains import (
     DOMAINS,
@@ -285,6 +286,22 @@ def type_accepts(wanted: FeatureType, seen: FeatureType) -> bool:
     return wanted == seen or seen in _TAKES.get(wanted, ())
 
 
+def _as_default(value: Any, type_: FeatureType) -> Any:
+    """A default in the one form that equals itself after it was written as text and read; what is none stays."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_default(v, type_) for v in value)
+    try:
+        if type_ == "BYTES" and isinstance(value, bytes):
+            return value.decode()
+        if type_ in ("TIMESTAMP", "DATE") and isinstance(value, str):
+            return parse_instant(value)
+        if type_ == "FLOAT" and value in ("inf", "-inf"):
+            return float(value)
+    except (UnicodeDecodeError, UsageError):
+        pass
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """What a column must be.
@@ -337,6 +354,10 @@ class Feature:
     validation_derived_source: DerivedSource | None = None
     sequence_metadata: SequenceMetadata | None = None
     annotation: Annotation | None = None
+
+    def __post_init__(self) -> None:
+        if self.default is not None and self.type is not None:
+            object.__setattr__(self, "default", _as_default(self.default, self.type))
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from whence.stats import (
     equal_width,
 )
 from whence.stats.base import Array, numbers
-from whence.validation.cells import TIMES, Cell, FeatureType
+from whence.validation.cells import TIMES, Cell, FeatureType, is_list
 from whence.validation.nested import Opened
 from whence.validation.options import Display
 from whence.validation.states import plain_text
@@ -228,13 +228,20 @@ _HEAVIEST: Final = 1e250
 
 
 def weights_of(block: pa.Table, column: str) -> Array:
-    """The weights of the rows of a block.
+    """The weights of the rows of a block: numbers, or lists of one number each, as examples have them.
 
     Raises:
-        UsageError: The column is not of numbers, or a weight is missing, NaN, below 0 or above 1e250: then
-            sums of weights could be infinite (``bad-weight``).
+        UsageError: The column is not of numbers, or a row has no weight or several, or one that is NaN, below 0 or
+            above 1e250: then sums of weights could be infinite (``bad-weight``).
     """
     values = block.column(column)
+    if is_list(values.type) and not pa.types.is_map(values.type):
+        lengths = pc.fill_null(pc.list_value_length(values), 0)
+        several = pc.not_equal(lengths, 1)
+        n = pc.sum(several).as_py() or 0
+        if n:
+            raise _bad(column, f"a row has {lengths.filter(several)[0]} weights", n)
+        values = pc.list_flatten(values)
     if not (
         pa.types.is_integer(values.type)
         or pa.types.is_floating(values.type)

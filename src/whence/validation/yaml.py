@@ -266,6 +266,7 @@ def _expand(data: Any, places: dict[_At, _At]) -> dict[str, Any]:
     full["domains"] = {n: _domain(n, d) for n, d in _mapping(data, "domains").items()}
     full["default_environments"] = data.get("environments") or []
     full["constraints"] = _constraints(data)
+    places |= {("constraints", "freshness", i): ("fresh", n) for i, n in enumerate(_mapping(data, "fresh"))}
     full["severities"] = data.get("severities") or {}
     for key in ("annotation", "extra", "represent_variable_length_as_ragged"):
         if data.get(key) is not None:

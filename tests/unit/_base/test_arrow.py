@@ -149,6 +149,20 @@ def test_variants_of_text_become_text(given_type: Any, want: Any) -> None:
     assert got["a"].to_pylist() == ["x", None, "x"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pl.Categorical, ["x", None, "x"]),
+        (pl.Enum(["x", "y"]), ["x", None, "y"]),
+        (pl.List(pl.Categorical), [["x", None], None, []]),
+        (pl.Array(pl.Categorical, 2), [["x", "y"], None, ["x", None]]),
+        (pl.Struct({"q": pl.Categorical}), [{"q": "x"}, {"q": None}, {"q": "y"}]),
+    ],
+)
+def test_categories_of_polars_become_text(kind: Any, values: list[Any]) -> None:
+    assert to_arrow(pl.DataFrame({"a": pl.Series(values, dtype=kind)}))["a"].to_pylist() == values
+
+
 def test_variants_of_other_types() -> None:
     table = pa.table(
         {

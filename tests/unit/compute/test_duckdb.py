@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pytest
 
-from whence.compute import Files, open_engine
+from whence.compute import Files, Streamed, open_engine
 from whence.compute.backends.duckdb import duckdb_type, files_query
 from whence.errors import BackendError, UnsupportedError, UsageError
 
@@ -48,3 +50,24 @@ def test_types_without_a_name_are_refused() -> None:
     with pytest.raises(UsageError, match="has no name in DuckDB"):
         duckdb_type(pa.null())
     assert duckdb_type(pa.struct({"a": pa.list_(pa.bool_())})) == 'STRUCT("a" BOOLEAN[])'
+
+
+def test_streamed_rows_are_read_anew_and_raise_what_they_raised() -> None:
+    reads: list[int] = []
+
+    def batches(*, fail: bool = False) -> Iterator[pa.RecordBatch]:
+        reads.append(1)
+        yield pa.record_batch({"a": [1, 2]})
+        if fail:
+            raise UsageError("line 3 is no line", code="bad-csv")
+
+    engine, schema = open_engine(threads=1), pa.schema({"a": pa.int64()})
+    twice = "SELECT count(*) AS n FROM rows x JOIN rows y ON x.a = y.a"
+    assert engine.query(twice, {"rows": Streamed(schema, batches)}).to_pylist() == [{"n": 2}]
+    assert len(reads) == 2
+    broken = Streamed(schema, lambda: batches(fail=True))
+    with pytest.raises(UsageError, match="line 3 is no line"):
+        engine.query("SELECT sum(a) FROM rows", {"rows": broken})
+    with pytest.raises(UsageError, match="line 3 is no line"):
+        engine.stream("SELECT a FROM rows", {"rows": broken}).read_all()
+    engine.close()

@@ -232,3 +232,26 @@ def test_rows_stream(lake: Lake) -> None:
     assert sorted(lake.view("v").pin().stream().read_all()["a"].to_pylist()) == [2, 3]
     with pytest.raises(UsageError, match="bad-argument"):
         lake.stream(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM t@0",
+        "SELECT x.a FROM t@0 x",
+        "SELECT * FROM t @ 0 AS x",
+        "SELECT a FROM (SELECT * FROM T@0)",
+        'SELECT * FROM "t@0"',
+    ],
+)
+def test_a_version_after_an_at_sign_is_refused_with_the_right_spelling(lake: Lake, query: str) -> None:
+    with pytest.raises((UsageError, NotFoundError)) as caught:
+        lake.sql(query)
+    assert caught.value.code in ("bad-version", "table-not-found")
+    assert (caught.value.hint or "").lower() == "write t version as of 0"
+
+
+def test_an_at_sign_elsewhere_is_none_of_a_version(lake: Lake) -> None:
+    assert lake.sql("SELECT 'from t@0' AS s, @a AS n FROM t").to_pylist() == [
+        {"s": "from t@0", "n": n} for n in (1, 2, 3)
+    ]

@@ -180,3 +180,14 @@ def test_an_iterator_is_read_once(lake: Lake) -> None:
     table = lake.create("t", pa.schema({"id": pa.int64(), "word": pa.string()}))
     commit = table.append(({"id": i if i % 2 else "x", "word": "w"} for i in range(4)), on_error="quarantine")
     assert (commit.n_rows, commit.n_quarantined) == (2, 2)
+
+
+def test_values_that_no_column_holds_say_why() -> None:
+    given = [{"n": 2**70}, {"n": -(2**63) - 1}, {"n": 2**63}, {"s": "a\ud800"}, {"n": 1, "s": "b"}]
+    want = pa.schema({"n": pa.int64(), "s": pa.string()})
+    found = sift(given, want, declaration=TableDeclaration(), check=None)
+    assert [r for bad in found.bad for r in bad.reasons] == [
+        *["n: have an integer beyond int64, want int64"] * 3,
+        "s: have text with half of a surrogate pair, which is no UTF-8, want string",
+    ]
+    assert found.positions == [4]

@@ -314,7 +314,7 @@ class TestComparators:
         assert [(a.type, a.rule, a.observed, a.allowed) for a in found] == [
             ("COMPARATOR_L_INFTY_HIGH", "drift_comparator.infinity_norm", 0.25, 0.2)
         ]
-        assert found[0].message == "c: the infinity_norm to data is 0.25, most at 'a', allowed is 0.2"
+        assert found[0].message == "c: drift, the infinity_norm to data is 0.25, most at 'a', allowed is 0.2"
         assert [d.metric for d in distances] == ["infinity_norm", "jensen_shannon_divergence", "psi"]
         accepted = update_schema(schema, found)
         assert validate_statistics(now, accepted, previous=before)[0] == []
@@ -330,7 +330,7 @@ class TestComparators:
                 0.5,
             )
         ]
-        assert found[0].message == "x: the jensen_shannon_divergence to data is 1, allowed is 0.5"
+        assert found[0].message == "x: skew, the jensen_shannon_divergence to data is 1, allowed is 0.5"
 
     def test_control_without_the_column(self) -> None:
         schema = Schema().add(Feature("c", "STRING"), Feature("d", "STRING")).edit("c", drift_threshold=0.2)
@@ -420,3 +420,16 @@ class TestReport:
         data: Mapping[str, Any] = report.to_dict()
         assert (data["ok"], data["environment"], data["n_rows"]) == (False, "SERVING", 1)
         assert "<td>INT_TYPE_BIG_INT</td>" in report._repr_html_()
+
+
+@pytest.mark.parametrize("type_", ["DATE", "TIMESTAMP"])
+def test_times_beyond_the_calendar_are_held_against_their_bounds(type_: Any) -> None:
+    kind = pa.date32() if type_ == "DATE" else pa.timestamp("us", "UTC")
+    low, high = (2**31 - 1, -(2**31)) if type_ == "DATE" else (2**62, -(2**62))
+    seen = describe(pa.table({"at": pa.array([low, high], kind)}))
+    bounds = TimeDomain(min=datetime(2000, 1, 1, tzinfo=UTC), max=datetime(2020, 1, 1, tzinfo=UTC))
+    found, _ = validate_statistics(seen, Schema().add(Feature("at", type_, domain=bounds)))
+    assert [(a.type, a.observed) for a in found] == [
+        ("TIME_TYPE_BIG_TIME", low),
+        ("TIME_TYPE_SMALL_TIME", high),
+    ]

@@ -153,6 +153,8 @@ class TestFreshness:
         columns = {"x": [1.0], "at": pa.array([None], pa.timestamp("us", "UTC"))}
         assert found(schema, columns, now=NOW) == []
         assert validation_notes(describe(pa.table(columns)), schema) == [
+            "freshness of 'x': the column is FLOAT, which is no time",
+            "freshness of 'nothing': the schema has no such column",
             "freshness does not apply: column x is FLOAT and no time",
             "freshness does not apply: column at has no values",
             "freshness does not apply: column nothing is absent",
@@ -211,7 +213,10 @@ class TestChecksOverAllRows:
 
     def test_true_and_unknown_pass(self, room: Validation) -> None:
         schema = schema_of(x={}, c={}).check("a", "avg(x) > 1").check("b", "max(x) FILTER (x > 99) > 3")
-        assert room.validate(pa.table(X), schema).anomalies == ()
+        report = room.validate(pa.table(X), schema)
+        assert report.anomalies == ()
+        null = "check 'b' does not apply: max(x) FILTER (x > 99) > 3 is null over these rows"
+        assert report.notes == (null,)
 
     def test_not_one_answer_and_nonsense_are_faults_of_the_schema(self, room: Validation) -> None:
         schema = schema_of(x={}, c={}).check("each", "x > 1").check("what", "avg(y) > 1")
@@ -250,7 +255,18 @@ class TestChecksOverAllRows:
         )
         judged = room.validate(describe(pa.table({"x": [1]})), schema, previous_version=many)
         assert judged.anomalies[-1].type == "COMPARATOR_LOW_NUM_EXAMPLES"
-        assert room.validate(few, schema, previous_version=many).ok
+        assert [a.type for a in room.validate(few, schema, previous_version=many).anomalies] == [
+            "COMPARATOR_LOW_NUM_EXAMPLES"
+        ]
+        first = [
+            a
+            for a in room.validate(many, schema, previous_version=few).anomalies
+            if a.type == "COMPARATOR_HIGH_NUM_EXAMPLES"
+        ]
+        assert first[0].message == "9 rows are inf of the 0 of data, the schema allows at most 2"
+        accepted = update_schema(schema, first)
+        assert accepted.constraints.num_examples_version == FractionBounds(0.5)
+        assert room.validate(few, schema, previous_version=few).ok
 
 
 class TestForms:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from whence.errors import IntegrityError, NotFoundError, UsageError, WhenceError
 from whence.validation import Statistics, StatisticsOptions, csv, describe
 from whence.validation.csv import CsvFormat
+from whence.validation.features import FeatureStatistics
+from whence.validation.options import Slice
 from whence.validation.sources import describe_file, frame_rows, is_path
 
 
@@ -92,6 +95,31 @@ class TestTypes:
         asked = describe_file(file, options=StatisticsOptions(types={"id": "FLOAT"}))
         assert asked["id"].type == "FLOAT"
 
+    def test_whole_numbers_that_no_double_is_are_told_beside_fractions(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("whence.validation.csv.BLOCK_BYTES", 100)
+        lines = [*(f"{2**53 + i},a" for i in range(1, 11)), "nan,b", "1e300,b", "0.5,b"]
+        options = StatisticsOptions().with_slices(["g"])
+        for written in (lines, lines[::-1]):
+            file.write_text("\n".join(["x,g", *written]))
+            for asked in (options, replace(options, types={"x": "FLOAT"})):
+                s = describe_file(file, options=asked)
+                x, apart, rest = s["x"], s.slices["g=a"]["x"], s.slices["g=b"]["x"]
+                assert isinstance(x, FeatureStatistics)
+                assert (x.type, x.num_nan, x.max, x.num_rounded) == ("FLOAT", 1, 1e300, 5)
+                assert (x.unique_is_exact, apart.unique_is_exact, rest.unique_is_exact) == (
+                    False,
+                    False,
+                    True,
+                )
+        file.write_text("\n".join(["x,g", *lines[:2], "0.5,b", "soon,c"]))
+        assert describe_file(file)["x"].type == "STRING"
+        file.write_text(f"x\n{2**53 + 2}\n0.5\n{2**54}\n")
+        assert describe_file(file)["x"].unique_is_exact
+        file.write_text(f"x\n0.5\n{2**53 + 1}\n{2**64}\n")
+        assert describe_file(file)["x"].type == "STRING"
+
     def test_text_that_is_not_utf8_is_counted(self, file: Path) -> None:
         s = described(file, b"a,b\n1,x\n2,\xff\xfe\n")
         assert (s["b"].type, s["b"].num_invalid_utf8, s["b"].num_unique) == ("STRING", 1, 2)
@@ -99,6 +127,7 @@ class TestTypes:
 
 class TestForms:
     def test_quotes_line_ends_and_marks(self, file: Path) -> None:
+        assert described(file, b'a,b\n1,6" pipe\n"2\n""",5"\n\n3,y\n').n_rows == 3
         s = described(file, b'\xef\xbb\xbfa,b\r\n1,"x,\r\n""y"""\r\n\r\n2,""\r\n')
         assert list(s.features) == ["a", "b"]
         assert s["b"].value_counts() == {'x,\r\n"y"': 1, "": 1}
@@ -162,6 +191,8 @@ class TestBad:
             ),
             (b'a,b\n1,"x\ny"\n1,2,3\n', "x.csv, line 4 has 3 fields, the header has 2: '1,2,3' (bad-csv)"),
             (b'a,b\n1,"x\n2,y\n', "x.csv, line 2: a quotation mark is opened and never closed (bad-csv)"),
+            (b'a,b\n1,6" pipe\n2,"x\n3,y\n', "x.csv, line 3: a quotation mark is opened and never closed"),
+            (b'a,b\n"1\n""",5" \n3,"x\n4,y\n', "x.csv, line 4: a quotation mark is opened and never"),
             (
                 b"PAR1\x00\x01",
                 "x.csv is not a CSV file but looks like a Parquet file; name it .parquet (bad-csv)",
@@ -242,12 +273,38 @@ def test_parquet_files_have_the_same_columns(tmp_path: Path) -> None:
     for path, columns in zip(paths, ({"x": [1], "y": [2]}, {"y": [1], "x": [2]}, {"x": [1.5]}), strict=True):
         pq.write_table(pa.table(columns), path)
     assert describe_file(paths[:2])["x"].max == 2
-    with pytest.raises(
-        UsageError, match=r"'x' is double in c\.parquet and int64 in a\.parquet \(mixed-types\)"
-    ):
-        describe_file(paths)
     with pytest.raises(UsageError, match=r"'y' is absent in c\.parquet"):
-        describe_file(paths, options=StatisticsOptions(columns=("y",)))
+        describe_file(paths)
+    assert describe_file(paths, options=StatisticsOptions(columns=("x",)))["x"].max == 2.0
+
+
+def test_parquet_files_of_two_types(tmp_path: Path) -> None:
+    def file(name: str, values: pa.Array) -> Path:
+        pq.write_table(pa.table({"x": values, "g": ["a"] * len(values)}), tmp_path / name)
+        return tmp_path / name
+
+    whole = file("a.parquet", pa.array([1, 2**53 + 1, 2**53 + 2, None]))
+    parts, none = file("b.parquet", pa.array([0.5, 1.0])), file("c.parquet", pa.nulls(2))
+    options = StatisticsOptions().with_slices(["g", Slice("q", query="SELECT * FROM rows WHERE x > 1")])
+    for paths in ([whole, parts, none], [none, parts, whole]):
+        made = describe_file(paths, options=options)
+        for s, unique in ((made, 4), (made.slices["g=a"], 4), (made.slices["q"], 2)):
+            x = s["x"]
+            assert isinstance(x, FeatureStatistics)
+            assert (x.type, x.max, x.num_unique) == ("FLOAT", 2.0**53 + 2, unique)
+            assert (x.num_rounded, x.unique_is_exact, x.value_counts()) == (1, False, None)
+            assert list(s.features) == ["x", "g"]
+    small = describe_file([file("d.parquet", pa.array([1, 2], pa.int32())), parts])["x"]
+    assert (small.type, small.unique_is_exact, small.top_values(1)) == ("FLOAT", True, [(1.0, 2)])
+    lists = [file("e.parquet", pa.array([[1]])), file("f.parquet", pa.array([[0.5]]))]
+    assert describe_file(lists)["x"].max == 1.0
+    with pytest.raises(
+        UsageError,
+        match=r"'x' is string in g\.parquet and int64 in a\.parquet \(mixed-types\)\. Hint: .*leave the column out",
+    ):
+        describe_file([none, whole, file("g.parquet", pa.array(["1"]))])
+    with pytest.raises(UsageError, match=r"column 'x' of h\.parquet does not read as list<.*\(mixed-types\)"):
+        describe_file([lists[1], file("h.parquet", pa.array([[2**53 + 1]]))])
 
 
 def test_parquet_files_let_go_of_what_was_read(tmp_path: Path) -> None:

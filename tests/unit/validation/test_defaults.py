@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,16 @@ from hypothesis import strategies as st
 
 import whence
 from whence.errors import DataRejectedError, UsageError
-from whence.validation import Feature, IntDomain, Presence, Schema, Statistics, describe
+from whence.validation import (
+    Feature,
+    IntDomain,
+    Presence,
+    Schema,
+    Statistics,
+    describe,
+    schema_from_yaml,
+    schema_to_yaml,
+)
 from whence.validation.defaults import apply_defaults, defaults_of, row_filler
 from whence.validation.lines import terminal_table
 from whence.validation.page import statistics_page
@@ -55,6 +65,15 @@ def test_a_default_of_every_type(type_: Any, default: Any, kind: pa.DataType, va
 def test_a_default_that_is_no_value_of_the_column(type_: Any, default: Any) -> None:
     with pytest.raises(UsageError, match=r"\(bad-default\)"):
         defaults_of(Schema().add(Feature("x", type_, default=default)))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(0.5, pa.int64()), (1e300, pa.float32()), ([0.5], pa.list_(pa.int8()))]
+)
+def test_a_default_is_not_cut(value: Any, kind: pa.DataType) -> None:
+    schema = Schema().add(Feature("x", "FLOAT", default=value))
+    with pytest.raises(UsageError, match=r"of x is no .* \(bad-default\)"):
+        apply_defaults(pa.table({"x": pa.nulls(1, kind)}), schema)
 
 
 def test_a_default_too_large_for_the_column() -> None:
@@ -140,6 +159,10 @@ class TestIngest:
         assert described["n"].custom == {"num_filled": 2}
         assert described["t"].custom == {"num_filled": 1}
         assert described["k"].custom == {}
+        sliced = ws.validation.statistics(head, slices=["t"]).slices
+        assert sliced["t=a"]["n"].custom == {"num_filled_at_most": 2}
+        assert sliced["t=none"]["n"].custom == {"num_filled_at_most": 1}
+        assert "≤ 1 (100 %)" in terminal_table(sliced["t=none"])
         assert ws.validation.added("t@2")["n"].custom == {}
         window = ws.validation.window("t", versions=range(2, head.version + 1))
         assert window["n"].custom == {"num_filled": 1}
@@ -180,3 +203,35 @@ class TestIngest:
         wrong = Schema({"k": Feature("k", "INT", default="x")})
         with pytest.raises(UsageError, match=r"\(bad-default\)"):
             ws.validation.put_schema("t", wrong, enforce=True, fill=True)
+
+
+@pytest.mark.parametrize(
+    ("type_", "default"),
+    [
+        ("FLOAT", math.nan),
+        ("TIMESTAMP", datetime(2020, 1, 1)),  # noqa: DTZ001
+        ("DATE", datetime(2020, 1, 1, tzinfo=UTC)),
+        ("BYTES", b"\xff"),
+        ("STRING", "\ud800"),
+        ("INT", 2**64),
+    ],
+)
+def test_a_default_that_cannot_be_written_and_read_is_refused(type_: Any, default: Any) -> None:
+    with pytest.raises(UsageError, match=r"its default .* is .* \(bad-default\)"):
+        Schema().add(Feature("x", type_, default=default))
+
+
+@pytest.mark.parametrize(
+    ("type_", "default"),
+    [
+        ("FLOAT", math.inf),
+        ("TIMESTAMP", datetime(2020, 1, 1, tzinfo=UTC)),
+        ("DATE", date(2020, 1, 1)),
+        ("BYTES", b"abc"),
+        ("INT", 2**63),
+    ],
+)
+def test_a_default_equals_itself_after_it_was_written(type_: Any, default: Any) -> None:
+    schema = Schema().add(Feature("x", type_, default=default))
+    assert Schema.from_json(schema.to_json()) == schema
+    assert schema_from_yaml(schema_to_yaml(schema)) == schema

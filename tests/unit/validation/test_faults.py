@@ -138,6 +138,8 @@ def _fields(feature: Feature) -> dict[str, Any]:
         ("features:\n  x: {type: INT,\n    default: [a]}", 3, "its default 'a' is no INT"),
         ("features:\n  x: {type: INT}\nrules:\n  r: x >", 4, "rule 'r' is not one expression"),
         ("features:\n  x: {type: INT}\nfresh: {x: 0s}", 3, "max_age is 0:00:00, allowed is above 0"),
+        ("features:\n  at: {type: DATE}\nfresh:\n  att: 1d", 4, "freshness of 'att': the schema has no such column"),
+        ("features:\n  x: {type: INT}\nfresh: {x: 1d}", 3, "freshness of 'x': the column is INT, which is no time"),
         ("features:\n  x: {type: INT}\nrows_drift: [-1, 2]", 3, "num_examples_drift.min_fraction_threshold is -1"),
         ("environments: [A,\n  A]", 2, "default_environments has 'A' twice"),
     ],
@@ -266,6 +268,7 @@ def test_the_rest_of_a_schema_is_looked_at() -> None:
         ("domains", "bad-schema"), ("default_environments", "bad-schema"), ("rules", "bad-schema"),
         ("rules", "bad-rule"), ("checks", "bad-rule"), ("constraints", "bad-schema"),
         ("constraints", "bad-schema"), ("constraints", "bad-schema"), ("constraints", "bad-schema"),
+        ("constraints", "bad-schema"), ("constraints", "bad-schema"),
     ]  # fmt: skip
 
 

@@ -221,3 +221,10 @@ def test_text_of_more_than_64_bits_is_text(text: str) -> None:
     assert validate_statistics(seen, schema)[0] == []
     assert parse_int(text) is None
     assert parse_int("0" * 5000 + "7") == 7
+
+
+def test_empty_texts_and_zeros_are_booleans_and_lists_of_structs_have_no_shape() -> None:
+    table = pa.table({"b": ["", "0", "0"], "z": ["0"] * 3, "e": [""] * 3, "s": [[{"x": 1}, {"x": 2}]] * 3})
+    schema = infer_schema(describe(table))
+    assert [schema[c].domain for c in "bze"] == [BoolDomain("", "0"), BoolDomain(None, "0"), BoolDomain("")]
+    assert (schema["s"].shape, schema["s"].value_count) == (None, ValueCount(2, 2))

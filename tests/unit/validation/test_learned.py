@@ -83,6 +83,11 @@ def test_rows_of_a_commit_that_changed_others_cannot_be_told_apart(days: Days) -
     assert days.validation.learn("days").versions[-1] == 7
 
 
+def test_an_unknown_word_for_what_is_learned_from_is_refused(days: Days) -> None:
+    with pytest.raises(UsageError, match=r"of is 'nope', want 'version' or 'added' \(bad-argument\)"):
+        days.validation.learn("days", of="nope")  # type: ignore[arg-type]
+
+
 def test_too_few(days: Days) -> None:
     with pytest.raises(UsageError, match=r"2 clean versions .* \(too-few-versions\)"):
         days.validation.learn("days", versions=[1, 2])

@@ -237,8 +237,36 @@ def test_many_whole_numbers_and_others() -> None:
     for s in (whole.merge(others), others.merge(whole)):
         x = s["x"]
         assert (x.num_unique, x.unique_is_exact, x.top_values(1)) == (5_001, True, [(7.0, 2)])
-    few = describe(pa.table({"x": range(5_000)}), options=StatisticsOptions(exact_limit=100))
-    with pytest.raises(
-        UsageError, match=r"INT .more than 100 different values. on one side and FLOAT on the other"
-    ):
-        few.merge(others)
+
+
+@pytest.mark.parametrize("start", [0, 2**53 - 5_000, -(2**63), 2**63 - 6_000])
+def test_more_whole_numbers_than_the_limit_and_others(start: int) -> None:
+    few = StatisticsOptions(exact_limit=100)
+    ids = [start + i for i in range(10_000)]
+    kind = pa.int64() if start < 2**62 else pa.uint64()
+
+    def of(values: pa.Array) -> Statistics:
+        return describe(pa.table({"x": values}), options=few)
+
+    whole = of(pa.array(ids[:7_000], kind)).merge(of(pa.array(ids[7_000:], kind)))
+    whole = Statistics.from_bytes(whole.to_bytes())
+    others = of(pa.array([0.5, 7.0, math.inf]))
+    want = of(pa.array([*map(float, ids), 0.5, 7.0, math.inf]))["x"]
+    for s in (whole.merge(others), others.merge(whole)):
+        x = s["x"]
+        assert isinstance(x, FeatureStatistics)
+        assert (x.type, x.num_unique, x.unique_is_exact) == ("FLOAT", want.num_unique, False)
+        assert (x.min, x.max) == (want.min, want.max)
+        assert x.mean == pytest.approx(want.mean, rel=1e-12)
+        assert x.num_rounded == sum(int(float(v)) != v for v in ids)
+        assert x.rank_error < 0.01
+        assert Statistics.from_bytes(s.to_bytes())["x"].num_unique == want.num_unique
+
+
+def test_what_was_stored_without_doubles_says_the_way_out() -> None:
+    few = StatisticsOptions(exact_limit=100)
+    whole = describe(pa.table({"x": range(5_000)}), options=few).to_dict()
+    del whole["features"][0]["number"]["doubled"]
+    others = describe(pa.table({"x": [0.5]}), options=few)
+    with pytest.raises(UsageError, match=r"stored before .*\(not-mergeable\)\. Hint: describe the rows"):
+        Statistics.from_dict(whole).merge(others)

@@ -142,6 +142,13 @@ class TestWeights:
         assert (outer.num_non_missing, outer.num_missing, outer.tot_num_values) == (5.0, 5.0, 4.0)
         assert (inner.num_non_missing, inner.mean) == (4.0, 1.5)
 
+    def test_lists_of_one_weight(self) -> None:
+        rows = pa.table({"x": [1, 2, 3], "w": [[1.0], [2.0], [3.0]], "v": [1.0, 2.0, 3.0]})
+        one, same = (describe(rows, options=StatisticsOptions(weight=w))["x"].weighted for w in "wv")
+        assert one is not None
+        assert same is not None
+        assert (one.mean, one.num_non_missing) == (same.mean, same.num_non_missing)
+
     @pytest.mark.parametrize(
         ("weights", "message"),
         [
@@ -149,6 +156,9 @@ class TestWeights:
             ([1.0, -2.0], r"a weight is -2\.0"),
             ([1.0, float("nan")], "a weight is nan"),
             (["a", "b"], "weights are numbers, column 'w' is string"),
+            ([[1.0], [2.0, 1.0]], "a row has 2 weights"),
+            ([[1.0], None], "a row has 0 weights"),
+            ([[1.0], [None]], "a weight is missing"),
         ],
     )
     def test_what_is_no_weight(self, weights: list[Any], message: str) -> None:

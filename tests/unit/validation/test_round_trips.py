@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from tests.unit.integrations.tfdv.strategies import schemas
 from tests.unit.validation.golden import GOLDEN
+from tests.unit.validation.strategies import schemas
 from whence.integrations.tfdv.messages import anomalies_pb2, schema_pb2, statistics_pb2
 from whence.integrations.tfdv.schema_in import schema_from_text
 from whence.integrations.tfdv.schema_out import schema_to_proto

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.validation.fakes import FakeVersion
-from whence.compute import Engine
+from whence.compute import Engine, open_engine
 from whence.errors import NotFoundError, UsageError
 from whence.metadata import Recorder
 from whence.validation import Validation
 from whence.validation.find import Rows
-from whence.validation.skew import SkewReport, detect_skew
+from whence.validation.skew import SkewReport, detect_skew, rows_of
 
 TRAINING = pa.table({
     "k": [1, 2, 3, 4, 5, 5, None],
@@ -53,7 +57,7 @@ def test_what_is_counted(engine: Engine) -> None:
     assert (first.training, first.serving) == ("row:train@3/2", "row:serve@1/2")
     assert (first.training_value, first.serving_value) == ("b", "x")
     assert "train@3" in report.text()
-    assert SkewReport.from_bytes(__import__("json").dumps(report.to_dict()).encode()) == report
+    assert SkewReport.from_bytes(json.dumps(report.to_dict()).encode()) == report
 
 
 def test_numbers_within_the_tolerance_are_the_same(engine: Engine) -> None:
@@ -144,3 +148,75 @@ def test_of_rows_nothing_is_recorded(room: tuple[Validation, Recorder]) -> None:
     validation, recorder = room
     assert validation.skew(TRAINING, SERVING.to_pylist(), ["k"]).ref is None
     assert not recorder.store.find_nodes("execution", type_="skew").nodes
+
+
+class TestFiles:
+    """Files are read as `describe` reads them, and nobody holds their rows."""
+
+    def test_csv_and_parquet(self, room: tuple[Validation, Recorder], tmp_path: Path) -> None:
+        at = pa.array([h * 3600 for h in range(376_944, 376_947)], pa.timestamp("s"))
+        pq.write_table(pa.table({"k": [1, 2, 3], "x": [1, 2, 3], "at": at}), tmp_path / "t.parquet")
+        lines = [
+            "k,x,at",
+            "1,1,2013-01-01 00:00:00",
+            "2,2.5,2013-01-01 01:00:00",
+            "3,3,2013-01-01 02:00:00.5",
+        ]
+        (tmp_path / "s.csv").write_text("\n".join(lines))
+        for training in (tmp_path / "t.parquet", str(tmp_path / "t.parquet")):
+            report = room[0].skew(training, str(tmp_path / "s.csv"), ["k"])
+            assert (report.training, report.serving, report.ref) == ("t.parquet", "s.csv", None)
+            assert (counts(report, "x"), counts(report, "at")) == ((2, 1, 0, 0), (2, 1, 0, 0))
+            assert report["at"].examples[0].serving_value.startswith("2013-01-01 02:00:00.5")
+        assert room[0].skew(str(tmp_path / "s.csv"), str(tmp_path / "s.csv"), ["at"]).ok
+
+    def test_a_later_value_widens_and_an_error_names_the_line(
+        self, room: tuple[Validation, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("whence.validation.csv.BLOCK_BYTES", 64)
+        path = tmp_path / "s.csv"
+        path.write_text("\n".join(["k,x", *(f"{i},{i}" for i in range(500)), "500,0.5"]))
+        report = room[0].skew(path, path, ["k"])
+        assert (report.n_pairs, report["x"].match) == (501, 501)
+        path.write_text("k,x\n1,2\n3\n")
+        with pytest.raises(UsageError, match=r"s\.csv, line 3 has 1 field, the header has 2"):
+            room[0].skew(path, path, ["k"])
+
+    def test_rows_are_not_held(self, tmp_path: Path) -> None:
+        n = 300_000
+        table = pa.table({"k": range(n), **{f"c{i}": [i] * n for i in range(8)}})
+        pq.write_table(table, tmp_path / "t.parquet")
+        pq.write_table(table.set_column(1, "c0", pa.array([*[0] * (n - 1), 1])), tmp_path / "s.parquet")
+        del table
+        engine = open_engine(threads=1, memory_limit="64MiB")
+        before = pa.total_allocated_bytes()
+        with ExitStack() as stack:
+            stack.callback(engine.close)
+            report = detect_skew(
+                rows_of(tmp_path / "t.parquet"), rows_of(tmp_path / "s.parquet"), ["k"], engine
+            )
+        assert counts(report, "c0") == (n - 1, 1, 0, 0)
+        assert pa.total_allocated_bytes() - before < 8 << 20
+
+
+def test_columns_that_one_side_has_are_named(engine: Engine) -> None:
+    a, b = pa.table({"k": [1], "x": [1], "label": [0]}), pa.table({"k": [1], "x": [1], "more": [2]})
+    report = detect_skew(rows("a", a), rows("b", b), ["k"], engine)
+    assert (report.training_columns, report.serving_columns, report.ok) == (("label",), ("more",), True)
+    assert "only training has label\nonly serving has more\nno feature differs" in report.text()
+    assert SkewReport.from_bytes(json.dumps(report.to_dict()).encode()) == report
+    nothing = detect_skew(rows("a", a.select(["k", "label"])), rows("b", b.select(["k"])), ["k"], engine)
+    assert not nothing.ok
+    assert nothing.text().endswith("only training has label\nnothing was compared")
+
+
+def test_a_tolerance_is_for_a_column_that_is_compared(engine: Engine) -> None:
+    with pytest.raises(NotFoundError, match=r"column 'xx' not found .*Near: 'x'"):
+        detect_skew(rows("a", TRAINING), rows("b", SERVING), ["k"], engine, tolerance={"xx": 1.0})
+
+
+def test_an_example_tells_apart_what_looks_alike(engine: Engine) -> None:
+    a, b = pa.table({"k": [1], "x": ["1"], "y": [0.3]}), pa.table({"k": [1], "x": [1], "y": [0.1 + 0.2]})
+    text = detect_skew(rows("a", a), rows("b", b), ["k"], engine).text()
+    assert "1: '1', 1" in text
+    assert "1: 0.3, 0.30000000000000004" in text

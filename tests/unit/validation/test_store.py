@@ -9,7 +9,7 @@ import pytest
 from tests.unit.validation.fakes import FakeLake, FakeTable, FakeVersion, open_room
 from whence.errors import ConflictError, NotFoundError, UsageError
 from whence.metadata import Artifact, Execution, Recorder, Type
-from whence.validation import Feature, Presence, Report, Schema, Validation, store
+from whence.validation import Feature, Presence, Report, Schema, Validation, kept_schemas
 
 FLIGHTS = pa.table(
     {
@@ -232,7 +232,7 @@ class TestSchemas:
             raise ConflictError("somebody runs it", code="execution-running")
 
         monkeypatch.setattr(validation, "_put_schema", refuse)
-        monkeypatch.setattr(store, "_PAUSE_S", 0.0)
+        monkeypatch.setattr(kept_schemas, "_PAUSE_S", 0.0)
         with pytest.raises(
             ConflictError, match=r"schema 'flights' is being changed by others \(schema-contested\)"
         ):
@@ -365,7 +365,7 @@ class TestValidate:
         report = validation.validate(now, schema, previous=before)
         assert [(a.type, a.observed) for a in report.anomalies] == [("COMPARATOR_L_INFTY_HIGH", 0.5)]
         assert report.anomalies[0].message == (
-            "carrier: the infinity_norm to flights@11 is 0.5, most at 'B6', allowed is 0.3"
+            "carrier: drift, the infinity_norm to flights@11 is 0.5, most at 'B6', allowed is 0.3"
         )
         assert any(d.metric == "ks" and d.feature == "dep" for d in report.distances)
         assert validation.reports("flights@12") == [report]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,18 @@ from tests.unit.validation.fakes import FakeVersion
 from whence._base.progress import reporting
 from whence.errors import NotFoundError, UsageError
 from whence.metadata import Artifact, Execution, Recorder
-from whence.validation import Slice, Statistics, StatisticsOptions, Validation
+from whence.validation import (
+    Check,
+    Feature,
+    IntDomain,
+    Rule,
+    Schema,
+    Slice,
+    Statistics,
+    StatisticsOptions,
+    Validation,
+    describe,
+)
 
 ROWS = pa.table({"k": ["a", "b", "a", None], "x": [1, 2, 3, 4], "w": [1.0, 2.0, 0.5, 1.0]})
 GOLDEN = Path(__file__).parents[2] / "golden" / "validation"
@@ -143,6 +157,43 @@ def test_slices_by_query_of_views_and_queries(tmp_path: Path) -> None:
         assert (made["x"].n_values, made.slices["head"]["x"].max) == (3, 2)
 
 
+def test_a_view_is_named_as_text(tmp_path: Path) -> None:
+    ws = w.connect(tmp_path / "w.whence")
+    ws.table("rows").append(ROWS)
+    ws.lake.create_view("big", "SELECT x FROM rows WHERE x > 1")
+    for name in ("big", "big@1", "view:big", "view:big@1"):
+        assert (ws.validation.statistics(name).name, ws.validation.statistics(name).n_rows) == (
+            "view:big@1",
+            3,
+        )
+    for name in ("table:big", "small"):
+        with pytest.raises(NotFoundError, match=r"\(table-not-found\)"):
+            ws.validation.statistics(name)
+
+
+def test_rows_of_views_are_not_held(tmp_path: Path) -> None:
+    ws = w.connect(tmp_path / "w.whence")
+    columns = ", ".join(f"(range * {i + 3}) % 1000 AS c{i}" for i in range(24))
+    ws.lake.create_view("wide", f"SELECT {columns} FROM range(300_000)")  # 58 MB of rows
+    view = ws.lake.view("wide").pin()
+    low = Schema().add(Feature("c0", "INT", domain=IntDomain(0, 996)))
+    schema = replace(low, rules=(Rule("few", "c1 < 990"),), checks=(Check("mean", "avg(c2) < 5"),))
+    slices = [Slice("low", query="SELECT c0 FROM rows WHERE c0 < 500")]
+    before = pa.total_allocated_bytes()
+    held: list[int] = []
+    made = ws.validation.statistics(
+        view, slices=slices, progress=lambda _: held.append(pa.total_allocated_bytes() - before)
+    )
+    assert made.slices["low"].n_rows == 150_000
+    report = ws.validation.validate(view, schema)
+    told = {a.type: (a.n_rows, a.rows[:2]) for a in report.anomalies if a.feature == "c0" or not a.feature}
+    assert told["INT_TYPE_BIG_INT"] == (900, ("row:view:wide@1/#333", "row:view:wide@1/#666"))
+    rules = [(a.n_rows, a.rows[:1]) for a in report.anomalies if a.type == "CUSTOM_VALIDATION"]
+    assert rules == [(2_400, ("row:view:wide@1/#248",)), (None, ())]
+    assert max(held) < 40 << 20
+    assert not list(Path(tempfile.gettempdir()).glob(f"whence-rows-{os.getpid()}-*"))
+
+
 def test_views_and_queries_stream(tmp_path: Path) -> None:
     ws = w.connect(tmp_path / "w.whence")
     columns = ", ".join(f"range + {i} AS c{i}" for i in range(24))
@@ -182,3 +233,20 @@ class TestFormats:
                 a.merge(b)
         back = Statistics.from_bytes(given.to_bytes())
         assert back["x"].num_non_missing == 2
+
+
+def test_equal_rows_have_equal_statistics() -> None:
+    one, other = describe(ROWS), describe(ROWS.slice(0, 2))
+    assert one == describe(ROWS)
+    assert one["x"] == describe(ROWS)["x"]
+    assert hash(one) == hash(describe(ROWS))
+    assert one != other
+    assert one["x"] != other["x"]
+
+
+def test_slices_by_times_that_no_calendar_has() -> None:
+    rows = pa.table(
+        {"d": pa.array([2**31 - 1, 0], pa.date32()), "n": pa.array([1, 1_000], pa.timestamp("ns"))}
+    )
+    assert "d=1970-01-01" in describe(rows, slices=["d"]).slices
+    assert len(describe(rows, slices=["d", "n"]).slices) == 4

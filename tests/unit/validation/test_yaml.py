@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.unit.validation.strategies import schemas
 from whence.errors import UsageError
@@ -69,7 +69,8 @@ def test_the_short_form() -> None:
     assert schema_from_yaml(schema_to_yaml(s)) == s
 
 
-@given(schemas)
+@given(schemas())
+@settings(max_examples=50, deadline=None)
 def test_round_trip(schema: Schema) -> None:
     for f in schema:
         if isinstance(f.domain, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from whence._base.ids import new_uid
-from whence.compute.base import Engine, Files, Relation
+from whence.compute.base import Engine, Files, Relation, Streamed
 from whence.compute.sql import quoted, text_literal
 from whence.errors import BackendError, IntegrityError, NotFoundError, UsageError, WhenceError
 
@@ -79,7 +79,7 @@ class DuckDBEngine(Engine):
         with self._cursor(relations, keep=True) as cursor:
             _check_one_query(cursor, sql)
             reader = cursor.sql(sql).to_arrow_reader(batch_rows)
-            return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, cursor))
+            return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, cursor, relations))
 
     def scan(
         self, relation: Relation, *, columns: Sequence[str] | None = None, where: str | None = None
@@ -103,7 +103,7 @@ class DuckDBEngine(Engine):
     def _cursor(
         self, relations: Mapping[str, Relation], *, keep: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        with _as_whence_errors():
+        with _as_whence_errors(relations.values()):
             cursor = self._connection.cursor()
             try:
                 for name, relation in relations.items():
@@ -116,9 +116,11 @@ class DuckDBEngine(Engine):
                 cursor.close()
 
 
-def _batches(reader: pa.RecordBatchReader, cursor: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
+def _batches(
+    reader: pa.RecordBatchReader, cursor: duckdb.DuckDBPyConnection, relations: Mapping[str, Relation]
+) -> Iterator[pa.RecordBatch]:
     try:
-        with _as_whence_errors():
+        with _as_whence_errors(relations.values()):
             yield from reader
     finally:
         cursor.close()
@@ -227,17 +229,20 @@ _NO_VALUE: Final = "'__HIVE_DEFAULT_PARTITION__'"
 
 
 @contextmanager
-def _as_whence_errors() -> Iterator[None]:
+def _as_whence_errors(relations: Iterable[Relation]) -> Iterator[None]:
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError, pa.ArrowException) as error:  # a reader raises Arrow's, with DuckDB's text
+        for relation in relations:
+            if isinstance(relation, Streamed) and relation.failures:
+                raise relation.failures.pop() from error
         raise _translated(error) from error
 
 
-def _translated(error: duckdb.Error) -> WhenceError:
+def _translated(error: Exception) -> WhenceError:
     text = _first_line(error)
     lowered = str(error).lower()
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException) or lowered.startswith("out of memory"):
         return BackendError(
             f"DuckDB is out of memory: {text}",
             code="out-of-memory",
@@ -257,7 +262,7 @@ def _translated(error: duckdb.Error) -> WhenceError:
     return UsageError(f"the query is refused: {text}", code="bad-sql", details={"engine": str(error)})
 
 
-def _first_line(error: duckdb.Error) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].strip()
 
 

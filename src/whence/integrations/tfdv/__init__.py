@@ -82,9 +82,9 @@ from whence.integrations.tfdv.statistics_in import statistics_from_proto
 from whence.integrations.tfdv.statistics_out import statistics_to_proto
 from whence.integrations.tfdv.stats_options import PerFeatureStatsConfig, StatsOptions
 from whence.integrations.tfdv.text import read_binary, read_text, to_text
+from whence.integrations.tfdv.update import update_schema
 from whence.integrations.tfdv.validate import (
     infer_schema,
-    update_schema,
     validate_corresponding_slices,
     validate_statistics,
 )

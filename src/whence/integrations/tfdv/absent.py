@@ -21,7 +21,7 @@ _RESULT: Final = "tfdv.detect_feature_skew(…)"
 _SINKS: Final = (
     "the result of tfdv.detect_feature_skew is in memory; tfdv.get_skew_result_dataframe tables it"
 )
-_SHARDS: Final = "statistics are written as one file; tfdv.load_sharded_statistics reads those of several"
+_SHARDS: Final = "StatsOptions(experimental_result_partitions=n) with output_path= writes n files, tfdv.load_sharded_statistics reads them"
 _ROOM: Final = "whence.integrations.tfdv"
 
 ABSENT: Final[Mapping[str, Mapping[str, str]]] = {

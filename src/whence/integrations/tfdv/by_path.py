@@ -30,6 +30,7 @@ from whence.integrations.tfdv.feature_path import FeaturePath
 from whence.integrations.tfdv.generators import CombinerStatsGenerator
 from whence.integrations.tfdv.slicing_util import config_slices, get_feature_value_slicer
 from whence.integrations.tfdv.statistics_in import DEFAULT_SLICE
+from whence.integrations.tfdv.update import update_schema
 
 _ROOM: Final = "whence.integrations.tfdv"
 _FRAMES: Final = {
@@ -43,7 +44,7 @@ _FRAMES: Final = {
 _MODULES: Final[Mapping[str, Mapping[str, Any]]] = {
     "api.validation_api": {
         "infer_schema": validation.infer_schema,
-        "update_schema": validation.update_schema,
+        "update_schema": update_schema,
         "validate_corresponding_slices": validation.validate_corresponding_slices,
         "validate_statistics": validation.validate_statistics,
     },

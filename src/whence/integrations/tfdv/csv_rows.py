@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from whence import errors
 from whence.integrations.tfdv.refusals import NotFoundError, UsageError
+from whence.validation.csv import CsvFormat, check_quotes
 
 Kind: TypeAlias = Literal["UNKNOWN", "INT", "FLOAT", "STRING"]
 """What the cells of a column read as, from the narrowest to the widest."""
@@ -64,6 +66,9 @@ class CsvRows:
     ) -> None:
         found = glob.glob(str(location))  # noqa: PTH207 - a pattern may begin at the root
         self.paths = sorted(found) or _only(str(location))
+        folder = next((p for p in self.paths if Path(p).is_dir()), None)
+        if folder is not None:
+            raise UsageError(f"{folder} is a folder", code="bad-csv", hint=f"a pattern: {folder}/*.csv")
         self._delimiter = delimiter
         self._compression = compression
         self._has_header = column_names is None
@@ -177,12 +182,24 @@ class CsvRows:
                 quoted_strings_can_be_null=True,
             ),
         }
+        last = None
         try:
-            yield from pacsv.open_csv(raw, **options)
+            for last in pacsv.open_csv(raw, **options):
+                yield last
         except pa.ArrowInvalid as error:
             if "Empty CSV file" in str(error):
                 return  # a header and nothing else
             raise self._ragged(path) or UsageError(f"{path}: {_said(error)}", code="bad-csv") from error
+
+        if last is not None and _spans_lines(last):
+            self._check_closed(path)
+
+    def _check_closed(self, path: str) -> None:
+        """A mark that is never closed would have taken all lines after it into one cell."""
+        try:
+            check_quotes(Path(path), CsvFormat(delimiter=self._delimiter))
+        except errors.UsageError as error:
+            raise UsageError(error.message, code="bad-csv", hint="close it", details=error.details) from error
 
     def _ragged(self, path: str) -> UsageError | None:
         """The first line of another number of cells, found again by Python's own reader."""
@@ -196,6 +213,11 @@ class CsvRows:
                         hint="another delimiter, or a cell that holds it without quotation marks",
                     )
         return None
+
+
+def _spans_lines(rows: pa.RecordBatch) -> bool:
+    """Whether a cell of the last row holds the end of a line."""
+    return any(b"\n" in (column[-1].as_py() or b"") for column in rows.columns if len(column))
 
 
 def _said(error: Exception) -> str:

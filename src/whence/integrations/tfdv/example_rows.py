@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -50,12 +51,16 @@ class ExampleRows:
 
     Raises:
         NotFoundError: No file fits (``file-not-found``).
+        UsageError: It is a folder (``bad-tfrecord``).
     """
 
     def __init__(self, location: str) -> None:
         self.paths = sorted(glob.glob(location))  # noqa: PTH207 - a pattern may begin at the root
         if not self.paths:
             raise NotFoundError("file", location)
+        folder = next((p for p in self.paths if Path(p).is_dir()), None)
+        if folder is not None:
+            raise UsageError(f"{folder} is a folder", code="bad-tfrecord", hint=f"a pattern: {folder}/*")
 
     def schema(self) -> pa.Schema:
         """The features, in the order in which they first occur; one that never has a value is null.
@@ -106,6 +111,8 @@ class ExampleRows:
 
 
 def _batch(examples: list[Message], schema: pa.Schema) -> pa.RecordBatch:
+    if not len(schema):  # from arrays it would forget how many rows it has
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * len(examples), pa.struct([])))
     columns = []
     for field in schema:
         values = [_values(e.features.feature, field.name) for e in examples]

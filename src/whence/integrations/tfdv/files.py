@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from whence.integrations.tfdv.messages import Message, anomalies_pb2, as_ours, schema_pb2, statistics_pb2
 from whence.integrations.tfdv.refusals import UnsupportedError, UsageError
 from whence.integrations.tfdv.text import read_binary, read_text, to_text
 from whence.integrations.tfdv.tfrecord import is_tfrecord, read_records, write_records
 from whence.integrations.tfdv.views import DatasetListView
+
+_SHARD: Final = re.compile(r"-(?P<i>\d+)-of-(?P<n>\d+)$")
 
 
 def write_schema_text(schema: Message, output_path: str) -> None:
@@ -94,7 +97,8 @@ def load_sharded_statistics(
         io_provider: Refused: files are TFRecord files.
 
     Raises:
-        UsageError: Not one of both is given, or no file fits (``usage``).
+        UsageError: Not one of both is given, or no file fits (``usage``); the shards of a prefix are not
+            all there, or of two writings (``bad-statistics``).
     """
     if io_provider is not None:
         raise UnsupportedError("io_provider is not offered", hint="shards are TFRecord files")
@@ -107,7 +111,28 @@ def load_sharded_statistics(
         paths = sorted(glob.glob(pattern))  # noqa: PTH207 - a prefix may begin at the root
     if not paths:
         raise UsageError(f"no file fits {input_path_prefix or input_paths}")
+    if input_path_prefix is not None:
+        _check_whole(paths)
     return DatasetListView(_joined(paths))
+
+
+def _check_whole(paths: list[str]) -> None:
+    """Shards of one writing, all of them; files of other names are taken as they are."""
+    ends = [found for path in paths if (found := _SHARD.search(path))]
+    sizes = sorted({int(end["n"]) for end in ends})
+    if len(sizes) > 1:
+        raise UsageError(
+            f"{paths[0]} and its neighbours are shards of {' and of '.join(map(str, sizes))} files",
+            code="bad-statistics",
+            hint="remove those of the older run, or name the files in input_paths",
+        )
+    absent = sorted(set(range(sizes[0] if sizes else 0)) - {int(end["i"]) for end in ends})
+    if absent:
+        raise UsageError(
+            f"of {sizes[0]} shards, number {absent[0]} is absent beside {paths[0]}",
+            code="bad-statistics",
+            hint="write them again, or name the files in input_paths",
+        )
 
 
 def _joined(paths: Iterable[str]) -> Message:
@@ -131,10 +156,33 @@ def _joined(paths: Iterable[str]) -> Message:
     return out
 
 
-def write_statistics(stats: Message, output_path: str | Path | bytes) -> None:
-    """Write statistics as a TFRecord file of one record, which `load_statistics` reads."""
-    path = output_path.decode() if isinstance(output_path, bytes) else output_path
-    write_records(path, [stats.SerializeToString(deterministic=True)])
+def write_statistics(stats: Message, output_path: str | Path | bytes, shards: int = 1) -> None:
+    """Write statistics as a TFRecord file of one record, which `load_statistics` reads.
+
+    Args:
+        stats: The statistics.
+        output_path: The file; of several shards, what their names begin with.
+        shards: So many files; each has some of the features, and `load_sharded_statistics` joins them.
+    """
+    path = output_path.decode() if isinstance(output_path, bytes) else str(output_path)
+    if shards == 1:
+        write_records(path, [stats.SerializeToString(deterministic=True)])
+        return
+    for i in range(shards):
+        record = _shard(stats, i, shards).SerializeToString(deterministic=True)
+        write_records(f"{path}-{i:05d}-of-{shards:05d}", [record])
+
+
+def _shard(stats: Message, i: int, n: int) -> Message:
+    out = statistics_pb2.DatasetFeatureStatisticsList()
+    for dataset in stats.datasets:
+        made = out.datasets.add(name=dataset.name, num_examples=dataset.num_examples)
+        if dataset.weighted_num_examples:
+            made.weighted_num_examples = dataset.weighted_num_examples
+        for field in ("features", "cross_features"):
+            parts = getattr(dataset, field)
+            getattr(made, field).extend(parts[len(parts) * i // n : len(parts) * (i + 1) // n])
+    return out
 
 
 def write_anomalies_text(anomalies: Message, output_path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,7 +12,9 @@ from itertools import chain
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from whence._base.arrow import without_views
 from whence.compute import open_engine
 from whence.integrations.tfdv.csv_rows import CsvRows, Kind
 from whence.integrations.tfdv.example_rows import ExampleRows
@@ -24,10 +26,12 @@ from whence.integrations.tfdv.refusals import UnsupportedError, UsageError
 from whence.integrations.tfdv.slicing_util import SliceFunction, config_slices, listed
 from whence.integrations.tfdv.sql_slices import sql_slicer
 from whence.integrations.tfdv.statistics_in import DEFAULT_SLICE
-from whence.integrations.tfdv.statistics_out import statistics_to_proto
+from whence.integrations.tfdv.statistics_out import INVALID_TEXT, statistics_to_proto
 from whence.integrations.tfdv.stats_options import StatsOptions
 from whence.validation import Statistics
-from whence.validation.describe import Describing, describe_batches
+from whence.validation.cells import is_list
+from whence.validation.describe import Describing, describe_batches, sampled
+from whence.validation.options import StatisticsOptions
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,8 @@ def generate_statistics_from_csv(
         data_location: A path or a pattern.
         column_names: The columns; None takes the first line.
         delimiter: The character between cells.
-        output_path: A TFRecord file the statistics are also written to.
+        output_path: A TFRecord file the statistics are also written to; with ``experimental_result_partitions``
+            of n files ``output_path-00000-of-0000n`` that `load_sharded_statistics` reads.
         stats_options: How they are made.
         pipeline_options: Refused: nothing is run elsewhere.
         compression_type: ``auto``, ``gzip``, ``bzip2`` or ``uncompressed``.
@@ -109,7 +114,8 @@ def generate_statistics_from_tfrecord(
 
     Args:
         data_location: A path or a pattern.
-        output_path: A TFRecord file the statistics are also written to.
+        output_path: A TFRecord file the statistics are also written to; with ``experimental_result_partitions``
+            of n files ``output_path-00000-of-0000n`` that `load_sharded_statistics` reads.
         stats_options: How they are made.
         pipeline_options: Refused: nothing is run elsewhere.
 
@@ -137,7 +143,8 @@ def generate_statistics_in_memory(record_batch: Any, options: StatsOptions | Non
     """Statistics of Arrow data, with the slices the options ask for.
 
     Args:
-        record_batch: A record batch, a table, or a reader or iterable of record batches of one schema.
+        record_batch: A record batch, a table, anything else with ``__arrow_c_stream__`` (Polars, DuckDB, a
+            reader), or an iterable of record batches of one schema.
         options: How they are made.
 
     Returns:
@@ -156,17 +163,17 @@ def generate_statistics_in_memory(record_batch: Any, options: StatsOptions | Non
         >>> made.datasets[0].num_examples, made.datasets[0].features[0].num_stats.mean
         (3, 1.5)
     """
+    checked = _checked(options)
     if isinstance(record_batch, pa.RecordBatch):
-        batches: Iterator[pa.RecordBatch] = iter([record_batch])
-    elif isinstance(record_batch, pa.Table):
-        none = pa.RecordBatch.from_pylist([], record_batch.schema)
-        batches = iter(record_batch.to_batches() or [none])
-    else:
-        batches = iter(record_batch)
+        record_batch = [record_batch]
+    if hasattr(record_batch, "__arrow_c_stream__"):
+        reader = pa.RecordBatchReader.from_stream(record_batch)
+        return _generated(reader.schema, reader, checked, in_memory=True)
+    batches: Iterator[pa.RecordBatch] = iter(record_batch)
     first = next(batches, None)
     if not isinstance(first, pa.RecordBatch):
         raise TypeError(f"record_batch is of type {type(record_batch).__name__}, should be Arrow data")
-    return _generated(first.schema, chain([first], batches), _checked(options), None)
+    return _generated(first.schema, chain([first], batches), checked, in_memory=True)
 
 
 def generate_statistics_from_dataframe(
@@ -192,7 +199,10 @@ def generate_statistics_from_dataframe(
     options = _checked(stats_options)
     kinds = getattr(dataframe, "dtypes", None)
     if kinds is None or not hasattr(dataframe, "iloc"):
-        raise TypeError(f"dataframe is of type {type(dataframe).__name__}, should be a pandas DataFrame")
+        kind = f"{type(dataframe).__module__}.{type(dataframe).__qualname__}"
+        raise TypeError(
+            f"dataframe is a {kind}, should be a pandas DataFrame; generate_statistics_in_memory takes Arrow and Polars"
+        )
     if n_jobs < -1 or n_jobs == 0:
         raise UsageError(f"n_jobs is -1 or more than 0, got {n_jobs}")
     left_out = [c for c, kind in zip(dataframe.columns, kinds, strict=True) if kind.kind in "mMc"]
@@ -203,7 +213,7 @@ def generate_statistics_from_dataframe(
     table = pa.Table.from_pandas(dataframe.drop(columns=dropped))
     options = _but(options, feature_allowlist=None)
     table = pa.table({n: _as_tfdv(table.column(n)) for n in table.column_names})
-    return _generated(table.schema, table.to_batches(), options, None, slices=False)
+    return _generated(table.schema, table.to_batches(), options, slices=False, in_memory=True)
 
 
 def _as_tfdv(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -243,17 +253,18 @@ def _generated(
     schema: pa.Schema,
     batches: Iterable[pa.RecordBatch],
     options: StatsOptions,
-    output_path: str | bytes | None,
+    output_path: str | bytes | None = None,
     *,
     slices: bool = True,
+    in_memory: bool = False,
 ) -> Message:
-    if options.generators and options.sample_rate is not None:
-        raise UnsupportedError("generators see all rows, no sample of them", hint="leave sample_rate out")
     own = Own(options.generators or ())
     proto = _finished(described(schema, batches, options, slices=slices, own=own), options)
+    if in_memory:
+        _place_no_texts(proto)
     own.into(proto)
     if output_path is not None:
-        write_statistics(proto, output_path)
+        write_statistics(proto, output_path, options.experimental_result_partitions)
     return proto
 
 
@@ -268,9 +279,17 @@ def described(
     """The statistics of batches, and of the slices the options ask for; rows are also added to those of one's own.
 
     Raises:
-        UsageError: A slice function fails or gives no pairs, or a query does not run (``bad-slice``).
+        UsageError: A slice function fails or gives no pairs, or a query does not run (``bad-slice``); a
+            weight is not one number a row (``bad-weight``).
     """
     asked = options.to_options(schema.names)
+    if not (options.add_default_generators or asked.extras):
+        asked = replace(asked, columns=(), weight=None, feature_weights={})
+    weights = {asked.weight, *asked.feature_weights.values()} & set(schema.names)
+    plain = pa.schema([f.with_type(without_views(f.type)) for f in schema])
+    schema = pa.schema([_one_value(f) if f.name in weights else f for f in plain])
+    whole_batches = (b if b.schema.equals(plain) else b.cast(plain) for b in batches)
+    batches = (_with_weights(batch, weights) for batch in whole_batches)
     functions, queries = config_slices(options.slicing_config)
     functions += options.experimental_slice_functions or ()
     queries += options.experimental_slice_sqls or ()
@@ -289,20 +308,48 @@ def described(
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)))
 
         def watched() -> Iterator[pa.RecordBatch]:
-            for batch in batches:
+            for batch in _sample(batches, asked):
                 given = listed(batch)
                 if own is not None:
                     own.add(DEFAULT_SLICE, given)
                 for key, part in _slices_of(given, functions):
+                    weighed = _with_weights(part, weights)
                     if key not in parts:
-                        parts[key] = Describing(part.schema, key, whole, None, pool)
-                    parts[key].add(pa.Table.from_batches([part]))
+                        parts[key] = Describing(weighed.schema, key, whole, None, pool)
+                    parts[key].add(pa.Table.from_batches([weighed]))
                     if own is not None:
                         own.add(key, part)
                 yield batch
 
-        made = describe_batches(watched(), schema, "data", asked).sealed()
+        made = describe_batches(watched(), schema, "data", whole).sealed()
         return replace(made, slices={k: parts[k].finish().sealed() for k in sorted(parts)})
+
+
+def _one_value(field: pa.Field) -> pa.Field:
+    return field.with_type(field.type.value_type) if is_list(field.type) else field
+
+
+def _with_weights(batch: pa.RecordBatch, names: Collection[str | None]) -> pa.RecordBatch:
+    """Rows in which a weight is a number, where it comes as a list of one, as TFDV has it."""
+    for i, field in enumerate(batch.schema):
+        if field.name not in names or not is_list(field.type):
+            continue
+        column = batch.column(i)
+        lengths = pc.list_value_length(column)
+        if column.null_count or not pc.all(pc.equal(lengths, 1)).as_py():
+            raise UsageError(
+                f"a weight is one number a row, column {field.name!r} has other rows", code="bad-weight"
+            )
+        batch = batch.set_column(i, _one_value(field), column.flatten())
+    return batch
+
+
+def _sample(batches: Iterable[pa.RecordBatch], options: StatisticsOptions) -> Iterator[pa.RecordBatch]:
+    """The rows that are described, for slices and statistics of one's own, too."""
+    n_read = 0
+    for batch in batches:
+        yield from sampled(pa.Table.from_batches([batch]), options, n_read).to_batches()
+        n_read += batch.num_rows
 
 
 def _slices_of(batch: pa.RecordBatch, functions: list[SliceFunction]) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -329,7 +376,40 @@ def _finished(statistics: Statistics, options: StatsOptions) -> Message:
                 _without_rare(feature.string_stats, options)
             if path.steps() in images and feature.WhichOneof("stats") == "string_stats":
                 _as_bytes(feature, statistics)
+        if not options.add_default_generators:
+            _without_defaults(dataset)
     return proto
+
+
+def _place_no_texts(proto: Message) -> None:
+    """Where values are as frequent, in memory TFDV places those that are no text by the word it lists them
+    under; of files, by their bytes.
+    """
+    for feature in (f for d in proto.datasets for f in d.features if f.WhichOneof("stats") == "string_stats"):
+        stats = feature.string_stats
+        for top, ranks in (
+            (stats.top_values, stats.rank_histogram.buckets),
+            (stats.weighted_string_stats.top_values, stats.weighted_string_stats.rank_histogram.buckets),
+        ):
+            if any(b.label == INVALID_TEXT for b in ranks):
+                top.sort(key=lambda v: (v.frequency, v.value.encode()), reverse=True)
+                ranks.sort(key=lambda b: (b.sample_count, b.label.encode()), reverse=True)
+                for rank, bucket in enumerate(ranks):
+                    bucket.low_rank = bucket.high_rank = rank
+
+
+def _without_defaults(dataset: Message) -> None:
+    """Only what the schema and the other options asked for; TFDV does not count the rows then, either."""
+    dataset.ClearField("num_examples")
+    dataset.ClearField("weighted_num_examples")
+    kept = [f for f in dataset.features if f.custom_stats]
+    for feature in kept:
+        feature.ClearField("type")
+        if which := feature.WhichOneof("stats"):
+            feature.ClearField(which)
+    asked = [type(f).FromString(f.SerializeToString()) for f in kept]
+    dataset.ClearField("features")
+    dataset.features.extend(asked)
 
 
 def _without_histograms(feature: Message) -> None:

@@ -46,8 +46,6 @@ _OFFERED: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         lambda v: all(isinstance(g, CombinerStatsGenerator) for g in v or ()),
         "write it as a CombinerStatsGenerator, or as an Extra of whence.validation",
     ),
-    "add_default_generators": (bool, "the common statistics are always computed"),
-    "experimental_result_partitions": (lambda v: v == 1, "statistics are one message"),
     "epsilon": (lambda v: v >= 0.01, "quantiles are within rank 0.01"),
 }
 
@@ -105,6 +103,9 @@ class StatsOptions:
             left out.
         enable_semantic_domain_stats: Find out which columns are times, prose or images.
         per_feature_weight_override: Another weight for some features.
+        add_default_generators: Whether the common statistics are made; else those of `generators`, and what
+            the schema asks for, stand alone, and the rows are not counted.
+        experimental_result_partitions: So many files are written where there is an ``output_path``.
         vocab_paths: Files of the vocabularies that the schema's natural-language domains name.
         feature_allowlist: Only these columns.
         per_feature_stats_config: Which features get histograms.

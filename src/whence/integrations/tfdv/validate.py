@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from whence.integrations.tfdv.anomalies_out import report_to_anomalies, serialized
 from whence.integrations.tfdv.messages import Message, anomalies_pb2, as_ours, schema_pb2, statistics_pb2
 from whence.integrations.tfdv.refusals import NotFoundError, UnsupportedError
-from whence.integrations.tfdv.schema_in import schema_from_proto, shortest
+from whence.integrations.tfdv.schema_in import schema_from_proto
 from whence.integrations.tfdv.schema_out import schema_to_proto
 from whence.integrations.tfdv.schema_util import require
 from whence.integrations.tfdv.statistics_in import default_dataset, statistics_from_proto
 from whence.validation import Report, Schema, Statistics
 from whence.validation import infer_schema as infer
-from whence.validation import update_schema as accept
+from whence.validation.anomalies import anomaly
 from whence.validation.anomalies import validate_statistics as validate
 from whence.validation.reasons import FORMS
-from whence.validation.types import UNCHECKED_STAGES, Anomaly, BoolDomain, Feature, FloatDomain
+from whence.validation.types import UNCHECKED_STAGES, Anomaly
 
 SchemaTransformation = Callable[[Message, Message], Message]
+_TEXTS: Final = ("domain", "string_domain")
 _STATS: Final = ("num_stats", "string_stats", "bytes_stats", "struct_stats")
 
 
@@ -42,9 +43,9 @@ def infer_schema(
         TypeError: They are no ``DatasetFeatureStatisticsList``.
         UsageError: There is no data set of all rows (``bad-statistics``).
     """
-    given = _statistics(statistics, "statistics")
+    given = checked_list(statistics, "statistics")
     made = infer(
-        _read(_with_stats_only(given)),
+        read_default(_with_stats_only(given)),
         max_string_domain_size=max_string_domain_size,
         infer_feature_shape=infer_feature_shape,
     )
@@ -55,89 +56,6 @@ def infer_schema(
     for transform in schema_transformations or ():
         schema = transform(schema, given.datasets[0])
     return schema
-
-
-def update_schema(
-    schema: Message,
-    statistics: Message,
-    infer_feature_shape: bool | None = True,  # noqa: ARG001 - as in TFDV, taken and without effect
-    max_string_domain_size: int | None = 100,
-) -> Message:
-    """The schema that accepts what `validate_statistics` would report of the features of these statistics.
-
-    A feature whose type is another is DEPRECATED and bounds on the number of rows stay, as TFDV does it.
-
-    Args:
-        schema: The schema; it is not changed.
-        statistics: What it has to accept.
-        infer_feature_shape: Without effect, as in TFDV.
-        max_string_domain_size: So many different texts make a domain of a new column.
-
-    Raises:
-        TypeError: An argument is another message.
-    """
-    require(schema, schema_pb2.Schema, "schema")
-    seen = _read(_statistics(statistics, "statistics"))
-    current = schema_from_proto(schema, exact=True)
-    found = _told(validate(seen, current)[0], seen, current)
-    of_types = ("UNEXPECTED_DATA_TYPE", "FEATURE_MISSING_TYPE")
-    retired = {a.feature for a in found if a.type in of_types}
-    updated = accept(current, [a for a in found if a.type not in of_types])
-    for name, feature in updated.features.items():
-        if feature.domain != current.features.get(name, feature).domain:
-            updated = updated.add(_single_precision(feature), stored=True)
-    for name in retired & updated.features.keys():
-        updated = updated.add(replace(updated[name], lifecycle_stage="DEPRECATED"), stored=True)
-    new = [f.name for f in updated if f.name not in current.features]
-    if new:
-        inferred = infer(seen, max_string_domain_size=max_string_domain_size or 0, infer_feature_shape=False)
-        updated = updated.add(*(inferred[name] for name in new if name in inferred), stored=True)
-    made = schema_to_proto(_in_tfdv_types(updated, new))
-    share_domains(made, {updated[name].steps for name in new})
-    changed = {f.steps[0] for f in updated if f != current.features.get(f.name)}
-    same = {f.name: f for f in schema.feature if f.name not in changed}
-    for feature in made.feature:
-        if feature.name in same:
-            feature.CopyFrom(same[feature.name])
-    _unsaid_limits(schema, made)
-    _sort_new_values(schema, made)
-    if schema.HasField("dataset_constraints"):  # bounds on the rows of a data set are not widened, as in TFDV
-        made.dataset_constraints.CopyFrom(schema.dataset_constraints)
-    return made
-
-
-def _single_precision(f: Feature) -> Feature:
-    """With bounds the format can hold, so that no note of ours is needed."""
-    if not isinstance(f.domain, FloatDomain):
-        return f
-    low, high = (None if v is None else shortest(v) for v in (f.domain.min, f.domain.max))
-    return replace(f, domain=replace(f.domain, min=low, max=high))
-
-
-def _sort_new_values(before: Message, after: Message) -> None:
-    """New values of a domain behind those it had, by their bytes, as TFDV adds them."""
-    said = {d.name: d for d in before.string_domain} | dict(_walk((), before.feature))
-    for key, holder in [*((d.name, d) for d in after.string_domain), *_walk((), after.feature)]:
-        if key not in said:
-            continue
-        old, new = (h if isinstance(key, str) else h.string_domain for h in (said[key], holder))
-        if len(new.value) > len(old.value) and new.value[: len(old.value)] == old.value[:]:
-            new.value[len(old.value) :] = sorted(new.value[len(old.value) :], key=str.encode)
-
-
-def _unsaid_limits(before: Message, after: Message) -> None:
-    """Take away the limits of 0 on uniques that were read where nothing was said."""
-    said = dict(_walk((), before.feature))
-    for path, feature in _walk((), after.feature):
-        old = said.get(path)
-        for name in ("min", "max"):
-            if (
-                old is not None
-                and feature.HasField("unique_constraints")
-                and not old.unique_constraints.HasField(name)
-                and getattr(feature.unique_constraints, name) == 0
-            ):
-                feature.unique_constraints.ClearField(name)
 
 
 def validate_statistics(
@@ -174,7 +92,7 @@ def validate_statistics(
             hint="Schema.check(name, sql) of whence.validation takes SQL over the rows",
         )
     require(schema, schema_pb2.Schema, "schema")
-    given = _statistics(statistics, "statistics")
+    given = checked_list(statistics, "statistics")
     if environment is not None and environment not in schema.default_environment:
         raise NotFoundError("environment", environment, near=schema.default_environment)
     if not default_dataset(given).num_examples:
@@ -182,9 +100,9 @@ def validate_statistics(
         out = anomalies_pb2.Anomalies(data_missing=True)
         out.baseline.CopyFrom(schema)
         return out
-    seen = _read(given)
+    seen = read_default(given)
     others = [
-        None if other is None else _read(_statistics(other, name))
+        None if other is None else read_default(checked_list(other, name))
         for name, other in (
             ("previous_statistics", previous_statistics),
             ("serving_statistics", serving_statistics),
@@ -194,7 +112,7 @@ def validate_statistics(
     found, distances = validate(seen, rules, environment=environment, previous=others[0], serving=others[1])
     unchecked = {f.name for f in rules if f.lifecycle_stage in UNCHECKED_STAGES}
     measured = tuple(d for d in distances if d.feature not in unchecked)
-    report = Report(seen.name, "schema", environment, seen.n_rows, _told(found, seen, rules), measured)
+    report = Report(seen.name, "schema", environment, seen.n_rows, told(found, seen, rules, schema), measured)
     paths = {f.name: f.path for f in seen.features.values()} | {f.name: f.steps for f in rules}
     return report_to_anomalies(report, schema=schema, paths=paths, plain=True)
 
@@ -219,7 +137,7 @@ def validate_corresponding_slices(
     """
     require(schema, schema_pb2.Schema, "schema")
     given = [
-        None if s is None else _statistics(s, name)
+        None if s is None else checked_list(s, name)
         for name, s in (
             ("statistics", statistics),
             ("previous_statistics", previous_statistics),
@@ -266,7 +184,12 @@ def _in_slice(key: str, name: str) -> str:
 # --- parts --------------------------------------------------------------------------------------
 
 
-def _statistics(message: Any, what: str) -> Message:
+def checked_list(message: Any, what: str) -> Message:
+    """Statistics as our own message.
+
+    Raises:
+        TypeError: They are another.
+    """
     try:
         return as_ours(message, "DatasetFeatureStatisticsList")
     except TypeError:
@@ -275,7 +198,7 @@ def _statistics(message: Any, what: str) -> Message:
         ) from None
 
 
-def _read(statistics: Message) -> Statistics:
+def read_default(statistics: Message) -> Statistics:
     """The data set of all rows; slices beside it do not matter here. Where rows have weights TFDV counts
     their sum as the number of rows.
     """
@@ -318,7 +241,7 @@ def share_domains(schema: Message, paths: Iterable[tuple[str, ...]] | None = Non
     """
     only = None if paths is None else set(paths)
     taken = {d.name for d in schema.string_domain}
-    for path, feature in _walk((), schema.feature):
+    for path, feature in walk((), schema.feature):
         if feature.WhichOneof("domain_info") != "string_domain" or (only is not None and path not in only):
             continue
         name = serialized(path) if len(path) > 1 else path[0]
@@ -330,19 +253,27 @@ def share_domains(schema: Message, paths: Iterable[tuple[str, ...]] | None = Non
         feature.domain = name
 
 
-def _walk(parent: tuple[str, ...], features: Iterable[Message]) -> list[tuple[tuple[str, ...], Message]]:
+def walk(parent: tuple[str, ...], features: Iterable[Message]) -> list[tuple[tuple[str, ...], Message]]:
+    """Features with their paths, each followed by its parts."""
     out: list[tuple[tuple[str, ...], Message]] = []
     for f in features:
         path = (*parent, f.name)
         out.append((path, f))
         if f.WhichOneof("domain_info") == "struct_domain":
-            out += _walk(path, f.struct_domain.feature)
+            out += walk(path, f.struct_domain.feature)
     return out
 
 
-def _told(found: Iterable[Anomaly], seen: Statistics, schema: Schema) -> tuple[Anomaly, ...]:
+def told(found: Iterable[Anomaly], seen: Statistics, schema: Schema, given: Message) -> tuple[Anomaly, ...]:
     """What TFDV 1.16 tells of: no wrong bool domain, which it documents and never finds, nothing of the form
-    of values, and nothing of the parts of a structure where the schema has no structure.
+    of values, and nothing of the parts of a structure where the schema has no structure. It tells of a share
+    of values in a domain of texts that nobody has even where that share is all of them.
+
+    Args:
+        found: What is wrong.
+        seen: The statistics.
+        schema: The rules.
+        given: The rules as they were written.
     """
     types = {f.steps: f.type for f in schema}
 
@@ -350,22 +281,23 @@ def _told(found: Iterable[Anomaly], seen: Statistics, schema: Schema) -> tuple[A
         path = seen[name].path
         return any(types.get(path[:i], "STRUCT") != "STRUCT" for i in range(1, len(path)))
 
-    return tuple(
+    kept = [
         a
         for a in found
         if a.type not in {"BOOL_TYPE_INVALID_CONFIG", *FORMS}
         and not (a.type == "SCHEMA_NEW_COLUMN" and is_inside(a.feature))
-    )
+    ]
+    return (*kept, *_shares_of_nothing(seen, schema, given))
 
 
-def _in_tfdv_types(schema: Schema, names: Iterable[str]) -> Schema:
-    """The features in types TFDV has, so that no note of ours is needed."""
-    return schema.add(*(_tfdv_feature(schema[name]) for name in names), stored=True)
-
-
-def _tfdv_feature(f: Feature) -> Feature:
-    if f.type == "STRING":
-        return replace(f, type="BYTES")
-    if f.type == "BOOL":
-        return replace(f, type="INT", domain=f.domain or BoolDomain())
-    return f
+def _shares_of_nothing(seen: Statistics, schema: Schema, given: Message) -> Iterator[Anomaly]:
+    names = {f.steps: f.name for f in schema if f.checked and f.type is not None and f.name in seen}
+    for path, f in walk((), given.feature):
+        is_text = f.type == schema_pb2.BYTES and f.WhichOneof("domain_info") in _TEXTS
+        if is_text or path not in names or not f.HasField("distribution_constraints"):
+            continue
+        if f.distribution_constraints.min_domain_mass == 1.0:  # any other the check itself tells of
+            text = (
+                f"{names[path]}: the schema's min_domain_mass is 1, allowed is none without a domain of texts"
+            )
+            yield anomaly(names[path], "INVALID_SCHEMA_SPECIFICATION", "min_domain_mass", 1.0, "none", text)

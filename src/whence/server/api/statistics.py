@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from whence.errors import NotFoundError
 from whence.lake import TableVersion
 from whence.server.api.base import Asked, Data, artifact_named, json_of
 from whence.trace.plain import Json
-from whence.validation import Report, Schema, Statistics, compare_statistics
+from whence.validation import Report, Schema, Statistics, StatisticsOptions, compare_statistics
+from whence.validation.reading import describe_version
 from whence.workspace import Workspace
 
 LOOK_ROWS: Final = 1_000_000
@@ -78,9 +79,8 @@ def _side(asked: Asked, version: TableVersion, *, look: bool) -> Side:
 
 
 def _describe(ws: Workspace, version: TableVersion) -> Statistics:
-    """Statistics of the rows, which are handed over as rows: of a version they would be recorded."""
-    found: Statistics = ws.validation.statistics(version.arrow())
-    return replace(found, name=version.name)
+    """Statistics of a version; only those that the room of validation is asked for are recorded."""
+    return describe_version(version, version.name, StatisticsOptions(), ws.engine)
 
 
 def statistics_facts(side: Side) -> Data | None:

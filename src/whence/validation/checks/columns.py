@@ -105,7 +105,7 @@ def _presence(f: Feature, seen: FeatureView, n_rows: int) -> Found:
             f.name, "FEATURE_TYPE_LOW_FRACTION_PRESENT", rule, fraction, low, text, proposed=proposed
         )
     if p.min_count is not None and there < p.min_count:
-        text = f"{f.name}: {there:,} rows have a value, the schema asks for {p.min_count:,}"
+        text = f"{f.name}: {there:,} row{' has' if there == 1 else 's have'} a value, the schema asks for {p.min_count:,}"
         proposed = change(f.name, presence={"min_count": math.floor(there)})
         rule = "presence.min_count"
         yield anomaly(

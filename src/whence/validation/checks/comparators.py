@@ -37,7 +37,7 @@ def check_distances(
     for d in distances:
         if d.feature in judged and d.exceeds:
             where = f", most at {jsonable(d.at)!r}" if d.at is not None else ""
-            text = f"{d.feature}: the {d.metric} to {control.name} is {d.value:.6g}{where}, allowed is {d.threshold:g}"
+            text = f"{d.feature}: {side}, the {d.metric} to {control.name} is {d.value:.6g}{where}, allowed is {d.threshold:g}"
             proposed = change(d.feature, **{side: {d.metric: d.value}})
             rule = f"{side}_comparator.{d.metric}"
             yield anomaly(d.feature, _TYPES[d.metric], rule, d.value, d.threshold, text, proposed=proposed)

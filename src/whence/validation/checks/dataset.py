@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -32,9 +33,9 @@ def check_rows(
 
 
 def _against(name: str, bounds: FractionBounds | None, n: int, control: Statistics | None) -> Found:
-    if bounds is None or control is None or not n or not control.n_rows:
+    if bounds is None or control is None or not (n or control.n_rows):
         return
-    ratio = n / control.n_rows
+    ratio = n / control.n_rows if control.n_rows else math.inf
     sides: tuple[tuple[str, float | None, bool, AnomalyType], ...] = (
         ("min_fraction_threshold", bounds.min_fraction_threshold, True, "COMPARATOR_LOW_NUM_EXAMPLES"),
         ("max_fraction_threshold", bounds.max_fraction_threshold, False, "COMPARATOR_HIGH_NUM_EXAMPLES"),
@@ -43,7 +44,7 @@ def _against(name: str, bounds: FractionBounds | None, n: int, control: Statisti
         if limit is not None and (ratio < limit if is_low else ratio > limit):
             word = "at least" if is_low else "at most"
             text = f"{n:,} rows are {ratio:.6g} of the {control.n_rows:,} of {control.name}, the schema allows {word} {limit:g}"
-            proposed = {"constraints": {name: {key: ratio}}}
+            proposed = {"constraints": {name: {key: ratio if control.n_rows else None}}}
             yield anomaly("", type_, f"{name}.{key}", ratio, limit, text, proposed=proposed)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from whence.validation.checks.base import Found, anomaly, number_of, pairs_of
@@ -44,6 +44,15 @@ def check_pairs(schema: Schema, custom_of: Callable[[str], Mapping[str, Any] | N
             )
         else:
             yield from _weighted(weighted, said)
+
+
+def pairs_notes(schema: Schema, custom_of: Callable[[str], Mapping[str, Any] | None]) -> Iterator[str]:
+    """Which sparse and weighted features the statistics say nothing of, so that they are not judged."""
+    for kind, features in (("sparse", schema.sparse_features), ("weighted", schema.weighted_features)):
+        for name, feature in features.items():
+            if feature.checked and custom_of(name) is None:
+                why = f"the statistics do not count its columns together ({kind.title()}Features.of)"
+                yield f"{name}: the {kind} feature is not judged: {why}"
 
 
 def collisions(schema: Schema) -> frozenset[str]:

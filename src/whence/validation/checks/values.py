@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from whence.validation.cells import jsonable
+from whence.validation.cells import FeatureType, jsonable
 from whence.validation.checks.base import Found, anomaly, change, exact, listed, texts_of, total_of
 from whence.validation.checks.parse import parse_float, parse_int
 from whence.validation.compare import known_values
@@ -147,14 +147,20 @@ def _time_domain(f: Feature, domain: TimeDomain, seen: FeatureView) -> Found:
     if not seen.is_time or (domain.min is None and domain.max is None):
         return
     bounds = _Range(domain.min, domain.max, "TIME_TYPE_SMALL_TIME", "TIME_TYPE_BIG_TIME")
-    low, high = (None if c is None else _micros(c) for c in (seen.min, seen.max))
+    low, high = (None if c is None else _micros(c, seen.type) for c in (seen.min, seen.max))
     cells = {low: seen.min, high: seen.max}
     yield from _outside(f, bounds, low, high, lambda v: cells[v])
 
 
-def _micros(cell: Any) -> int:
+def _micros(cell: Any, type_: FeatureType) -> int:
+    """Microseconds since 1970; what no calendar has is a number already, of a date in days."""
+    if isinstance(cell, (int, float)):
+        return int(cell) * (_DAY if type_ == "DATE" else 1)
     instant: Instant = cell
     return as_micros(instant)
+
+
+_DAY: Final = 86_400_000_000
 
 
 # --- lists of texts -----------------------------------------------------------------------------

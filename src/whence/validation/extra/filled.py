@@ -17,7 +17,7 @@ class FilledValues(Extra):
     """How many missing values were given a default as the rows came; no rows show it, commits tell it.
 
     Among the `custom` statistics of a feature it is ``num_filled``; where rows were changed or removed
-    afterwards, or only a sample of them is described, ``num_filled_at_most``.
+    afterwards, or only a sample or a slice of them is described, ``num_filled_at_most``.
 
     Attributes:
         counts: Column → how many.

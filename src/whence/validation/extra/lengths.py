@@ -220,9 +220,38 @@ class WeightedFeatures(_Groups):
         }
 
 
+def declared_groups(schema: Schema) -> tuple[Extra, ...]:
+    """What a validation must count beside the columns: the sparse and weighted features of a schema.
+
+    A weighted feature whose weight lies in another struct is left out; `pairs_notes` says so.
+
+    Example:
+        >>> declared_groups(Schema(sparse_features={"vec": SparseFeature("vec", "v", ("i",))}))
+        (<sparse features: vec>,)
+    """
+    made: tuple[_Groups, ...] = (
+        SparseFeatures.of(schema),
+        WeightedFeatures.of(w for w in schema.weighted_features.values() if _in_one_struct(w)),
+    )
+    return tuple(m for m in made if m.groups)
+
+
+def columns_of(groups: Iterable[Extra], columns: Sequence[str]) -> list[str]:
+    """The top-level columns of some that groups are made of; the first one when they have none of them."""
+    named: set[str] = set()
+    for group in (g for made in groups if isinstance(made, _Groups) for g in made.groups):
+        named |= {path_text((*group.parent, part)) for part in group.parts}
+        named |= {group.parent[0]} if group.parent else set(group.parts)
+    return [c for c in columns if c in named] or list(columns[:1])
+
+
+def _in_one_struct(feature: WeightedFeature) -> bool:
+    return path_steps(feature.feature)[:-1] == path_steps(feature.weight_feature)[:-1]
+
+
 def _weighted(feature: WeightedFeature) -> Group:
     value, weight = path_steps(feature.feature), path_steps(feature.weight_feature)
-    if value[:-1] != weight[:-1]:
+    if not _in_one_struct(feature):
         raise UsageError(
             f"weighted feature {feature.name!r}: {feature.feature!r} and {feature.weight_feature!r} lie in "
             "different structs, so that their rows are not the same",

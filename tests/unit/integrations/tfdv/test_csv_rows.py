@@ -118,3 +118,24 @@ def test_cells_may_span_lines_and_need_not_be_text(tmp_path: Path) -> None:
 def test_floats_are_single_precision_as_in_tfdv(tmp_path: Path) -> None:
     stats = generate_statistics_from_csv(write(tmp_path, "f.csv", "x\n0.1\n"))
     assert stats.datasets[0].features[0].num_stats.max == 0.10000000149011612
+
+
+@pytest.mark.parametrize("stray", ["", '9,6" pipe\n'])
+def test_a_mark_that_is_never_closed_takes_no_rows_away_in_silence(tmp_path: Path, stray: str) -> None:
+    path = write(tmp_path, "open.csv", "a,b\n1,x\n" + stray + '2,"oops\n3,y\n4,z\n')
+    line = 3 + bool(stray)
+    with pytest.raises(
+        ValueError, match=rf"open\.csv, line {line}: a quotation mark is opened and never"
+    ) as caught:
+        generate_statistics_from_csv(path)
+    assert isinstance(caught.value, UsageError)
+    assert caught.value.code == "bad-csv"
+    closed = write(tmp_path, "closed.csv", 'a,b\n9,6" pipe\n2,"one\ntwo\n"\n')
+    assert generate_statistics_from_csv(closed).datasets[0].num_examples == 2
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder") as caught:
+        CsvRows(str(tmp_path))
+    assert isinstance(caught.value, UsageError)
+    assert caught.value.hint == f"a pattern: {tmp_path}/*.csv"

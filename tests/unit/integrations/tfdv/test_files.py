@@ -46,6 +46,29 @@ def test_the_output_path_of_tfdv_is_written(tmp_path: Path) -> None:
     assert tfdv.load_statistics(str(out)) == made
 
 
+def test_result_partitions_are_shards_that_load_back(tmp_path: Path) -> None:
+    table = "a,b,c,k\n" + "".join(f"{i},{i * 2},t{i % 3},{i % 2}\n" for i in range(9))
+    (tmp_path / "r.csv").write_text(table)
+    for n in (2, 3, 7):  # of seven some have no feature
+        options = tfdv.StatsOptions(
+            experimental_result_partitions=n,
+            weight_feature="a",
+            experimental_slice_functions=[tfdv.experimental_get_feature_value_slicer({"k": None})],
+        )
+        out = tmp_path / str(n) / "stats"
+        made = tfdv.generate_statistics_from_csv(
+            str(tmp_path / "r.csv"), output_path=str(out), stats_options=options
+        )
+        assert sorted(p.name for p in out.parent.iterdir()) == [f"stats-{i:05d}-of-{n:05d}" for i in range(n)]
+        assert tfdv.load_sharded_statistics(input_path_prefix=str(out)).proto() == made
+    (tmp_path / "3" / "stats-00001-of-00003").rename(tmp_path / "3" / "stats-00001-of-00002")
+    with pytest.raises(ValueError, match="shards of 2 and of 3 files"):
+        tfdv.load_sharded_statistics(input_path_prefix=str(tmp_path / "3" / "stats"))
+    (tmp_path / "3" / "stats-00001-of-00002").unlink()
+    with pytest.raises(ValueError, match="of 3 shards, number 1 is absent"):
+        tfdv.load_sharded_statistics(input_path_prefix=str(tmp_path / "3" / "stats"))
+
+
 def test_shards_have_some_of_the_features_each(tmp_path: Path) -> None:
     for i, name in enumerate("xy"):
         shard = tfdv.statistics_pb2.DatasetFeatureStatisticsList()
@@ -152,6 +175,14 @@ def test_examples_in_tfrecord_files_are_rows(tmp_path: Path) -> None:
         str(tmp_path / "part-*"), stats_options=tfdv.StatsOptions(feature_allowlist=["x"])
     )
     assert [f.path.step[0] for f in some.datasets[0].features] == ["x"]
+
+
+def test_examples_without_features_are_rows_and_a_folder_is_no_file(tmp_path: Path) -> None:
+    write_records(tmp_path / "none", records([{}, {}]))
+    (made,) = tfdv.generate_statistics_from_tfrecord(str(tmp_path / "none")).datasets
+    assert (made.num_examples, len(made.features)) == (2, 0)
+    with pytest.raises(ValueError, match=r"is a folder \(bad-tfrecord\)"):
+        tfdv.generate_statistics_from_tfrecord(str(tmp_path))
 
 
 def test_records_that_are_no_examples_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from whence.integrations.tfdv.schema_in import schema_from_proto
 from whence.integrations.tfdv.statistics_in import statistics_from_proto
 from whence.integrations.tfdv.statistics_out import statistics_to_proto
 from whence.integrations.tfdv.text import read_text, to_text
-from whence.integrations.tfdv.validate import infer_schema, update_schema, validate_statistics
+from whence.integrations.tfdv.update import update_schema
+from whence.integrations.tfdv.validate import infer_schema, validate_statistics
 from whence.validation import describe
 from whence.validation.anomalies import validate_statistics as judge
 from whence.validation.extra.lengths import SparseFeatures, WeightedFeatures

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from tests.unit.integrations.tfdv.strategies import schemas
+from tests.unit.validation.strategies import schemas
 from whence.errors import UsageError
 from whence.integrations.tfdv.messages import schema_pb2
 from whence.integrations.tfdv.schema_in import schema_from_proto, schema_from_text

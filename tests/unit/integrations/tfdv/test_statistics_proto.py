@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from tests.unit.integrations.tfdv.strategies import tables
+from tests.unit.validation.strategies import tables
 from whence.errors import UsageError
 from whence.integrations.tfdv.messages import statistics_pb2
 from whence.integrations.tfdv.statistics_in import statistics_from_proto
