@@ -24,7 +24,7 @@ NO_CSV = {
     "gzip": (gzip.compress(ROWS), "looks like gzip; name it .csv.gz"),
     "a spreadsheet": (b"PK\x03\x04" + bytes(100), "export it as CSV"),
     "utf-16": ("a,b\n1,2\n".encode("utf-16"), "looks like UTF-16; save it as UTF-8"),
-    "a web page": (b"<!DOCTYPE html><html>\n<p>a,b,c</p>\n", "line 2 has 3 fields, the header has 1"),
+    "a web page": (b"<!DOCTYPE html><html>\n<p>a,b,c</p>\n", "looks like a web page; export it as CSV"),
     "json lines": (b'{"a": 1, "b": [1,2]}\n{"a": 2}\n', "line 2 has 1 field, the header has 3"),
 }
 RAGGED = {
