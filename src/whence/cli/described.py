@@ -15,7 +15,7 @@ from whence._base.progress import progress, reporting
 from whence._base.refs import Ref
 from whence.cli.progress import make_reporter
 from whence.cli.session import opened, resolve
-from whence.errors import NotFoundError, UnsupportedError, UsageError, near_names
+from whence.errors import NotFoundError, UsageError, near_names
 
 if TYPE_CHECKING:  # the rooms load heavy clients; a command pays for them when it runs
     from whence.validation import Schema, Statistics, StatisticsOptions
@@ -134,7 +134,6 @@ def parse_schema(data: bytes, format_: str, *, name: str) -> Schema:
     if format_ == "yaml":
         return schema_from_yaml(data, name=name)
     if format_ == "pbtxt":
-        _need_protobuf()
         from whence.integrations.tfdv import schema_from_text
 
         return schema_from_text(data, name=name)
@@ -149,7 +148,6 @@ def schema_text(schema: Schema, format_: str) -> str:
     if format_ == "yaml":
         return schema_to_yaml(schema)
     if format_ == "pbtxt":
-        _need_protobuf()
         from whence.integrations.tfdv import schema_to_proto, to_text
 
         return to_text(schema_to_proto(schema))
@@ -169,17 +167,6 @@ def known_format(format_: str) -> None:
             near=near_names(format_, FORMATS),
             hint=f"one of {', '.join(FORMATS)}",
         )
-
-
-def _need_protobuf() -> None:
-    try:
-        import whence.integrations.tfdv  # noqa: F401 - asked for, not used
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("google"):
-            raise
-        raise UnsupportedError(
-            "pbtxt needs the package protobuf", code="protobuf-missing", hint='pip install "whence[tfdv]"'
-        ) from error
 
 
 def terminal_width() -> int | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -31,6 +32,10 @@ Sources = Annotated[
         help="Versions of tables, the newest when none is named, or CSV and Parquet files; several are compared.",
     ),
 ]
+
+
+_STRONGEST: Final = 20
+"""So many lines of an optional statistic are shown; a column of numbers of its own has thousands."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -196,13 +201,17 @@ def _as_json(found: list[Statistics], top: int) -> Any:
 
 def _as_text(found: list[Statistics], top: int) -> str:
     from whence.validation.lines import compared_table, terminal_table
+    from whence.validation.slicings import slice_words
 
     width = terminal_width()
     if len(found) > 1:
         return compared_table(found, width=width)
     one = found[0]
     parts = [terminal_table(one, width=width, top=top)]
-    parts += [terminal_table(s, width=width, top=top) for s in one.slices.values()]
+    parts += [
+        terminal_table(replace(s, name=slice_words(key)), width=width, top=top)
+        for key, s in one.slices.items()
+    ]
     parts += [_extra(key, extra) for key, extra in one.extras.items() if not extra.by_feature()]
     parts += [_of_columns(one)]
     return "\n\n".join(p for p in parts if p)
@@ -221,4 +230,6 @@ def _extra(key: str, extra: Extra) -> str:
     from whence.drawing import text_table
     from whence.validation.figures import extra_table
 
-    return f"{key}\n{text_table(*extra_table(key, extra.finish()))}"
+    heads, rows, left = extra_table(key, extra.finish(), most=_STRONGEST)
+    more = f"\n… and {left:,} more; --json has all" if left else ""
+    return f"{key}\n{text_table(heads, rows)}{more}"

@@ -18,7 +18,7 @@ from whence.drawing.escape import escape
 from whence.drawing.scales import make_axis, nice_ticks, number_label
 from whence.stats import Histogram
 from whence.validation.cells import TIMES, Cell, FeatureType, jsonable
-from whence.validation.odd import percent
+from whence.validation.odd import all_different, percent
 from whence.validation.view import FeatureView
 
 WIDTH, HEIGHT = 480, 150
@@ -360,8 +360,8 @@ def counts_of(f: FeatureView, most: int = 12) -> list[float]:
         bars = _bars(f.histogram)
         if len(bars) > 1:
             return [n for _, _, n in bars]
-    if f.is_text and f.num_unique is not None and f.num_unique == f.n_values and f.num_unique > most:
-        return []  # all different: bars of height one tell nothing
+    if all_different(f):
+        return []  # bars of height one tell nothing
     return [float(n) for _, n in f.top_values(most)]
 
 
@@ -407,6 +407,8 @@ def spark(views: Views, *, column: str) -> Html:
 
 def value_bars(views: Views, names: Sequence[str], *, column: str, most: int = 10) -> Html:
     """The commonest values, a bar and the count of each version beside it; empty when there are none."""
+    if all(v is None or all_different(v) for v in views) and any(v is not None for v in views):
+        return Html('<p class="quiet">All values are different.</p>')
     known = [_Counts(v) for v in views]
     values = _together(known, most)
     if not values:

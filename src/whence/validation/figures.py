@@ -218,18 +218,20 @@ def plain_html(heads: Sequence[str], rows: Iterable[Sequence[str]], *, caption: 
     )
 
 
-def extra_table(key: str, result: Any) -> tuple[list[str], list[tuple[str, ...]]]:
-    """An optional statistic of several columns as heads and rows, the strongest first; at most fifty rows.
+def extra_table(
+    key: str, result: Any, most: int = _STRONGEST
+) -> tuple[list[str], list[tuple[str, ...]], int]:
+    """An optional statistic of several columns as heads and rows, the strongest first, and how many are left out.
 
     Example:
         >>> extra_table("correlation", {"pairs": [{"x": "a", "y": "b", "correlation": -0.5, "count": 9}]})
-        (['x', 'y', 'correlation', 'count'], [('a', 'b', '-0.5', '9')])
+        (['x', 'y', 'correlation', 'count'], [('a', 'b', '-0.5', '9')], 0)
     """
     rows = _rows_in(result)
     if not rows and isinstance(result, Mapping) and result:
-        return ["of", key], [(said(name, 60), said(_flat(value), 2_000)) for name, value in result.items()]
+        return ["of", key], [(said(name, 60), said(_flat(value), 2_000)) for name, value in result.items()], 0
     if not rows:
-        return [key], [(said(_flat(result), 2_000) if result else "none",)]
+        return [key], [(said(_flat(result), 2_000) if result else "none",)], 0
     heads = [h for h in rows[0] if not isinstance(rows[0][h], (Mapping, list, tuple))]
     by = next(
         (h for h in ("correlation", "adjusted", "mutual_information", "lift", "value") if h in heads), None
@@ -237,7 +239,8 @@ def extra_table(key: str, result: Any) -> tuple[list[str], list[tuple[str, ...]]
     if by is not None:
         rows = sorted(rows, key=lambda r: -abs(r[by]) if isinstance(r[by], (int, float)) else 1.0)
     heads.sort(key=lambda h: 0 if h in ("x", "y", "feature", "column") else 1 if h == by else 2)
-    return heads, [tuple(said(r.get(h), 60) for h in heads) for r in rows[:_STRONGEST]]
+    shown = [tuple(said(r.get(h), 60) for h in heads) for r in rows[:most]]
+    return heads, shown, len(rows) - len(shown)
 
 
 def _rows_in(result: Any) -> list[Mapping[str, Any]]:

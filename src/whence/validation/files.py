@@ -21,6 +21,7 @@ from whence.validation.schema import Schema
 from whence.validation.sources import describe_file
 from whence.validation.statistics import Statistics
 from whence.validation.totals import check_totals
+from whence.validation.types import Anomaly
 
 LOOKED_AT_BYTES: Final = 256 << 20
 """A larger file is judged by its statistics alone: its rows would have to be held in memory."""
@@ -42,7 +43,9 @@ def validate_file(
     """The report of a CSV or Parquet file under a schema, and the statistics it was made of.
 
     The statistics are streamed. Example rows, rules and checks read the file again, when it has at
-    most 256 MiB; of a larger one the report says that they were not looked at. Nothing is recorded.
+    most 256 MiB; of a larger one the report says that they were not looked at. Rows of a CSV file of which
+    each is a line of its own are called by that line, ``february.csv:37``, others by their position from 0,
+    ``row:february.csv/#35``. Nothing is recorded.
 
     Args:
         path: The file.
@@ -96,7 +99,25 @@ def _with_rows(report: Report, path: Path, schema: Schema, engine: Engine | None
     severities = schema.severities
     more = [replace(a, severity=severities.get(a.type, a.severity)) for a in (*broken, *totals)]
     said: Sequence[str] = (*report.notes, *notes, *untotalled)
-    return replace(report, anomalies=(*found, *more), notes=tuple(said))
+    anomalies = (*found, *more)
+    if (
+        any(a.rows for a in anomalies)
+        and path.suffix.lower() == ".csv"
+        and _n_lines(path) == table.num_rows + 1
+    ):
+        anomalies = tuple(_by_line(a, report.name) for a in anomalies)
+    return replace(report, anomalies=anomalies, notes=tuple(said))
+
+
+def _n_lines(path: Path) -> int:
+    with path.open(encoding="latin-1") as lines:  # every byte is a letter; ends of lines are the same
+        return sum(1 for _ in lines)
+
+
+def _by_line(a: Anomaly, name: str) -> Anomaly:
+    """Rows called by their lines, as an editor numbers them: right where each is one line below the header."""
+    begin = f"row:{name}/#"
+    return replace(a, rows=tuple(f"{name}:{int(r.removeprefix(begin)) + 2}" for r in a.rows))
 
 
 def _is_small(path: Path) -> bool:

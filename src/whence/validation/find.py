@@ -14,6 +14,7 @@ from whence.compute import Engine, Relation, Streamed, quoted
 from whence.errors import UsageError
 from whence.validation.anomalies import anomaly
 from whence.validation.arrow_checks import Cells, broken_rows, open_cells
+from whence.validation.checks.base import counted
 from whence.validation.expressions import check_expression
 from whence.validation.plan import Plan
 from whence.validation.rows import RELATION, bad_rule, breaches, rule_applies, rule_columns, rules_in
@@ -157,7 +158,7 @@ def _check_rule(rows: Rows, rule: Rule, engine: Engine) -> list[Anomaly]:
     n = engine.query(f"SELECT count(*) {breach}", {RELATION: rows.relation}).column(0)[0].as_py()
     if not n:
         return []
-    text = f"{n:,} rows break the rule {rule.name!r}: {rule.sql}"
+    text = f"{counted(n, 'rows break')} the rule {rule.name!r}: {rule.sql}"
     made = anomaly("", "CUSTOM_VALIDATION", rule.name, n, rule.sql, text)
     keys = _keyed(rows, breach, engine) if rows.key else _numbered(rows, rule, engine)
     refs = tuple(f"row:{rows.name}/{k}" for k in keys)

@@ -141,7 +141,7 @@ class Incidents:
         return self._last(one)[1]
 
     def errors_by_version(self, table: str) -> dict[int, _Texts]:
-        """The versions of a table with errors that are neither accepted nor repaired, and which."""
+        """The versions of a table whose newest reports have errors that are not accepted, and which."""
         accepted = {i.id for i in self._all(table) if i.state == "accepted"}
         out: dict[int, _Texts] = {}
         for place, reports in self._by_place(table).items():

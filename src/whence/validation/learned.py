@@ -124,7 +124,7 @@ class Learning:
         for version, commit in zip(versions, commits, strict=True):
             number = commit.version
             if number in wrong:
-                out[number] = "open: " + ", ".join(wrong[number][:3])
+                out[number] = "it has errors: " + ", ".join(wrong[number][:3])
             elif of == "added" and not is_addition(commit):
                 out[number] = f"its commit is of type {commit.type}: what it added cannot be told apart"
             elif commit.state is not None and commit.state.n_rows == 0:

@@ -11,7 +11,7 @@ from whence.drawing import text_table
 from whence.drawing.text import display_width
 from whence.validation.charts import blocks, said
 from whence.validation.compare import compare_statistics
-from whence.validation.odd import BOUNDED, filled_words, oddness, percent
+from whence.validation.odd import BOUNDED, commonest, filled_words, oddness, percent
 from whence.validation.statistics import Statistics
 from whence.validation.view import FeatureView
 
@@ -103,7 +103,7 @@ def _line(f: FeatureView, name: str, top: int, *, weights: bool) -> dict[str, st
     weighted = f.weighted if weights else None
     if weighted is not None and weighted.mean is not None:
         out["weighted"] = said(weighted.mean)
-    values = f.top_values(top) if f.is_text or f.type == "BOOL" else ()
+    values = commonest(f, top)
     if values:
         out["commonest"] = ", ".join(
             f"{said(v, 24) or '(empty)'} {percent(n / max(f.n_values, 1))}" for v, n in values
@@ -258,7 +258,7 @@ def _middle(f: FeatureView | None) -> str:
         return ""
     if f.mean is not None and f.type != "BOOL" and not f.is_text:
         return said(f.mean)
-    top = f.top_values(1)
+    top = commonest(f)
     if top:
         return f"{said(top[0][0], 16) or '(empty)'} {percent(top[0][1] / max(f.n_values, 1))}"
     return "" if f.median is None else said(f.median, 19)

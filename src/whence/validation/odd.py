@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from whence.validation.cells import Cell
 from whence.validation.types import Anomaly
 from whence.validation.view import FeatureView
 
@@ -19,6 +20,7 @@ _WORTH_SAYING: Final = 0.05
 _MOST_ZEROS: Final = 0.9
 _MOST_ONE_VALUE: Final = 0.99
 _FEW_ROWS: Final = 10
+_FEW_VALUES: Final = 10
 
 
 class Moved(Protocol):
@@ -146,6 +148,16 @@ def _values(f: FeatureView) -> list[tuple[float, str]]:
         elif f.num_unique == n and f.unique_is_exact:
             found.append((1.0, "all different"))
     return found
+
+
+def all_different(f: FeatureView) -> bool:
+    """Whether a text has another value in every row, as a key has; ten and fewer are looked at one by one."""
+    return f.is_text and f.unique_is_exact and f.num_unique == f.n_values and f.n_values > _FEW_VALUES
+
+
+def commonest(f: FeatureView, k: int = 1) -> Sequence[tuple[Cell, float]]:
+    """The commonest values of texts and booleans with their counts; none where all are different."""
+    return f.top_values(k) if (f.is_text or f.type == "BOOL") and not all_different(f) else ()
 
 
 def percent(share: float) -> str:

@@ -83,8 +83,25 @@ def as_slice(given: SliceLike) -> Slice:
     return Slice(by=(given,) if isinstance(given, str) else tuple(given))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Display:
+    """How much of the states is shown: numbers of values, ranks and buckets, as `StatisticsOptions` explains them."""
+
+    num_top_values: int = 20
+    frequency_threshold: int = 1
+    weighted_frequency_threshold: float = 1.0
+    num_rank_histogram_buckets: int = 1_000
+    num_values_histogram_buckets: int = 10
+    num_histogram_buckets: int = 10
+    num_quantiles_histogram_buckets: int = 10
+
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+
 @dataclass(frozen=True)
-class StatisticsOptions:
+class StatisticsOptions(Display):
     """How rows are described.
 
     Attributes:
@@ -123,13 +140,6 @@ class StatisticsOptions:
     feature_weights: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, FeatureType] = field(default_factory=dict)
     categorical: tuple[str, ...] = ()
-    num_top_values: int = 20
-    frequency_threshold: int = 1
-    weighted_frequency_threshold: float = 1.0
-    num_rank_histogram_buckets: int = 1_000
-    num_values_histogram_buckets: int = 10
-    num_histogram_buckets: int = 10
-    num_quantiles_histogram_buckets: int = 10
     exact_limit: int = EXACT_LIMIT
     sample_rate: float | None = None
     sample_seed: int = 0
@@ -204,23 +214,6 @@ class StatisticsOptions:
         return f"{chosen}/with:{sha256(text.encode()).hexdigest()[:12]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Display:
-    """How much of the states is shown: numbers of values, ranks and buckets, as `StatisticsOptions` has them."""
-
-    num_top_values: int = 20
-    frequency_threshold: int = 1
-    weighted_frequency_threshold: float = 1.0
-    num_rank_histogram_buckets: int = 1_000
-    num_values_histogram_buckets: int = 10
-    num_histogram_buckets: int = 10
-    num_quantiles_histogram_buckets: int = 10
-
-    def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-
-
 def _plain(name: str, value: Any) -> Any:
     if name == "slices":
         return [{f.name: getattr(s, f.name) for f in fields(s) if getattr(s, f.name)} for s in value]
@@ -229,12 +222,5 @@ def _plain(name: str, value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-_COUNTS: Final = (
-    "num_top_values",
-    "num_rank_histogram_buckets",
-    "num_values_histogram_buckets",
-    "num_histogram_buckets",
-    "num_quantiles_histogram_buckets",
-    "exact_limit",
-)
+_COUNTS: Final = (*(f.name for f in fields(Display) if f.name.startswith("num_")), "exact_limit")
 DEFAULTS: Final = StatisticsOptions()

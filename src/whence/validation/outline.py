@@ -36,8 +36,8 @@ def _presence(p: Presence | None) -> str:
     if p.min_fraction == 1.0:
         return "required"
     parts = [f"{p.min_fraction:.0%} of rows"] if p.min_fraction else []
-    if p.min_count:
-        parts.append(f"at least {p.min_count:,} row{'s' if p.min_count != 1 else ''}")
+    if (p.min_count or 0) > 1:
+        parts.append(f"at least {p.min_count:,} rows")
     return " and ".join(parts) or "optional"
 
 

@@ -21,11 +21,12 @@ from whence.validation.figures import (
     numbers_table,
     plain_html,
 )
-from whence.validation.odd import Odd, oddness, percent
+from whence.validation.odd import Odd, commonest, oddness, percent
 from whence.validation.outline import describe_comparator, describe_expectation, feature_line
 from whence.validation.report import Report
 from whence.validation.schema import Schema
 from whence.validation.sheet import POLICY, SCRIPT, STYLE
+from whence.validation.slicings import slice_words
 from whence.validation.statistics import Statistics
 from whence.validation.types import Anomaly
 from whence.validation.view import FeatureView
@@ -267,7 +268,7 @@ def _row(c: _Column, *, drawn: bool) -> str:
     link = f'<a href="#column-{c.number}">{name}</a>' if drawn else name
     missing = f.num_missing / f.num_rows if f.num_rows else 0.0
     unique = "" if f.num_unique is None else ("" if f.unique_is_exact else "≈ ") + said(f.num_unique)
-    top = f.top_values(1) if f.is_text or f.type == "BOOL" else ()
+    top = commonest(f)
     common = f"{said(top[0][0], 24) or '(empty)'} ({percent(top[0][1] / max(f.n_values, 1))})" if top else ""
     numbers_ = ["", "", ""] if f.is_text or f.type == "BOOL" else [said(v) for v in (f.min, f.median, f.max)]
     return (
@@ -383,14 +384,14 @@ def _by_slice(name: str, newest: Statistics) -> str:
         return ""
     rows = []
     for key, f in slices:
-        top = f.top_values(1) if f.is_text or f.type == "BOOL" else ()
+        top = commonest(f)
         middle = (
             f"{said(top[0][0], 24)} ({said(top[0][1])})"
             if top
             else said(f.mean if f.mean is not None else f.median)
         )
         missing = percent(f.num_missing / f.num_rows) if f.num_missing and f.num_rows else "0"
-        rows.append((key, said(f.num_rows), missing, said(f.num_unique), middle))
+        rows.append((slice_words(key), said(f.num_rows), missing, said(f.num_unique), middle))
     heads = ("slice", "rows", "missing", "unique", "commonest" if slices[0][1].is_text else "mean")
     more = f", {_SLICES} of {len(newest.slices):,}" if len(newest.slices) > _SLICES else ""
     table = plain_html(heads, rows, caption=f"{name} by slice")
@@ -405,7 +406,10 @@ def _slices(statistics: Sequence[Statistics]) -> str:
     if not newest.slices:
         return ""
     found = sorted(newest.slices.items(), key=lambda s: -s[1].n_rows)[: _SLICES * 10]
-    rows = [(k, said(s.n_rows), percent(s.n_rows / newest.n_rows) if newest.n_rows else "") for k, s in found]
+    rows = [
+        (slice_words(k), said(s.n_rows), percent(s.n_rows / newest.n_rows) if newest.n_rows else "")
+        for k, s in found
+    ]
     return (
         f'<section aria-labelledby="of-slices"><h2 id="of-slices">{len(newest.slices):,} slices</h2>'
         + plain_html(("slice", "rows", "share"), rows, caption=newest.name)
@@ -430,10 +434,10 @@ def _extras(newest: Statistics) -> str:
     if not newest.extras:
         return ""
     tables = [
-        plain_html(heads, rows, caption=key)
+        plain_html(heads, rows, caption=f"{key}, and {left:,} more" if left else key)
         for key, extra in newest.extras.items()
         if not extra.by_feature()
-        for heads, rows in [extra_table(key, extra.finish())]
+        for heads, rows, left in [extra_table(key, extra.finish())]
     ]
     if not tables:
         return ""

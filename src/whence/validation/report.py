@@ -151,9 +151,7 @@ class Report:
 
 def _brief(value: Any) -> str:
     if isinstance(value, Mapping):
-        if "values" in value and isinstance(value["values"], Mapping):
-            return short(", ".join(map(str, value["values"])))
-        return f"share <= {value['share']:g}" if "share" in value else short(str(dict(value)))
+        return short(", ".join(map(str, value["values"])) if "values" in value else str(dict(value)))
     if isinstance(value, (list, tuple)):
         return short(", ".join(map(str, value)))
     return short(value)

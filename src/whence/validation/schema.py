@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from whence._base.digest import canonical_json, spec_digest
@@ -333,10 +334,15 @@ class Schema:
             >>> [str(f.text) for f in Schema({"x": Feature("x", "INT", Presence(2.0))}).faults()]
             ["feature 'x': presence.min_fraction is 2, allowed is 0 to 1"]
         """
+        return list(self._faults)
+
+    @cached_property
+    def _faults(self) -> tuple[Fault, ...]:
+        """Looked for once: every validation tells them."""
         parts = Parts(
             list(self), self.domains, self.constraints, self.default_environments, self.rules, self.checks
         )
-        return list(faults_of(parts))
+        return tuple(faults_of(parts))
 
     def sound(self) -> Schema:
         """The schema itself when it makes sense.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Final
 
 from whence.errors import UsageError
 from whence.validation.options import Slice
+
+_MISSING: Final = re.compile(r'(^|,)([^=,"]+)=None(?=,|$)')
 
 
 def slicing_to_dict(slicing: Slice) -> dict[str, Any]:
@@ -31,6 +34,16 @@ def slicings_of(slices: Mapping[str, Slice | None], columns: Container[str]) -> 
     """
     found = (slicing_of(key, known, columns) for key, known in slices.items())
     return tuple(dict.fromkeys(s for s in found if s is not None))
+
+
+def slice_words(key: str) -> str:
+    """What a reader is shown for the name of a slice: rows without a value are said to miss it.
+
+    Example:
+        >>> slice_words("country=None"), slice_words("country=None,device=phone"), slice_words('name="None"')
+        ('country is missing', 'country is missing, device=phone', 'name="None"')
+    """
+    return _MISSING.sub(r"\1\2 is missing", key).replace(" is missing,", " is missing, ")
 
 
 def slicing_of(key: str, known: Slice | None, columns: Container[str]) -> Slice | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from whence.drawing.escape import escape
 from whence.validation.charts import breakable, missing_cell, said, spark
-from whence.validation.odd import oddness, percent
+from whence.validation.odd import commonest, oddness, percent
 from whence.validation.sheet import STYLE
 from whence.validation.types import Anomaly
 from whence.validation.view import FeatureView
@@ -43,7 +43,7 @@ def statistics_html(headline: str, features: Sequence[FeatureView]) -> str:
 
 def _feature_cells(f: FeatureView) -> list[str]:
     text = f.is_text or f.type == "BOOL"
-    top = f.top_values(1) if text else ()
+    top = commonest(f)
     common = f"{said(top[0][0], 24) or '(empty)'} ({percent(top[0][1] / max(f.n_values, 1))})" if top else ""
     odd = "".join(
         f' <span class="tag">{escape(w)}</span>' for w in oddness([f]).words[:2] if "missing" not in w

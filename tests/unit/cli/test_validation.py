@@ -163,7 +163,7 @@ def test_files_are_validated_without_a_workspace(say: Say, ask: Ask, tmp_path: P
     told = ask("validate", "second.csv", "--schema", schema, "--previous", "first.parquet", code=1, ws=False)
     assert told["schema"] == "orders.yaml"
     assert told["anomalies"][0]["n_rows"] == 60
-    assert told["anomalies"][0]["rows"][0] == "row:second.csv/#0"
+    assert told["anomalies"][0]["rows"][0] == "second.csv:2"
     assert told["distances"]
 
 

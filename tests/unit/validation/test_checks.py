@@ -263,7 +263,7 @@ class TestChecksOverAllRows:
             for a in room.validate(many, schema, previous_version=few).anomalies
             if a.type == "COMPARATOR_HIGH_NUM_EXAMPLES"
         ]
-        assert first[0].message == "9 rows are inf of the 0 of data, the schema allows at most 2"
+        assert first[0].message == "9 rows against none of data, the schema allows at most 2 times as many"
         accepted = update_schema(schema, first)
         assert accepted.constraints.num_examples_version == FractionBounds(0.5)
         assert room.validate(few, schema, previous_version=few).ok

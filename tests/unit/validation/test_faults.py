@@ -327,3 +327,11 @@ def test_what_was_kept_before_reads_on(validation: Validation) -> None:
     assert kept == nonsense
     assert validation.validate([{"x": 1}], "t").notes
     assert validation.put_schema("t", kept.edit("x", presence=Presence(1.0))).name == "t@2"
+
+
+def test_the_faults_of_a_schema_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = Schema({"x": Feature("x", "INT", Presence(2.0))})
+    (found,) = schema.faults()
+    monkeypatch.delattr("whence.validation.schema.faults_of")
+    assert schema.faults() == [found]
+    assert schema == Schema(schema.features)

@@ -31,6 +31,7 @@ DIFFERS: Final[Mapping[str, str]] = {
     "count: vcs empty flat": _PRESENCE,
     "count: vcs empty nest": _PRESENCE,
     "distance: num nan": _NAN,
+    "distance: ex 0.5 2 10 0": "rows against none before are judged too",
     "distance: weighted examples": _WEIGHTED,
     "distance: weighted examples drift": _WEIGHTED,
     "domain: fit time_of_day_domain {} BYTES": "TFDV 1.16 does not know the domain it publishes",

@@ -61,7 +61,7 @@ def test_errors_and_marks_are_left_out(days: Days) -> None:
     for number in range(1, 7):
         days.validation.validate(f"days@{number}", "days")
     with pytest.raises(
-        UsageError, match=r"2 clean versions of 'days' are too few .*open: FLOAT_TYPE_BIG_FLOAT of x"
+        UsageError, match=r"2 clean versions of 'days' are too few .*it has errors: FLOAT_TYPE_BIG_FLOAT of x"
     ):
         days.validation.learn("days", versions=range(1, 7))
     (one,) = [i for i in days.validation.incidents.list("days") if i.identity.feature == "x"]

@@ -26,6 +26,7 @@ from whence.validation import (
     validate_statistics,
 )
 from whence.validation.charts import blocks, spread, value_bars
+from whence.validation.figures import extra_table
 from whence.validation.lines import compared_table, terminal_table
 from whence.validation.odd import oddness
 from whence.validation.page import statistics_fragment, statistics_page
@@ -321,3 +322,19 @@ def test_small_forms_are_escaped_and_bounded() -> None:
         assert len(made) < 100_000
     assert "sane" in schema._repr_html_()
     assert "✗" in report._repr_html_()
+
+
+def test_of_values_that_are_all_different_none_is_commonest() -> None:
+    keys = pa.table({"key": [f"C{i}" for i in range(11)], "few": ["a", None] * 5 + ["b"]})
+    s = describe(keys, options=StatisticsOptions(slices=(Slice(by=("few",)),)))
+    page = statistics_page(s)
+    assert page.count("All values are different.") == 1
+    assert "few is missing" in page
+    assert "few=None" not in page
+    assert "C0" not in terminal_table(s)
+    assert "C0" not in s._repr_html_()
+
+
+def test_of_a_long_optional_statistic_the_strongest_lines_are_shown() -> None:
+    result = {"pairs": [{"x": f"c{i}", "lift": i} for i in range(9)]}
+    assert extra_table("lift", result, 2) == (["x", "lift"], [("c8", "8"), ("c7", "7")], 7)

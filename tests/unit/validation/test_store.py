@@ -270,7 +270,7 @@ class TestValidate:
         assert self.found(report) == self.EXPECTED
         custom = report.anomalies[-1]
         assert (custom.rule, custom.observed, custom.allowed) == ("arrival after departure", 1, "arr > dep")
-        assert custom.message == "1 rows break the rule 'arrival after departure': arr > dep"
+        assert custom.message == "1 row breaks the rule 'arrival after departure': arr > dep"
         assert (report.ok, report.n_rows, report.notes) == (False, 4, ())
 
     def test_without_a_key_rows_are_named_by_position(self, validation: Validation, schema: Schema) -> None:

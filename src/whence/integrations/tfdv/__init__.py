@@ -9,7 +9,7 @@ is the mutable proto. `schema_from_proto` and `statistics_from_proto` bring them
 """
 
 from whence._version import __version__
-from whence.integrations.tfdv import types
+from whence.integrations.tfdv import refusals, types  # noqa: F401 - refusals first: it says what is not installed
 from whence.integrations.tfdv.absent import __getattr__  # noqa: F401 - what is said of names that are not here
 from whence.integrations.tfdv.anomalies_out import report_to_anomalies
 from whence.integrations.tfdv.by_path import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from whence.integrations.tfdv.messages import Message, schema_pb2
-from whence.integrations.tfdv.refusals import NotFoundError, UsageError
+from whence.integrations.tfdv.refusals import FileAbsentError, NotFoundError, UsageError
 from whence.integrations.tfdv.schema_in import schema_from_proto
 from whence.integrations.tfdv.schema_util import leaf_features
 from whence.integrations.tfdv.tfrecord import read_records
@@ -55,7 +55,7 @@ def load_vocabulary(path: str) -> tuple[str, ...]:
         UsageError: It is not UTF-8 (``bad-vocabulary``).
     """
     if not Path(path).is_file():
-        raise NotFoundError("file", path)
+        raise FileAbsentError(path)
     zipped = path.endswith("tfrecord.gz")
     lines: Iterable[bytes] = read_records(path) if zipped else Path(path).read_bytes().splitlines()
     try:

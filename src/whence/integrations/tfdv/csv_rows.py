@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from whence import errors
-from whence.integrations.tfdv.refusals import NotFoundError, UsageError
+from whence.integrations.tfdv.refusals import FileAbsentError, UsageError
 from whence.validation.csv import CsvFormat, check_quotes
 
 Kind: TypeAlias = Literal["UNKNOWN", "INT", "FLOAT", "STRING"]
@@ -235,9 +235,7 @@ def _is_text(name: str) -> bool:
 def _only(location: str) -> list[str]:
     if Path(location).is_file():  # a name with the letters of a pattern in it
         return [location]
-    folder = Path(location).parent
-    near = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    raise NotFoundError("file", location, near=near)
+    raise FileAbsentError(location)
 
 
 # --- cells --------------------------------------------------------------------------------------

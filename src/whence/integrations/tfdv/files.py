@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whence.integrations.tfdv.messages import Message, anomalies_pb2, as_ours, schema_pb2, statistics_pb2
-from whence.integrations.tfdv.refusals import UnsupportedError, UsageError
+from whence.integrations.tfdv.refusals import FileAbsentError, UnsupportedError, UsageError
 from whence.integrations.tfdv.text import read_binary, read_text, to_text
 from whence.integrations.tfdv.tfrecord import is_tfrecord, read_records, write_records
 from whence.integrations.tfdv.views import DatasetListView
@@ -30,6 +30,7 @@ def load_schema_text(input_path: str) -> Message:
     """The schema of a text file.
 
     Raises:
+        NotFoundError: There is no such file (``file-not-found``).
         UsageError: It does not read; the line and near names are given (``bad-pbtxt``).
     """
     return _read(schema_pb2.Schema, input_path)
@@ -48,6 +49,7 @@ def load_stats_text(input_path: str) -> Message:
     """The statistics of a text file.
 
     Raises:
+        NotFoundError: There is no such file (``file-not-found``).
         UsageError: It does not read (``bad-pbtxt``).
     """
     return _read(statistics_pb2.DatasetFeatureStatisticsList, input_path)
@@ -57,9 +59,10 @@ def load_stats_binary(input_path: str) -> Message:
     """The statistics of a file that holds the bytes of the message.
 
     Raises:
+        NotFoundError: There is no such file (``file-not-found``).
         UsageError: It holds something else (``bad-proto``).
     """
-    data = Path(input_path).read_bytes()
+    data = _bytes(input_path)
     return read_binary(statistics_pb2.DatasetFeatureStatisticsList, data, name=str(input_path))
 
 
@@ -67,11 +70,11 @@ def load_statistics(input_path: str) -> Message:
     """The statistics of a TFRecord file of one record, or of a text file.
 
     Raises:
-        FileNotFoundError: There is no such file, as TFDV says it.
+        NotFoundError: There is no such file (``file-not-found``); as of TFDV it is a `FileNotFoundError` too.
         UsageError: It is neither (``bad-pbtxt``, ``bad-proto``).
     """
     if not Path(input_path).exists():
-        raise FileNotFoundError(f"no file {input_path}")
+        raise FileAbsentError(input_path)
     if not is_tfrecord(input_path):
         return load_stats_text(input_path)
     records = list(read_records(input_path))
@@ -198,6 +201,7 @@ def load_anomalies_text(input_path: str) -> Message:
     """The anomalies of a text file.
 
     Raises:
+        NotFoundError: There is no such file (``file-not-found``).
         UsageError: It does not read (``bad-pbtxt``).
     """
     return _read(anomalies_pb2.Anomalies, input_path)
@@ -208,4 +212,11 @@ def _write(message: Message, path: str) -> None:
 
 
 def _read(cls: Any, path: str) -> Message:
-    return read_text(cls, Path(path).read_bytes(), name=str(path))
+    return read_text(cls, _bytes(path), name=str(path))
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise FileAbsentError(path) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -102,7 +103,9 @@ def validate_statistics(
         return out
     seen = read_default(given)
     others = [
-        None if other is None else read_default(checked_list(other, name))
+        None
+        if other is None
+        else replace(read_default(checked_list(other, name)), name=f"the {name}".replace("_", " "))
         for name, other in (
             ("previous_statistics", previous_statistics),
             ("serving_statistics", serving_statistics),
@@ -266,7 +269,8 @@ def walk(parent: tuple[str, ...], features: Iterable[Message]) -> list[tuple[tup
 
 def told(found: Iterable[Anomaly], seen: Statistics, schema: Schema, given: Message) -> tuple[Anomaly, ...]:
     """What TFDV 1.16 tells of: no wrong bool domain, which it documents and never finds, nothing of the form
-    of values, and nothing of the parts of a structure where the schema has no structure. It tells of a share
+    of values, nothing of rows against none before, and nothing of the parts of a structure where the schema has
+    no structure. It tells of a share
     of values in a domain of texts that nobody has even where that share is all of them.
 
     Args:
@@ -286,6 +290,7 @@ def told(found: Iterable[Anomaly], seen: Statistics, schema: Schema, given: Mess
         for a in found
         if a.type not in {"BOOL_TYPE_INVALID_CONFIG", *FORMS}
         and not (a.type == "SCHEMA_NEW_COLUMN" and is_inside(a.feature))
+        and not (a.type == "COMPARATOR_HIGH_NUM_EXAMPLES" and a.observed == math.inf)
     ]
     return (*kept, *_shares_of_nothing(seen, schema, given))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from whence.stats import Distinct
 from whence.validation.cells import jsonable
@@ -48,6 +48,21 @@ def listed(values: Iterable[Any], *, most: int = 5) -> str:
     values = list(values)
     shown = ", ".join(repr(v) for v in values[:most])
     return shown + (f" and {len(values) - most:,} more" if len(values) > most else "")
+
+
+_ONE: Final = {
+    "are": "is", "break": "breaks", "have": "has", "rows": "row", "texts": "text", "values": "value"
+}  # fmt: skip
+
+
+def counted(n: float, words: str) -> str:
+    """A number and what it counts; the words are those for many, and become those for one.
+
+    Example:
+        >>> counted(2_000, "values are NaN"), counted(1, "values are NaN")
+        ('2,000 values are NaN', '1 value is NaN')
+    """
+    return f"{n:,} " + (" ".join(_ONE.get(w, w) for w in words.split(" ")) if n == 1 else words)
 
 
 def exact(value: Any) -> str:

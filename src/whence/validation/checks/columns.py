@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from whence.validation.checks.base import Found, anomaly, change, unique_margin
+from whence.validation.checks.base import Found, anomaly, change, counted, unique_margin
 from whence.validation.checks.expectations import check_expectations
 from whence.validation.checks.meaning import check_meaning
 from whence.validation.checks.specification import check_name, repaired
@@ -42,7 +42,7 @@ def check_feature(schema: Schema, f: Feature, statistics: Statistics, *, environ
     yield from faults
     if not seen.num_non_missing:
         if belongs and f.required:
-            text = f"{f.name}: none of {seen.num_rows:,} rows has a value"
+            text = f"{f.name}: none of {counted(seen.num_rows, 'rows')} has a value"
             drop = change(f.name, lifecycle_stage="DEPRECATED")
             yield anomaly(
                 f.name, "FEATURE_TYPE_NOT_PRESENT", "presence", 0, _presence_text(f), text, proposed=drop
@@ -96,7 +96,7 @@ def _presence(f: Feature, seen: FeatureView, n_rows: int) -> Found:
     low = p.min_fraction
     if low is not None and missing and (fraction < low or low == 1.0):
         text = (
-            f"{f.name}: {missing:,} of {there + missing:,} rows have no value "
+            f"{f.name}: {missing:,} of {counted(there + missing, 'rows')} {'has' if missing == 1 else 'have'} no value "
             f"({fraction:.6g} present), the schema asks for {low:g}"
         )
         proposed = change(f.name, presence={"min_fraction": fraction if fraction < 1.0 else 0.9999})
@@ -105,7 +105,7 @@ def _presence(f: Feature, seen: FeatureView, n_rows: int) -> Found:
             f.name, "FEATURE_TYPE_LOW_FRACTION_PRESENT", rule, fraction, low, text, proposed=proposed
         )
     if p.min_count is not None and there < p.min_count:
-        text = f"{f.name}: {there:,} row{' has' if there == 1 else 's have'} a value, the schema asks for {p.min_count:,}"
+        text = f"{f.name}: {counted(there, 'rows have')} a value, the schema asks for {p.min_count:,}"
         proposed = change(f.name, presence={"min_count": math.floor(there)})
         rule = "presence.min_count"
         yield anomaly(
@@ -147,7 +147,9 @@ def _values(f: Feature, seen: FeatureView) -> Found:
             )
 
         if v.min is not None and low is not None and low < v.min:
-            text = f"{f.name}: a row has {low} values{where}, the schema asks for at least {v.min}"
+            text = (
+                f"{f.name}: a row has {counted(low, 'values')}{where}, the schema asks for at least {v.min}"
+            )
             yield anomaly(
                 f.name,
                 "FEATURE_TYPE_LOW_NUMBER_VALUES",
@@ -158,7 +160,7 @@ def _values(f: Feature, seen: FeatureView) -> Found:
                 proposed=better("min", low),
             )
         if v.max is not None and high is not None and high > v.max:
-            text = f"{f.name}: a row has {high} values{where}, the schema allows at most {v.max}"
+            text = f"{f.name}: a row has {counted(high, 'values')}{where}, the schema allows at most {v.max}"
             yield anomaly(
                 f.name,
                 "FEATURE_TYPE_HIGH_NUMBER_VALUES",
@@ -180,12 +182,12 @@ def _shape(f: Feature, seen: FeatureView) -> Found:
         observed = [[low, high] for _, low, high in levels]
         absent = sum(missing for missing, _, _ in levels)
         why = f"{absent:,} are missing" if absent else "their number varies"
-        text = f"{f.name}: the schema wants {math.prod(sizes)} values in every row; {why}"
+        text = f"{f.name}: the schema wants {counted(math.prod(sizes), 'values')} in every row; {why}"
     else:
         observed = math.prod(low or 0 for _, low, _ in levels)
         if observed == math.prod(sizes):
             return
-        text = f"{f.name}: every row has {observed} values, the shape {sizes} wants {math.prod(sizes)}"
+        text = f"{f.name}: every row has {counted(observed, 'values')}, the shape {sizes} wants {math.prod(sizes)}"
     yield anomaly(
         f.name, "INVALID_FEATURE_SHAPE", "shape", observed, sizes, text, proposed=change(f.name, shape=None)
     )
@@ -203,11 +205,11 @@ def _unique(f: Feature, seen: FeatureView) -> Found:
         return
     about, margin = "" if seen.unique_is_exact else "about ", unique_margin(seen)
     if u.min is not None and n + margin < u.min:
-        text = f"{f.name}: {about}{n:,} different values, the schema asks for at least {u.min:,}"
+        text = f"{f.name}: {about}{counted(n, 'different values')}, the schema asks for at least {u.min:,}"
         proposed = change(f.name, unique={"min": n})
         yield anomaly(f.name, "FEATURE_TYPE_LOW_UNIQUE", "unique.min", n, u.min, text, proposed=proposed)
     if u.max is not None and n - margin > u.max:
-        text = f"{f.name}: {about}{n:,} different values, the schema allows at most {u.max:,}"
+        text = f"{f.name}: {about}{counted(n, 'different values')}, the schema allows at most {u.max:,}"
         proposed = change(f.name, unique={"max": n})
         yield anomaly(f.name, "FEATURE_TYPE_HIGH_UNIQUE", "unique.max", n, u.max, text, proposed=proposed)
 

@@ -31,7 +31,7 @@ def check_distances(
             continue
         judged.add(f.name)
         if f.name not in control and control.n_rows and _has_threshold(comparator):
-            text = f"{f.name}: the {side} control {control.name} does not have the column"
+            text = f"{f.name}: no such column in {control.name}, which {side} is measured against"
             rule = f"{side}_comparator"
             yield anomaly(f.name, "COMPARATOR_CONTROL_DATA_MISSING", rule, None, control.name, text)
     for d in distances:

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from whence.validation.checks.base import Found, anomaly
+from whence.validation.checks.base import Found, anomaly, counted
 from whence.validation.plain import duration_text
 from whence.validation.schema import Schema
 from whence.validation.statistics import Statistics
@@ -19,12 +19,12 @@ def check_rows(
     """The anomalies of the number of rows."""
     n, c = statistics.n_rows, schema.constraints
     if c.min_examples_count is not None and n < c.min_examples_count:
-        text = f"{n:,} rows, the schema asks for at least {c.min_examples_count:,}"
+        text = f"{counted(n, 'rows')}, the schema asks for at least {c.min_examples_count:,}"
         proposed = {"constraints": {"min_examples_count": n}}
         rule = "min_examples_count"
         yield anomaly("", "DATASET_LOW_NUM_EXAMPLES", rule, n, c.min_examples_count, text, proposed=proposed)
     if c.max_examples_count is not None and n > c.max_examples_count:
-        text = f"{n:,} rows, the schema allows at most {c.max_examples_count:,}"
+        text = f"{counted(n, 'rows')}, the schema allows at most {c.max_examples_count:,}"
         proposed = {"constraints": {"max_examples_count": n}}
         rule = "max_examples_count"
         yield anomaly("", "DATASET_HIGH_NUM_EXAMPLES", rule, n, c.max_examples_count, text, proposed=proposed)
@@ -43,7 +43,10 @@ def _against(name: str, bounds: FractionBounds | None, n: int, control: Statisti
     for key, limit, is_low, type_ in sides:
         if limit is not None and (ratio < limit if is_low else ratio > limit):
             word = "at least" if is_low else "at most"
-            text = f"{n:,} rows are {ratio:.6g} of the {control.n_rows:,} of {control.name}, the schema allows {word} {limit:g}"
+            if control.n_rows:
+                text = f"{counted(n, 'rows are')} {ratio:.6g} of the {control.n_rows:,} of {control.name}, the schema allows {word} {limit:g}"
+            else:
+                text = f"{counted(n, 'rows')} against none of {control.name}, the schema allows {word} {limit:g} times as many"
             proposed = {"constraints": {name: {key: ratio if control.n_rows else None}}}
             yield anomaly("", type_, f"{name}.{key}", ratio, limit, text, proposed=proposed)
 

@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from whence.validation.checks.base import Found, anomaly, change, listed, number_of, pairs_of, texts_of
+from whence.validation.checks.base import (
+    Found,
+    anomaly,
+    change,
+    counted,
+    listed,
+    number_of,
+    pairs_of,
+    texts_of,
+)
 from whence.validation.compare import known_values
 from whence.validation.patterns import form_of
 from whence.validation.types import (
@@ -30,7 +39,7 @@ def check_meaning(f: Feature, domain: Domain | None, seen: FeatureView) -> Found
     """The anomalies of a column's meaning; they read optional statistics."""
     custom = seen.custom
     if f.type == "STRING" and seen.num_invalid_utf8 and not _is_list_of_texts(domain):
-        text = f"{f.name}: {seen.num_invalid_utf8:,} values are not UTF-8"
+        text = f"{f.name}: {counted(seen.num_invalid_utf8, 'values are not UTF-8')}"
         n = seen.num_invalid_utf8
         yield anomaly(
             f.name, "ENUM_TYPE_INVALID_UTF8", "UTF-8", n, 0, text, proposed=change(f.name, type="BYTES")

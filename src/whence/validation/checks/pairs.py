@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from whence.validation.checks.base import Found, anomaly, number_of, pairs_of
+from whence.validation.checks.base import Found, anomaly, counted, number_of, pairs_of
 from whence.validation.schema import Schema
 from whence.validation.types import AnomalyType, SparseFeature, WeightedFeature
 
@@ -76,7 +76,7 @@ def _sparse(sparse: SparseFeature, said: Mapping[str, Any]) -> Found:
     proposed = {"sparse_feature": sparse.name, "lifecycle_stage": "DEPRECATED"}
     missing = number_of(said.get("missing_value")) or 0.0
     if missing:
-        text = f"{sparse.name}: {missing:,g} rows have an index and no value in {sparse.value_feature}"
+        text = f"{sparse.name}: {counted(round(missing), 'rows have')} an index and no value in {sparse.value_feature}"
         yield anomaly(
             sparse.name,
             "SPARSE_FEATURE_MISSING_VALUE",
@@ -88,7 +88,7 @@ def _sparse(sparse: SparseFeature, said: Mapping[str, Any]) -> Found:
         )
     for index, n in pairs_of(said.get("missing_index")):
         if n:
-            text = f"{sparse.name}: {n:,g} rows have a value and no index in {index}"
+            text = f"{sparse.name}: {counted(round(n), 'rows have')} a value and no index in {index}"
             yield anomaly(
                 sparse.name,
                 "SPARSE_FEATURE_MISSING_INDEX",
@@ -125,7 +125,7 @@ def _weighted(weighted: WeightedFeature, said: Mapping[str, Any]) -> Found:
     ):
         n = number_of(said.get(key)) or 0.0
         if n:
-            text = f"{weighted.name}: {n:,g} rows have {words}"
+            text = f"{weighted.name}: {counted(round(n), 'rows have')} {words}"
             kind: Any = type_
             yield anomaly(weighted.name, kind, key, n, 0, text, proposed=proposed)
     low = number_of(said.get("min_weight_length_diff")) or 0.0

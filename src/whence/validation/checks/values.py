@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from whence.validation.cells import FeatureType, jsonable
-from whence.validation.checks.base import Found, anomaly, change, exact, listed, texts_of, total_of
+from whence.validation.checks.base import Found, anomaly, change, counted, exact, listed, texts_of, total_of
 from whence.validation.checks.parse import parse_float, parse_int
 from whence.validation.compare import known_values
 from whence.validation.types import (
@@ -102,7 +102,7 @@ def _number(value: Any) -> Any:
 
 
 def _unreadable(f: Feature, bad: list[str], type_: AnomalyType, what: str) -> Any:
-    text = f"{f.name}: {len(bad):,} different texts are not {what}: {listed(bad)}"
+    text = f"{f.name}: {counted(len(bad), 'different texts are not')} {what}: {listed(bad)}"
     return anomaly(f.name, type_, "domain", bad[:20], what, text, proposed=change(f.name, domain=None))
 
 
@@ -131,14 +131,14 @@ def _float_domain(f: Feature, domain: FloatDomain, seen: FeatureView) -> Found:
     if domain.disallow_nan and n_nan:
         yield _has_nan(f, n_nan)
     if domain.disallow_inf and n_inf:
-        text = f"{f.name}: {n_inf:,} values are infinite"
+        text = f"{f.name}: {counted(n_inf, 'values are infinite')}"
         proposed = change(f.name, domain={"disallow_inf": False})
         yield anomaly(f.name, "FLOAT_TYPE_HAS_INF", "domain.disallow_inf", n_inf, 0, text, proposed=proposed)
     yield from _outside(f, bounds, low, high, _same)
 
 
 def _has_nan(f: Feature, n: float) -> Any:
-    text = f"{f.name}: {n:,} values are NaN"
+    text = f"{f.name}: {counted(n, 'values are NaN')}"
     proposed = change(f.name, domain={"disallow_nan": False})
     return anomaly(f.name, "FLOAT_TYPE_HAS_NAN", "domain.disallow_nan", n, 0, text, proposed=proposed)
 
@@ -168,7 +168,7 @@ _DAY: Final = 86_400_000_000
 
 def _string_domain(f: Feature, domain: StringDomain, seen: FeatureView) -> Found:
     if seen.num_invalid_utf8:
-        text = f"{f.name}: {seen.num_invalid_utf8:,} values are not UTF-8"
+        text = f"{f.name}: {counted(seen.num_invalid_utf8, 'values are not UTF-8')}"
         n = seen.num_invalid_utf8
         yield anomaly(
             f.name, "ENUM_TYPE_INVALID_UTF8", "UTF-8", n, 0, text, proposed=change(f.name, domain=None)
@@ -188,8 +188,8 @@ def _string_domain(f: Feature, domain: StringDomain, seen: FeatureView) -> Found
     if not (new if f.min_domain_mass == 1.0 else share > 1 - f.min_domain_mass):
         return
     text = (
-        f"{f.name}: {outside:,} of {total:,} values are not in the domain: {listed(v for v, _ in new)}"
-        f" (allowed share {1 - f.min_domain_mass:g})"
+        f"{f.name}: {outside:,} of {counted(total, 'values')} {'is' if outside == 1 else 'are'} not in the domain: "
+        f"{listed(v for v, _ in new)}{_others(1 - f.min_domain_mass)}"
     )
     added: Any = {"add": [v for v, _ in new]} if len(new) <= MOST_ADDED else None
     proposed = change(f.name, domain=added) if new else change(f.name, min_domain_mass=1.0)
@@ -202,6 +202,10 @@ def _string_domain(f: Feature, domain: StringDomain, seen: FeatureView) -> Found
         text,
         proposed=proposed,
     )
+
+
+def _others(share: float) -> str:
+    return f" (allowed share {share:g})" if share else ""
 
 
 # --- booleans -----------------------------------------------------------------------------------

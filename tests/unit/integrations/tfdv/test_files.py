@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,9 @@ def test_statistics_in_every_file_they_come_in(tmp_path: Path) -> None:
     zipped = tmp_path / "s.tfrecord.gz"
     zipped.write_bytes(gzip.compress(Path(record).read_bytes()))
     assert tfdv.load_statistics(str(zipped)) == STATS
-    with pytest.raises(OSError, match="no file"):
-        tfdv.load_statistics(str(tmp_path / "none"))
+    for load in (tfdv.load_statistics, tfdv.load_stats_text, tfdv.load_stats_binary, tfdv.load_schema_text):
+        with pytest.raises(FileNotFoundError, match=r"not found \(file-not-found\). Near: 's.pbtxt'"):
+            load(str(tmp_path / "s.pbtx"))
 
 
 def test_the_output_path_of_tfdv_is_written(tmp_path: Path) -> None:
@@ -226,3 +229,9 @@ def test_sparse_and_weighted_features_have_statistics_of_their_own(tmp_path: Pat
         "s": ["SPARSE_FEATURE_LENGTH_MISMATCH", "SPARSE_FEATURE_MISSING_VALUE"],
         "ww": ["WEIGHTED_FEATURE_LENGTH_MISMATCH", "WEIGHTED_FEATURE_MISSING_VALUE"],
     }
+
+
+def test_without_protobuf_the_extra_is_named() -> None:
+    program = "import sys; sys.modules['google'] = None; import whence.integrations.tfdv"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("(protobuf-missing). Hint: pip install 'whence[tfdv]'\n")

@@ -341,6 +341,22 @@ def test_distances_stand_beside_their_thresholds_and_numbers_have_no_infinity_no
     assert not made.anomaly_info
     frame = tfdv.get_drift_skew_dataframe(made)
     assert frame.reset_index().values.tolist() == [["t", "L_INFTY", 0.5, 0.9]]
+    schema.feature[0].drift_comparator.infinity_norm.threshold = 0.1
+    told = tfdv.validate_statistics(now, schema, previous_statistics=before).anomaly_info["t"].description
+    assert "the infinity_norm to the previous statistics is 0.5" in told
+
+
+def test_rows_against_none_before_are_no_anomaly_as_in_tfdv() -> None:
+    schema = schema_of(
+        'feature { name: "n" type: INT } '
+        "dataset_constraints { num_examples_drift_comparator { max_fraction_threshold: 2 } }"
+    )
+    none = tfdv.statistics_pb2.DatasetFeatureStatisticsList()
+    none.datasets.add()
+    now = frame_statistics({"n": [1]})
+    assert not tfdv.validate_statistics(now, schema, previous_statistics=none).HasField(
+        "dataset_anomaly_info"
+    )
 
 
 def test_single_rows_are_judged_alone(tmp_path: Path) -> None:
