@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from whence.metadata import MetadataStore
     from whence.metadata.exchange import Exported, Piece, Received
 
-To = Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it is replaced whole.")]
+To = Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")]
 From = Annotated[Path, typer.Argument(metavar="FILE", help="The file to read.")]
 Starts = Annotated[
     list[str] | None,
@@ -31,6 +31,7 @@ Hops = Annotated[int | None, typer.Option(min=0, help="With --from: at most this
 Moment = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME", help="The graph as it was known then, in ISO 8601.")
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 Internal = Annotated[bool, typer.Option("--internal", help="With --from: code and environments too.")]
 
 
@@ -62,13 +63,23 @@ def prov(
     as_of: Moment = None,
     *,
     internal: Internal = False,
+    force: Force = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write the graph as PROV-JSON, the W3C's exchange format for provenance."""
     from whence.metadata.exchange import write_prov
 
     _export(
-        write_prov, file, workspace, starts, direction, max_hops, as_of, internal=internal, as_json=as_json
+        write_prov,
+        file,
+        workspace,
+        starts,
+        direction,
+        max_hops,
+        as_of,
+        internal=internal,
+        force=force,
+        as_json=as_json,
     )
 
 
@@ -81,13 +92,23 @@ def graphml(
     as_of: Moment = None,
     *,
     internal: Internal = False,
+    force: Force = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write the graph as GraphML, for programs that search and lay out graphs."""
     from whence.metadata.exchange import write_graphml
 
     _export(
-        write_graphml, file, workspace, starts, direction, max_hops, as_of, internal=internal, as_json=as_json
+        write_graphml,
+        file,
+        workspace,
+        starts,
+        direction,
+        max_hops,
+        as_of,
+        internal=internal,
+        force=force,
+        as_json=as_json,
     )
 
 
@@ -103,15 +124,27 @@ def dot(
     contexts: Annotated[
         bool, typer.Option("--contexts", help="Draw contexts and their members too.")
     ] = False,
+    force: Force = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write the graph as a drawing in DOT: `dot -Tsvg FILE` makes a picture of it."""
     from whence.metadata.exchange import write_dot
 
-    def write(piece: Piece, to: Path) -> Exported:
-        return write_dot(piece, to, contexts=contexts)
+    def write(piece: Piece, to: Path, *, replace: bool) -> Exported:
+        return write_dot(piece, to, contexts=contexts, replace=replace)
 
-    _export(write, file, workspace, starts, direction, max_hops, as_of, internal=internal, as_json=as_json)
+    _export(
+        write,
+        file,
+        workspace,
+        starts,
+        direction,
+        max_hops,
+        as_of,
+        internal=internal,
+        force=force,
+        as_json=as_json,
+    )
 
 
 def import_prov(file: From, workspace: options.Workspace = None, *, as_json: options.AsJson = False) -> None:
@@ -130,8 +163,14 @@ def import_graphml(
     _import(read_graphml, file, workspace, as_json=as_json)
 
 
+class _Write(Protocol):
+    """One of the writers of `whence.metadata.exchange`."""
+
+    def __call__(self, piece: Piece, to: Path, /, *, replace: bool) -> Exported: ...
+
+
 def _export(
-    write: Callable[[Piece, Path], Exported],
+    write: _Write,
     file: Path,
     workspace: str | None,
     starts: list[str] | None,
@@ -140,6 +179,7 @@ def _export(
     as_of: str | None,
     *,
     internal: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     from whence.lake.table import read_moment
@@ -154,7 +194,7 @@ def _export(
             internal=internal,
             as_of=read_moment(as_of) if as_of else None,
         )
-        done = write(piece, file)
+        done = write(piece, file, replace=force)
     if as_json:
         print_json({"file": str(file), "nodes": done.nodes, "edges": done.edges})
     else:

@@ -7,11 +7,12 @@ from typing import Final, cast, get_args
 
 from whence.errors import UsageError
 from whence.metadata.rows import to_us
-from whence.metadata.types import AnyNode, Artifact, ArtifactState, Context, ExecutionState
+from whence.metadata.types import AnyNode, Artifact, ArtifactState, Beat, Context, ExecutionState
 
 MAX_NAME: Final = 512  # characters of a name or external id: part of a unique index in every SQL system
 MAX_NAMESPACE: Final = 64
 MAX_URI: Final = 65_536
+MAX_PID: Final = 2**31 - 1
 ARTIFACT_STATES: Final = frozenset(get_args(ArtifactState))
 EXECUTION_STATES: Final = frozenset(get_args(ExecutionState))
 MASKS: Final = ("name", "external_id", "uri", "state", "properties", "custom")
@@ -53,6 +54,22 @@ def check_texts(node: AnyNode) -> None:
         states = EXECUTION_STATES
     if node.state not in states:
         raise UsageError(f"{node.state!r} is not a state", code="bad-state", near=sorted(states))
+
+
+def check_beat(life: Beat) -> None:
+    """Refuse a sign of life that not every backend can keep.
+
+    Raises:
+        UsageError: ``too-long``, ``invalid-text`` or ``bad-argument``.
+    """
+    for what, text, longest in (("uid", life.uid, 64), ("host", life.host, 255)):
+        check_text(text)
+        if len(text) > longest:
+            raise UsageError(
+                f"the {what} of a life has at most {longest} characters, got {text:.80}…", code="too-long"
+            )
+    if not isinstance(cast("object", life.pid), int) or not 0 <= life.pid <= MAX_PID:
+        raise UsageError(f"{life.pid!r:.40} is no id of a process", code="bad-argument")
 
 
 def check_namespace(name: str) -> None:

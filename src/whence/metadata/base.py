@@ -148,6 +148,9 @@ class MetadataStore(ABC):
             ids: Their ids.
             uids: Their uids.
             as_of: As they were known at this moment.
+
+        Raises:
+            UsageError: The kind is none (``bad-query``).
         """
 
     def find_nodes(
@@ -280,6 +283,9 @@ class MetadataStore(ABC):
             matching: A condition in the filter language.
             by: Count for each type (of whatever version), or each state; those that no node has are left out.
             everywhere: In all namespaces.
+
+        Raises:
+            UsageError: ``bad-filter`` or ``bad-query``.
         """
 
     def settle_indexes(self, timeout_s: float = 60.0) -> bool:  # noqa: ARG002 - for those that make some
@@ -404,6 +410,9 @@ class MetadataStore(ABC):
             kind: Of this kind only.
             after: Only ids there that are greater.
             limit: At most so many.
+
+        Raises:
+            UsageError: ``bad-query``.
         """
 
     @abstractmethod
@@ -456,13 +465,20 @@ class MetadataStore(ABC):
             uids: Only marks of these nodes.
             live: Only marks that are not lifted.
             limit: At most so many.
+
+        Raises:
+            UsageError: ``bad-query``.
         """
 
     # signs of life
 
     @abstractmethod
     def beat(self, lives: Sequence[Beat]) -> None:
-        """Say that these processes live, at this moment of the store's clock."""
+        """Say that these processes live, at this moment of the store's clock.
+
+        Raises:
+            UsageError: A text or number is more than every backend keeps (``too-long``, ``bad-argument``).
+        """
 
     @abstractmethod
     def list_beats(self) -> list[Beat]:

@@ -634,6 +634,7 @@ class Graph(Cared):
         hops: int | None = None,
         internal: bool = False,
         as_of: datetime | None = None,
+        replace: bool = False,
     ) -> Exported:
         """Write the graph, or the lineage of some nodes, in a tongue that others read.
 
@@ -645,6 +646,10 @@ class Graph(Cared):
             hops: At most this many events away.
             internal: Code and environment too.
             as_of: The graph as it was known then.
+            replace: A file that is there is replaced.
+
+        Raises:
+            ConflictError: A file is there (``file-exists``).
         """
         from whence.metadata import exchange
 
@@ -655,7 +660,7 @@ class Graph(Cared):
         piece = exchange.Piece.of(
             self.store, starts, direction=direction, max_hops=hops, internal=internal, as_of=as_of
         )
-        return writers[format_](piece, pathlib.Path(path))
+        return writers[format_](piece, pathlib.Path(path), replace=replace)
 
     def read(self, format_: Literal["prov", "graphml"], path: str | PathLike[str]) -> Received:
         """Bring in a graph that was written as PROV-JSON or GraphML."""

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from whence.errors import ConflictError, DeniedError, NotFoundError, UsageError
 from whence.metadata.allowed import check_mask, check_text, check_texts, moment_us
-from whence.metadata.encode import check_properties, encode
+from whence.metadata.encode import INT64_MAX, INT64_MIN, check_properties, encode
 from whence.metadata.ids import MAX_N, kind_of_id, node_id, wire_id
 from whence.metadata.past import changed, delta_of, parts, parts_text
 from whence.metadata.rows import (
@@ -232,6 +232,8 @@ class _Planner:
         self._settle()
         self._edges(rows, at_once=True)
         for kind, their_id, uid in rows.imported:
+            if not INT64_MIN <= their_id <= INT64_MAX:
+                raise UsageError(f"{their_id} does not fit 64 bits", code="bad-argument")
             self._plan.imported.append((rows.source, kind, their_id, self._find(uid, kind)))
         return self._plan
 
@@ -584,7 +586,8 @@ class _Planner:
             )
 
     def _lift(self, lifts: Iterable[Lift]) -> None:
-        stored = {row.id: row for row in self._look.marks({lift.mark for lift in lifts})}
+        near = {lift.mark for lift in lifts if 0 < lift.mark <= INT64_MAX}  # others no store can look for
+        stored = {row.id: row for row in self._look.marks(near)}
         lifted: dict[int, MarkRow] = {}
         for lift in lifts:
             row = stored.get(lift.mark)

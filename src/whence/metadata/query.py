@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast, get_args
 
 import msgspec
 
@@ -20,6 +20,7 @@ from whence.metadata.rows import NodeRow, read_tombstone, to_us
 from whence.metadata.types import NodeKind, Value
 
 OrderBy: TypeAlias = Literal["id", "created_at", "updated_at"]
+By: TypeAlias = Literal["type", "state"]
 Scalar: TypeAlias = int | float | str | bool | None
 COLUMNS: dict[str, str] = {"id": "id", "created_at": "created_us", "updated_at": "updated_us"}
 
@@ -82,16 +83,10 @@ def make_query(
     Raises:
         UsageError: ``bad-query``, ``bad-cursor``, ``bad-filter``, ``bad-state`` or ``naive-time``.
     """
-    if kind not in CODES:
-        raise UsageError(f"{kind!r} is not a kind of node", code="bad-query", near=list(CODES))
+    check_kind(kind)
     if order_by not in COLUMNS:
         raise UsageError(f"order_by must be one of {', '.join(COLUMNS)}, got {order_by!r}", code="bad-query")
-    if limit is not None and not isinstance(cast("object", limit), int):
-        raise UsageError(f"limit is a whole number, got {limit!r:.40}", code="bad-query")
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit must be >= 1, got {limit}", code="bad-query")
-    if limit is not None and limit > MAX_N:
-        limit = None  # there are fewer
+    limit = checked_limit(limit)
     filter_ = None if matching is None else read_filter(matching)
     names, states = _several(name), _several(state)
     _check_states(kind, states or ())
@@ -123,6 +118,52 @@ def make_query(
         pinned_us=pinned_us,
         pinned_n=pinned_n,
     )
+
+
+def check_kind(kind: NodeKind) -> None:
+    """Refuse what is no kind of node.
+
+    Raises:
+        UsageError: ``bad-query``.
+    """
+    if kind not in CODES:
+        raise UsageError(f"{kind!r} is not a kind of node", code="bad-query", near=list(CODES))
+
+
+def check_by(by: By | None) -> None:
+    """Refuse to count by what nodes are not counted by.
+
+    Raises:
+        UsageError: ``bad-query``.
+    """
+    if by is not None and by not in get_args(By):
+        raise UsageError(f"nodes are not counted by {by!r}", code="bad-query", near=list(get_args(By)))
+
+
+def checked_limit(limit: int | None) -> int | None:
+    """At most so many; None where there are fewer anyway.
+
+    Raises:
+        UsageError: It is no whole number, or less than 1 (``bad-query``).
+    """
+    if limit is None:
+        return None
+    if not isinstance(cast("object", limit), int):
+        raise UsageError(f"limit is a whole number, got {limit!r:.40}", code="bad-query")
+    if limit < 1:
+        raise UsageError(f"limit must be >= 1, got {limit}", code="bad-query")
+    return None if limit > MAX_N else limit
+
+
+def checked_after(after: int) -> int:
+    """The id behind which a list begins, no farther than ids go.
+
+    Raises:
+        UsageError: It is no whole number (``bad-query``).
+    """
+    if not isinstance(cast("object", after), int):
+        raise UsageError(f"after is a whole number, got {after!r:.40}", code="bad-query")
+    return min(max(after, INT64_MIN), INT64_MAX)
 
 
 def moment_us(as_of: datetime | None) -> int | None:

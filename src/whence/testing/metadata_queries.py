@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,11 +13,14 @@ from whence.errors import NotFoundError, UsageError
 from whence.metadata import (
     AnyNode,
     Artifact,
+    Beat,
     Change,
     Context,
     Event,
     EventKind,
     Execution,
+    Lift,
+    Mark,
     MetadataStore,
     Put,
     Removal,
@@ -246,10 +250,40 @@ class FindRules(Furnished):
     def test_far_numbers_and_other_kinds(self, typed: MetadataStore) -> None:
         (a,) = put(typed, artifact("a"))
         assert typed.find_nodes("artifact", limit=2**70).nodes == [a]
-        for ask in (typed.find_nodes, typed.count_nodes):
+        asks: list[Callable[[Any], object]] = [
+            typed.find_nodes,
+            typed.count_nodes,
+            typed.get_nodes,
+            lambda kind: typed.list_imported("s", kind),
+        ]
+        for ask in asks:
             with pytest.raises(UsageError, match="'models' is not a kind of node") as caught:
-                ask("models")  # type: ignore[arg-type]  # that is the test
+                ask("models")
             assert caught.value.code == "bad-query"
+        with pytest.raises(UsageError, match=r"not counted by 'name' \(bad-query\). Near: 'type', 'state'"):
+            typed.count_nodes("artifact", by="name")  # type: ignore[arg-type]  # that is the test
+        (mark,) = typed.write(Change(marks=[Mark(a.uid, "bad")])).marks
+        assert typed.list_marks(limit=2**70) == typed.list_marks(after=-(2**70)) == [mark]
+        assert typed.list_marks(after=2**70) == []
+        assert typed.list_marks(after=2**70, uids=[a.uid]) == []
+        assert typed.list_imported("s", after=2**70, limit=2**70) == []
+        for number in (2**70, -(2**70), 2**63, 0):
+            with pytest.raises(NotFoundError) as absent:
+                typed.write(Change(lifts=[Lift(number)]))
+            assert absent.value.code == "mark-not-found"
+        for wrong in (Beat("u", "h", 2**70), Beat("u", "h", -1), Beat("u" * 65, "h", 1), Beat("u", "\0", 1)):
+            with pytest.raises(UsageError):
+                typed.beat([Beat("v", "h", 1), wrong])
+        lists: list[Callable[..., object]] = [
+            typed.list_marks,
+            lambda **more: typed.list_imported("s", **more),
+        ]
+        for list_ in lists:
+            for bad in ({"limit": 0}, {"limit": "1"}, {"after": "1"}):
+                with pytest.raises(UsageError) as refused:
+                    list_(**bad)
+                assert refused.value.code == "bad-query"
+        assert typed.list_beats() == []
 
 
 class LineageRules(Furnished):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import cast
 
 from whence._base.ids import is_uid
 from whence._base.refs import Ref
 from whence.errors import NotFoundError, UsageError, WhenceError
+from whence.metadata.base import MetadataStore
+from whence.metadata.refs import find_node
+from whence.metadata.rows import kind_of
 from whence.metadata.types import OUTPUT_KINDS, AnyNode, Artifact, Execution
 from whence.trace.ancestry import MAX_DEPTH, Ancestry
 from whence.trace.base import Blobs, Features, Graph, Models, Runs, Scoring, Table, Tables
@@ -74,17 +79,18 @@ class Tracer:
             ref: ``prediction:late_scores/KEY`` (down to the raw rows), ``row:flights@12/KEY``,
                 ``table:flights@12``, ``model:late@champion``, ``run:…``, ``execution:…``, ``blob:sha256:…``,
                 ``feature_view:…``, ``schema:…``, ``statistics:…``, ``view:…`` or ``artifact:…``. Without a
-                version the newest is meant.
+                version the newest is meant. What is no reference may be the uid, ``TYPE/NAME`` or name of one node.
             max_depth: At most this many edges of the graph away; what lies deeper is one node that says so.
             max_rows: Keep at most this many raw rows of each feature; their number is always whole, and a
                 value is recomputed from all of them. None keeps all.
 
         Raises:
             NotFoundError: Nothing has this name; near names are given.
-            UsageError: The reference cannot be read or traced (``bad-reference``, ``untraceable``).
+            UsageError: The reference cannot be read or traced (``bad-reference``, ``untraceable``), or several nodes
+                have the name (``ambiguous-reference``).
         """
         _check_bounds(max_depth, max_rows)
-        parsed = Ref.parse(ref)
+        parsed = self._meant(ref)
         if parsed.kind == "prediction":
             return self._prediction(parsed, max_depth, max_rows)
         if parsed.kind == "row":
@@ -118,7 +124,7 @@ class Tracer:
             NotFoundError: Nothing has this name.
             UsageError: The reference cannot be read or traced.
         """
-        parsed = Ref.parse(ref)
+        parsed = self._meant(ref)
         if parsed.kind == "row":
             return self._row_impact(parsed)
         if parsed.kind == "prediction":
@@ -220,6 +226,18 @@ class Tracer:
         children = tuple(ancestry.artifact(a.uid) for a in found)
         facts = {} if gone is None else {"missing": gone}
         return self._answer(str(ref), TraceNode(str(ref), "blob", str(ref), facts, children))
+
+    def _meant(self, text: str) -> Ref:
+        """A reference; of what is none, that of the one node that is called so."""
+        try:
+            return Ref.parse(text)
+        except UsageError:
+            # It asks only what the protocol has.
+            store = cast("MetadataStore", self._graph)
+            with suppress(NotFoundError):
+                node = find_node(store, text)
+                return Ref(kind_of(node), node.uid)
+            raise
 
     def _resolve(self, ref: Ref) -> AnyNode:
         """The node of the graph a reference names; heads and aliases are looked up."""

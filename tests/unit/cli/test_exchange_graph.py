@@ -53,7 +53,11 @@ def test_only_the_lineage_of_one_node(ask: Ask, tmp_path: Path, format_: str) ->
     text = (tmp_path / "graph").read_text()
     assert "orders@0" in text
     assert "beside@0" not in text
-    near = ask("export", format_, tmp_path / "near", *words, "--max-hops", 1)
+    words += ["--max-hops", "1"]
+    refused = ask("export", format_, tmp_path / "graph", *words, code=3)["error"]
+    assert (refused["code"], refused["hint"]) == ("file-exists", "name another file, or --force")
+    assert (tmp_path / "graph").read_text() == text
+    near = ask("export", format_, tmp_path / "graph", *words, "--force")
     assert near["edges"] < piece["edges"]
 
 

@@ -214,14 +214,22 @@ def test_namespaces_are_made_closed_and_opened(folder: str, capsys: pytest.Captu
 def test_what_is_no_word_of_the_journey_may_be_a_node(
     folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    clean = told(capsys, "nodes", "-w", folder, "--where", "name = 'clean'")[0]["uid"]
+    words: tuple[str, ...]
+    for words in (("trace", "clean"), ("trace", clean), ("impact", "Thing/clean")):
+        assert told(capsys, *words, "-w", folder)["ref"] == f"artifact:{clean}"
     for words, hint in (
-        (("trace", "clean"), "whence lineage clean asks the graph node by node"),
-        (("impact", "Thing/clean"), "whence impact Thing/clean --nodes asks"),
+        (("trace", "execution:clean"), "whence nodes execution"),
+        (("trace", "artifact:clean"), "whence lineage artifact:clean asks the graph node by node"),
         (("diff", "raw", "clean"), "whence diff raw clean --nodes asks"),
     ):
         assert hint in run(capsys, *words, "-w", folder, code=2)
     for words in (("trace", "nothing"), ("diff", "raw", "nothing")):
         assert "write kind:name" in run(capsys, *words, "-w", folder, code=2)
+    assert "has an empty part" in run(capsys, "impact", "table:", "-w", folder, code=2)
+    with whence.connect(folder) as ws:
+        ws.graph.add("Other", "clean", kind="artifact")
+    assert "write TYPE/NAME" in run(capsys, "trace", "clean", "-w", folder, code=2)
 
 
 def test_a_misspelt_state_has_near_names(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -272,15 +272,20 @@ def test_two_kinds_may_have_a_type_of_one_name(graph: Graph) -> None:
 
 def test_what_is_exported_comes_back(graph: Graph, tmp_path: Path) -> None:
     for format_ in ("prov", "graphml"):
-        graph.export(format_, tmp_path / "part", "late@1", direction="up")
+        graph.export(format_, tmp_path / format_, "late@1", direction="up")
         other = Graph(open_store("memory://"))
-        other.read(format_, tmp_path / "part")
+        other.read(format_, tmp_path / format_)
         assert {a.name for a in other.find("artifact", "type != 'Environment'")} == {"late@1", "clean", "raw"}
         assert [n.uid for _, n in other.up("late@1").up(other.resolve("late@1"))] == [
             n.uid for _, n in graph.up("late@1").up(graph.resolve("late@1"))
         ]
     graph.export("dot", tmp_path / "all.dot")
     assert "late@2" in (tmp_path / "all.dot").read_text()
+    with pytest.raises(ConflictError, match=r"all.dot is there already \(file-exists\).*--force"):
+        graph.export("dot", tmp_path / "all.dot", "raw")
+    assert "late@2" in (tmp_path / "all.dot").read_text()
+    graph.export("dot", tmp_path / "all.dot", "raw", direction="up", replace=True)
+    assert "late@2" not in (tmp_path / "all.dot").read_text()
     assert graph.arrow("executions").num_rows == 3
 
 

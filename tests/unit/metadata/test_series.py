@@ -260,9 +260,20 @@ def test_collecting_leaves_a_marked_environment(graph: Graph) -> None:
     graph.remove(env)
     before = tainted(graph)
     assert "late@1" in before
-    (kept,) = graph.collect(dry_run=False).kept
-    assert kept.why == "mark 1 on it taints what was made with it"
+    collected = graph.collect(dry_run=False)  # what ran with it lives: it stays with or without a mark
+    assert (collected.kept, collected.n_nodes, collected.n_tombstones) == ([], 0, 1)
     assert tainted(graph) == before
+
+
+def test_collecting_leaves_what_a_mark_taints_a_tombstone_from(graph: Graph) -> None:
+    with graph.record("join", inputs=["orders@0", "orders@1"]):
+        pass
+    (run,) = graph.find("execution", "type = 'join'")
+    graph.mark("orders@1", "bad rows")
+    graph.remove(run)
+    graph.remove("orders@1")
+    (kept,) = graph.collect(dry_run=False).kept
+    assert (kept.name, kept.why) == ("orders@1", "mark 1 on it taints what was made with it")
 
 
 STEPS = st.one_of(

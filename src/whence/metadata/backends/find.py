@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -38,13 +38,12 @@ from whence.metadata.codes import KIND_CODES, STATE_CODES, STATES, pack_uid
 from whence.metadata.filter import Scope
 from whence.metadata.filter.bound import without_words
 from whence.metadata.filter.shape import Constant, flavour_of, shape_of
-from whence.metadata.query import Query
+from whence.metadata.query import By, Query
 from whence.metadata.types import NodeKind
 
 # Shapes of queries whose statements are kept; a program has a few dozen.
 KEPT: Final = 256
 
-By: TypeAlias = Literal["type", "state"]
 Shape: TypeAlias = tuple[object, ...]
 Tuple: TypeAlias = tuple[Any, ...]  # Any: the node table's columns
 

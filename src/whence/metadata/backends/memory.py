@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Literal
 
 from whence.errors import ConflictError, DeniedError, NotFoundError
 from whence.metadata import past
-from whence.metadata.allowed import check_namespace
+from whence.metadata.allowed import check_beat, check_namespace
 from whence.metadata.backends import memory_walk
 from whence.metadata.backends.memory_world import EventKey, View, World, clock_us, event_order
 from whence.metadata.base import MetadataStore, Progress
@@ -19,7 +18,20 @@ from whence.metadata.codes import EVENT_CODES
 from whence.metadata.delegate import Looking
 from whence.metadata.filter import Filter
 from whence.metadata.plan import Plan, Wanted, make_load, make_plan
-from whence.metadata.query import Query, is_gone, make_query, matches, moment_us, next_cursor, order_value
+from whence.metadata.query import (
+    By,
+    Query,
+    check_by,
+    check_kind,
+    checked_after,
+    checked_limit,
+    is_gone,
+    make_query,
+    matches,
+    moment_us,
+    next_cursor,
+    order_value,
+)
 from whence.metadata.rows import KINDS, MarkRow, NodeRow, path_text, to_mark, to_moment
 from whence.metadata.types import (
     DEFAULT_NAMESPACE,
@@ -133,6 +145,7 @@ class MemoryStore(MetadataStore):
         uids: Sequence[str] | None = None,
         as_of: datetime | None = None,
     ) -> list[AnyNode]:
+        check_kind(kind)
         with self._view(as_of) as view:
             found = [view.find(i) for i in (*(ids or ()), *map(self._world.by_uid.get, uids or ()))]
             return [view.node(row) for row in found if row is not None and row.kind == kind]
@@ -206,10 +219,11 @@ class MemoryStore(MetadataStore):
         kind: NodeKind,
         *,
         matching: str | Filter | None = None,
-        by: Literal["type", "state"] | None = None,
+        by: By | None = None,
         everywhere: bool = False,
     ) -> Mapping[str, int]:
         query = make_query(kind, matching=matching, everywhere=everywhere)
+        check_by(by)
         with self._world.lock:
             view = View(self._world)
             rows = [row for row in view.rows(kind) if self._fits(row, query, view)]
@@ -327,6 +341,9 @@ class MemoryStore(MetadataStore):
     def list_imported(
         self, source: str, kind: NodeKind | None = None, *, after: int = 0, limit: int | None = None
     ) -> list[Imported]:
+        if kind is not None:
+            check_kind(kind)
+        after, limit = checked_after(after), checked_limit(limit)
         with self._world.lock:
             world = self._world
             found = sorted(
@@ -393,6 +410,7 @@ class MemoryStore(MetadataStore):
         live: bool = False,
         limit: int | None = None,
     ) -> list[Mark]:
+        after, limit = checked_after(after), checked_limit(limit)
         with self._world.lock:
             rows = [self._world.marks[i] for i in sorted(self._world.marks) if i > after]
             if live:
@@ -409,6 +427,8 @@ class MemoryStore(MetadataStore):
 
     def beat(self, lives: Sequence[Beat]) -> None:
         with self._world.writing():
+            for life in lives:
+                check_beat(life)
             now = self.now()
             for life in lives:
                 known = self._world.beats.get(life.uid)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, bindparam, insert, update
@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, bindparam, insert, update
 from whence._base.crash import crash_point, register
 from whence.database import Database, Session
 from whence.errors import BackendError, ConflictError, DeniedError, NotFoundError, UsageError
-from whence.metadata.allowed import check_namespace
+from whence.metadata.allowed import check_beat, check_namespace
 from whence.metadata.backends.columns import Known, columns
 from whence.metadata.backends.compile import refused
 from whence.metadata.backends.direct import Additions, additions, only_adds
@@ -38,7 +38,18 @@ from whence.metadata.filter import Filter
 from whence.metadata.moments import next_moment
 from whence.metadata.past import revisions
 from whence.metadata.plan import make_load, make_plan
-from whence.metadata.query import Query, make_query, moment_us, moves, next_cursor
+from whence.metadata.query import (
+    By,
+    Query,
+    check_by,
+    check_kind,
+    checked_after,
+    checked_limit,
+    make_query,
+    moment_us,
+    moves,
+    next_cursor,
+)
 from whence.metadata.rows import to_mark, to_moment
 from whence.metadata.types import (
     AnyNode,
@@ -261,6 +272,7 @@ class SqlStore(MetadataStore):
         uids: Sequence[str] | None = None,
         as_of: datetime | None = None,
     ) -> list[AnyNode]:
+        check_kind(kind)
         reader, then = self.reader, moment_us(as_of)
         code = KIND_CODES[kind]
         with self.database.session() as session:
@@ -318,10 +330,11 @@ class SqlStore(MetadataStore):
         kind: NodeKind,
         *,
         matching: str | Filter | None = None,
-        by: Literal["type", "state"] | None = None,
+        by: By | None = None,
         everywhere: bool = False,
     ) -> Mapping[str, int]:
         scope = make_query(kind, matching=matching).matching
+        check_by(by)
         try:
             with self.database.session() as session:
                 return self.finder.count(session, kind, scope, by, None if everywhere else self._namespace_id)
@@ -416,6 +429,9 @@ class SqlStore(MetadataStore):
     def list_imported(
         self, source: str, kind: NodeKind | None = None, *, after: int = 0, limit: int | None = None
     ) -> list[Imported]:
+        if kind is not None:
+            check_kind(kind)
+        after, limit = checked_after(after), checked_limit(limit)
         with self.database.session() as session:
             return self._upkeep.imported(session, source, kind, after, limit)
 
@@ -472,12 +488,15 @@ class SqlStore(MetadataStore):
         live: bool = False,
         limit: int | None = None,
     ) -> list[Mark]:
+        after, limit = checked_after(after), checked_limit(limit)
         with self.database.session() as session:
             return self._upkeep.marks(session, after=after, uids=uids, live=live, limit=limit)
 
     # Signs of life
 
     def beat(self, lives: Sequence[Beat]) -> None:
+        for life in lives:
+            check_beat(life)
         with self.database.session(write=True) as session:
             self._upkeep.beat(session, lives)
 

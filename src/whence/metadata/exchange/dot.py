@@ -19,7 +19,7 @@ _LOOKS: Final = {
 _LONGEST: Final = 60
 
 
-def write_dot(piece: Piece, to: Destination, *, contexts: bool = False) -> Exported:
+def write_dot(piece: Piece, to: Destination, *, contexts: bool = False, replace: bool = False) -> Exported:
     r"""Write a piece of the graph as a directed graph in DOT, in the direction in which data flowed.
 
     It is the graph of one moment.
@@ -28,6 +28,10 @@ def write_dot(piece: Piece, to: Destination, *, contexts: bool = False) -> Expor
         piece: What to draw.
         to: A path or an open text file.
         contexts: Draw contexts too, with a dotted line to each member.
+        replace: A file that is there is replaced.
+
+    Raises:
+        ConflictError: A file is there (``file-exists``).
 
     Example:
         >>> import sys
@@ -43,7 +47,7 @@ def write_dot(piece: Piece, to: Destination, *, contexts: bool = False) -> Expor
         }
     """
     nodes = edges = 0
-    with written(to) as out, piece.still() as piece, progress("exporting") as step:
+    with written(to, replace=replace) as out, piece.still() as piece, progress("exporting") as step:
         out.write("digraph whence {\n")
         out.write(
             '  rankdir=LR; node [fontname="sans-serif", fontsize=11]; edge [fontname="sans-serif", fontsize=9];\n'

@@ -37,12 +37,20 @@ _is_plain: Final = re.compile(r"[\w.-]*", re.ASCII).fullmatch
 _TYPES: Final = {"BOOLEAN": "boolean", "INT": "long", "DOUBLE": "double"}
 
 
-def write_graphml(piece: Piece, to: Destination) -> Exported:
+def write_graphml(piece: Piece, to: Destination, *, replace: bool = False) -> Exported:
     """Write a piece of the graph as one GraphML document.
 
     `read_graphml` makes the same nodes, edges and values of it: names, states, times, namespaces, bases of types, and
     why and by whom a node was removed. Ids, earlier revisions and marks are not in it. It is the graph of one moment.
     The file is there whole or not at all, and is written in one pass: memory does not grow with it.
+
+    Args:
+        piece: What to write.
+        to: A path or an open text file.
+        replace: A file that is there is replaced.
+
+    Raises:
+        ConflictError: A file is there (``file-exists``).
 
     Example:
         >>> import io
@@ -57,7 +65,7 @@ def write_graphml(piece: Piece, to: Destination) -> Exported:
         ['<key id="k6" for="node" attr.name="p.n_rows" attr.type="long"/>']
     """
     with (
-        written(to) as out,
+        written(to, replace=replace) as out,
         piece.still() as piece,
         progress("exporting") as step,
         Sections(["graph"]) as parts,

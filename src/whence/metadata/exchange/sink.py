@@ -13,7 +13,7 @@ from typing import IO, Final, Self, TextIO, TypeAlias, TypeVar
 
 from whence._base.ids import new_uid
 from whence.database import is_sqlite
-from whence.errors import UsageError
+from whence.errors import ConflictError, UsageError
 
 Destination: TypeAlias = "Path | str | TextIO"
 
@@ -49,8 +49,17 @@ class Received:
 
 
 @contextmanager
-def written(to: Destination) -> Iterator[TextIO]:
-    """A text file to write: there whole after the block, or not there at all after an exception."""
+def written(to: Destination, *, replace: bool = False) -> Iterator[TextIO]:
+    """A text file to write: there whole after the block, or not there at all after an exception.
+
+    Args:
+        to: A path, or an open file.
+        replace: A file that is there is replaced, unless it is a database.
+
+    Raises:
+        UsageError: There is no place for a document (``bad-file``).
+        ConflictError: A file is there (``file-exists``).
+    """
     if not isinstance(to, str | Path):
         yield to
         return
@@ -71,6 +80,10 @@ def written(to: Destination) -> Iterator[TextIO]:
         what = "is a folder" if path.is_dir() else f"cannot be made: there is no folder {str(path.parent)!r}"
         raise UsageError(
             f"{str(path)!r} {what}", code="bad-file", hint="name a file in a folder that is there"
+        )
+    if path.exists() and not replace:
+        raise ConflictError(
+            f"{path} is there already", code="file-exists", hint="name another file, or --force"
         )
     place = Path(os.path.realpath(path))  # a link stays one
     beside = place.with_name(f".{place.name}.{new_uid()}")

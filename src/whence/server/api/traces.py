@@ -23,10 +23,9 @@ def show_trace(asked: Asked) -> Data:
 
 def _trace(asked: Asked, ref: str, rows: int) -> Trace:
     """A prediction's rows are looked for in every file of its sources, which takes seconds: kept by version."""
-    parsed = Ref.parse(ref)
-    if parsed.kind != "prediction":
+    if not ref.startswith("prediction:"):
         return asked.ws.tracer.trace(ref, max_rows=rows)
-    at = asked.ws.table(parsed.name).head()
+    at = asked.ws.table(Ref.parse(ref).name).head()
     key = ("trace", ref, at.table_id, at.version, rows)
     return asked.kept.get(key, lambda: asked.ws.tracer.trace(ref, max_rows=rows))
 

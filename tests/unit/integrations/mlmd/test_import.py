@@ -363,8 +363,9 @@ def test_what_is_no_such_database_is_refused(store: MetadataStore, tmp_path: Pat
     sqlite3.connect(empty).close()
     empty.touch()
     for path in (text, empty):
-        with pytest.raises(UsageError, match=r"is no database of ML Metadata \(mlmd-version\)"):
+        with pytest.raises(UsageError, match=r"is no database of ML Metadata \(mlmd-version\)") as caught:
             import_mlmd(store, path)
+        assert str(caught.value.hint).startswith("SQLite cannot" if path == text else "its table MLMDEnv")
     with pytest.raises(UsageError, match="bad-url"):
         import_mlmd(store, "oracle://x/y")
     for version in (5, 11):

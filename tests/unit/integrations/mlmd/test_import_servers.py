@@ -12,7 +12,8 @@ import pytest
 
 from tests.unit.integrations.mlmd.golden import VERSIONS, dump, restored
 from tests.unit.integrations.mlmd.test_import import check
-from whence.errors import BackendError, UsageError
+from whence.errors import BackendError, UnsupportedError, UsageError
+from whence.integrations.mlmd.backends.reader import create_database, open_reader
 from whence.integrations.mlmd.exporter import export_mlmd
 from whence.integrations.mlmd.importer import import_mlmd
 from whence.metadata import open_store
@@ -99,6 +100,22 @@ def test_a_file_comes_into_each_backend_and_goes_out(
     store.close()
 
 
+def test_no_error_of_the_driver_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BackendError, match=r"cannot be opened: .*store-unavailable.*kubectl port-forward"):
+        open_reader("mysql://root@127.0.0.1:1/x")
+    with pytest.raises(BackendError, match="store-unavailable"):
+        open_reader("mysql://root@127.0.0.1:1/x?no_such_option=1")
+    create_database("mysql://root@127.0.0.1:1/x")  # what opens it afterwards says why not
+
+    def refuse(**_: object) -> None:
+        raise RuntimeError("'cryptography' package is required for sha256_password or caching_sha2_password")
+
+    monkeypatch.setattr(pymysql, "connect", refuse)
+    for ask in (open_reader, create_database):
+        with pytest.raises(UnsupportedError, match=r"over TLS \(extra-missing\).*pip install cryptography"):
+            ask("mysql://root@127.0.0.1:1/x")
+
+
 @pytest.mark.parametrize("fixture", ["postgres_server", "mariadb_server"])
 def test_what_is_no_such_database_is_refused(request: pytest.FixtureRequest, fixture: str) -> None:
     store = open_store("memory://")
@@ -111,3 +128,4 @@ def test_what_is_no_such_database_is_refused(request: pytest.FixtureRequest, fix
         with pytest.raises(BackendError, match="cannot be opened") as caught:
             import_mlmd(store, gone)
         assert "secret" not in str(caught.value)
+        assert "is it running" in str(caught.value.hint)

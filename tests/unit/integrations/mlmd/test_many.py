@@ -36,7 +36,7 @@ elif what == "arrow":
         for batch in store.scan(table):
             del batch
 else:
-    {"prov": write_prov, "graphml": write_graphml}[what](Piece.of(store), file)
+    {"prov": write_prov, "graphml": write_graphml}[what](Piece.of(store), file, replace=True)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 

@@ -43,7 +43,7 @@ from whence.metadata.exchange import (
     write_prov,
 )
 
-Writer = Callable[[Piece, io.StringIO], Exported]
+Writer = Callable[..., Exported]
 Reader = Callable[[MetadataStore, Path], Received]
 FORMATS = [
     pytest.param(write_prov, read_prov, id="prov"),
@@ -59,19 +59,20 @@ def text_of(store: MetadataStore, write: Writer) -> str:
 
 
 @pytest.mark.parametrize("write", [write_prov, write_graphml, write_dot])
-def test_no_document_takes_the_place_of_a_database(
-    tmp_path: Path, write: Callable[[Piece, Path], Exported]
-) -> None:
+def test_no_document_takes_the_place_of_a_database(tmp_path: Path, write: Writer) -> None:
     path = tmp_path / "whence.db"
     store = open_store(sqlite_url(path))
     before = path.read_bytes()
     for file in (path, tmp_path / "whence.db.lock", tmp_path / "whence.db-wal"):
         with pytest.raises(UsageError, match=r"no document takes its place \(bad-file\)"):
-            write(Piece.of(store), file)
+            write(Piece.of(store), file, replace=True)
     assert path.read_bytes() == before
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "real").write_text("")
-    write(Piece.of(store), tmp_path / "link")
+    with pytest.raises(ConflictError, match=r"link is there already \(file-exists\)"):
+        write(Piece.of(store), tmp_path / "link")
+    assert (tmp_path / "real").stat().st_size == 0
+    write(Piece.of(store), tmp_path / "link", replace=True)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").stat().st_size > 0
     with pytest.raises(UsageError, match="no place"):

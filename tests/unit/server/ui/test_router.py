@@ -62,6 +62,11 @@ def test_a_wrong_name_gets_a_friendly_page_and_a_json_error(
     assert list(error) == ["code", "type", "message", "hint", "near", "details"]
 
 
+@pytest.mark.parametrize("what", ["trace", "impact"])
+def test_the_plain_name_of_a_node_is_enough(site: Site, what: str) -> None:
+    assert site.data(f"/{what}.json?ref=TableVersion/arrivals@2")["ref"] == "table:arrivals@2"
+
+
 @pytest.mark.parametrize(
     "path", ["/tables?page=0", "/tables?page=x", "/trace?ref=a&rows=-1", "/runs?page=1e9"]
 )

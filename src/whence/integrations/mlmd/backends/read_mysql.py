@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, unquote
 
 import pymysql
 
-from whence.errors import BackendError, IntegrityError
-from whence.integrations.mlmd.backends.reader import Reader, options_of, shown
+from whence.errors import BackendError, IntegrityError, UnsupportedError
+from whence.integrations.mlmd.backends.reader import UNREACHED, Reader, options_of, shown
 
 _SSL: Final = ("key", "cert", "ca", "capath", "cipher")
 
@@ -50,18 +50,9 @@ class MysqlReader(Reader):
 
     def __init__(self, url: SplitResult) -> None:
         super().__init__(shown(url))
-        try:
-            self._connection = _connected(url, unquote(url.path.removeprefix("/")))
-            self.rows("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            self.rows("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        except (
-            pymysql.MySQLError,
-            TypeError,
-            RuntimeError,
-        ) as error:  # the last two: options it does not know
-            raise BackendError(
-                f"{self.place} cannot be opened: {error}", code="store-unavailable", retryable=True
-            ) from error
+        self._connection = _connected(url, unquote(url.path.removeprefix("/")))
+        self.rows("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        self.rows("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -112,23 +103,38 @@ def _connected(url: SplitResult, database: str | None) -> pymysql.Connection[Any
     secured = {k: options.pop(f"ssl_{k}") for k in _SSL if f"ssl_{k}" in options}
     if secured:
         options["ssl"] = secured
-    return pymysql.connect(
-        host=url.hostname or "127.0.0.1",
-        port=url.port or 3306,
-        user=unquote(url.username or ""),
-        password=unquote(url.password or ""),
-        database=database,
-        charset="utf8mb4",
-        autocommit=True,
-        **options,
-    )
+    try:
+        return pymysql.connect(
+            host=url.hostname or "127.0.0.1",
+            port=url.port or 3306,
+            user=unquote(url.username or ""),
+            password=unquote(url.password or ""),
+            database=database,
+            charset="utf8mb4",
+            autocommit=True,
+            **options,
+        )
+    # The last two: options it does not know, and what it needs another package for.
+    except (pymysql.MySQLError, TypeError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "'cryptography' package" in str(error):
+            raise UnsupportedError(
+                "MySQL wants this password over TLS",
+                code="extra-missing",
+                hint="add ?ssl_ca=…, or pip install cryptography",
+            ) from error
+        raise BackendError(
+            f"{shown(url)} cannot be opened: {error}",
+            code="store-unavailable",
+            retryable=True,
+            hint=UNREACHED,
+        ) from error
 
 
 def create_database(url: SplitResult) -> None:
     """Make the database that a URL names, when it is absent and the user may."""
     name = unquote(url.path.removeprefix("/"))
     with (
-        contextlib.suppress(pymysql.MySQLError),
+        contextlib.suppress(pymysql.MySQLError, BackendError),
         _connected(url, None) as connection,
         connection.cursor() as cursor,
     ):

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from whence.errors import BackendError, IntegrityError
-from whence.integrations.mlmd.backends.reader import Reader, options_of, shown
+from whence.integrations.mlmd.backends.reader import UNREACHED, Reader, options_of, shown
 
 
 class PostgresReader(Reader):
@@ -26,7 +26,10 @@ class PostgresReader(Reader):
             self._connection = _connected(url)
         except psycopg.Error as error:
             raise BackendError(
-                f"{self.place} cannot be opened: {error}", code="store-unavailable", retryable=True
+                f"{self.place} cannot be opened: {error}",
+                code="store-unavailable",
+                retryable=True,
+                hint=UNREACHED,
             ) from error
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 

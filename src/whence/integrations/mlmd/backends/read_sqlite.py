@@ -30,7 +30,11 @@ class SqliteReader(Reader):
         # What SQLite says of a broken file may have bytes of it.
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             self._connection.close()
-            raise UsageError(f"{path} is no database of ML Metadata", code="mlmd-version") from error
+            raise UsageError(
+                f"{path} is no database of ML Metadata",
+                code="mlmd-version",
+                hint="SQLite cannot read it: it is damaged, cut off or no SQLite file; copy it anew with nobody writing",
+            ) from error
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query; of text that is no UTF-8 the bytes that are none become lone surrogates."""

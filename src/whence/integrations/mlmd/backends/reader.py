@@ -23,6 +23,9 @@ _BACKENDS: Final = {
     "postgresql": "read_postgres",
     "postgres": "read_postgres",
 }
+UNREACHED: Final = (
+    "is it running, can it be reached from here (kubectl port-forward), are user and password right?"
+)
 _EXTRAS: Final = {"read_mysql": "mysql", "read_postgres": "postgres"}
 
 

@@ -363,7 +363,11 @@ class Source:
         try:
             found = self._reader.rows("SELECT schema_version FROM MLMDEnv")
         except IntegrityError as error:
-            raise UsageError(f"{self.place} is no database of ML Metadata", code="mlmd-version") from error
+            raise UsageError(
+                f"{self.place} is no database of ML Metadata",
+                code="mlmd-version",
+                hint="its table MLMDEnv cannot be read: it is another program's, empty, cut off or damaged",
+            ) from error
         version: int = found[0][0] if found else 0
         if version not in VERSIONS:
             raise UsageError(
