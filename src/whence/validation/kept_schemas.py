@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from whence._base.crash import crash_point, register
@@ -104,7 +104,8 @@ class Schemas(ABC):
         if not name or any(c in name for c in "@/ "):
             raise UsageError(f"{name!r} cannot name a schema", code="bad-name", hint="use the table's name")
         schema.sound()
-        for attempt in range(_TRIES):
+
+        def next_version() -> Artifact:
             newest = self._newest(name)
             before = newest is not None and newest.get("enforced") is True
             enforced = before if enforce is None else enforce
@@ -118,15 +119,9 @@ class Schemas(ABC):
             same = newest is not None and self._schema(newest).digest == schema.digest
             if newest is not None and same and (enforced, fills) == (before, had):
                 return newest
-            try:
-                return self._put_schema(name, schema, newest, enforced=enforced, fills=fills)
-            except ConflictError as error:
-                if error.code not in ("execution-running", "execution-complete"):
-                    raise
-                time.sleep(_PAUSE_S * attempt)
-        raise ConflictError(
-            f"schema {name!r} is being changed by others", code="schema-contested", hint="retry"
-        )
+            return self._put_schema(name, schema, newest, enforced=enforced, fills=fills)
+
+        return _in_turn(name, next_version)
 
     def _columns_of(self, name: str) -> list[str]:
         """The columns of the table a schema is named after; none when there is no such table."""
@@ -174,20 +169,15 @@ class Schemas(ABC):
         Records:
             As `put_schema`; nothing when the schema allows all of them already.
         """
-        for attempt in range(_TRIES):
+
+        def next_version() -> Artifact:
             newest = self._get_schema(name, None)
             updated = update_schema(self._schema(newest), anomalies)
             if updated.digest == newest.get("digest"):
                 return newest
-            try:
-                return self._put_schema(name, updated, newest, enforced=newest.get("enforced") is True)
-            except ConflictError as error:
-                if error.code not in ("execution-running", "execution-complete"):
-                    raise
-                time.sleep(_PAUSE_S * attempt)
-        raise ConflictError(
-            f"schema {name!r} is being changed by others", code="schema-contested", hint="retry"
-        )
+            return self._put_schema(name, updated, newest, enforced=newest.get("enforced") is True)
+
+        return _in_turn(name, next_version)
 
     def get_schema(self, name: str, version: int | None = None) -> Schema:
         """A kept schema: the newest version of ``flights``, or ``flights@2``.
@@ -322,6 +312,18 @@ class SchemaHandle:
 
     def __repr__(self) -> str:
         return f"SchemaHandle({self._text!r})"
+
+
+def _in_turn(name: str, next_version: Callable[[], Artifact]) -> Artifact:
+    """What `next_version` gives: it reads the newest version and makes one of it, again when another was faster."""
+    for attempt in range(_TRIES):
+        try:
+            return next_version()
+        except ConflictError as error:
+            if error.code not in ("execution-running", "execution-complete"):
+                raise
+            time.sleep(_PAUSE_S * attempt)
+    raise ConflictError(f"schema {name!r} is being changed by others", code="schema-contested", hint="retry")
 
 
 def _artifact(name: str, digest: str, facts: dict[str, Value]) -> Artifact:
