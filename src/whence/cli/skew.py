@@ -68,7 +68,8 @@ def skew(
     distributions of two sides differ, without keys: ``whence stats A B``, and ``whence validate --serving``.
     """
     from whence.compute import open_engine
-    from whence.validation.skew import detect_skew, rows_of
+    from whence.validation.find import rows_of
+    from whence.validation.skew import detect_skew
 
     on, chosen = _listed(keys), None if columns is None else _listed(columns)
     near = _tolerances(tolerance or ())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,16 @@ from whence.compute import Engine, Relation, Streamed, quoted
 from whence.errors import UsageError
 from whence.validation.anomalies import anomaly
 from whence.validation.arrow_checks import Cells, broken_rows, open_cells
+from whence.validation.base import Version, is_version, name_of
 from whence.validation.checks.base import counted
 from whence.validation.expressions import check_expression
 from whence.validation.plan import Plan
+from whence.validation.rounded import without_marks
 from whence.validation.rows import RELATION, bad_rule, breaches, rule_applies, rule_columns, rules_in
 from whence.validation.rowtests import RowTest
 from whence.validation.schema import Schema
+from whence.validation.sources import file_rows, frame_rows, is_path
+from whence.validation.spool import spooled
 from whence.validation.sql_checks import EXAMPLES
 from whence.validation.types import Anomaly, Rule
 
@@ -41,6 +46,25 @@ class Rows:
     relation: Relation
     columns: Sequence[str]
     key: tuple[str, ...] = ()
+
+
+def rows_of(source: Version | Rows | Path | Any, name: str = "data") -> Rows:
+    """The rows of a version, of a CSV or Parquet file, or of a frame; those of files are not held in memory.
+
+    Raises:
+        NotFoundError: There is no such file (``file-not-found``).
+        UsageError: It is no such thing, or the file does not read; see `describe_file`.
+    """
+    if isinstance(source, Rows):
+        return source
+    if is_version(source):
+        return Rows(name_of(source), source.files(), source.schema.names, tuple(source.declaration.key))
+    if isinstance(source, (str, Path)) and is_path(source):
+        streamed = file_rows(source)
+        return Rows(Path(source).name, streamed, without_marks(streamed.schema.names))
+    given = frame_rows(source)
+    again = given if given.again else spooled(given.reader())
+    return Rows(name, again, again.schema.names)
 
 
 _OF_COLUMNS: Final = frozenset({"type", "depth"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,13 +14,10 @@ from whence._base.refs import row_key
 from whence.compute import Engine, quoted
 from whence.errors import NotFoundError, UnsupportedError, UsageError
 from whence.metadata import Artifact, Recorder, Type
-from whence.validation.base import Blobs, Version, is_version, name_of
+from whence.validation.base import Blobs, Version, is_version
 from whence.validation.cells import feature_type, jsonable
-from whence.validation.find import Rows
+from whence.validation.find import Rows, rows_of
 from whence.validation.odd import percent
-from whence.validation.rounded import without_marks
-from whence.validation.sources import file_rows, frame_rows, is_path
-from whence.validation.spool import spooled
 from whence.validation.sql_checks import relation_schema
 from whence.validation.statistics import plain_table, short
 
@@ -435,22 +431,3 @@ def recorded_skew(
         recording.output(made, path=("skew",))
     stored: SkewReport = SkewReport.from_bytes(blobs.get(digest), f"artifact:{recording.outputs[0].uid}")
     return stored
-
-
-def rows_of(source: Version | Rows | Path | Any, name: str = "data") -> Rows:
-    """The rows of a version, of a CSV or Parquet file, or of a frame; those of files are not held in memory.
-
-    Raises:
-        NotFoundError: There is no such file (``file-not-found``).
-        UsageError: It is no such thing, or the file does not read; see `describe_file`.
-    """
-    if isinstance(source, Rows):
-        return source
-    if is_version(source):
-        return Rows(name_of(source), source.files(), source.schema.names, tuple(source.declaration.key))
-    if isinstance(source, (str, Path)) and is_path(source):
-        streamed = file_rows(source)
-        return Rows(Path(source).name, streamed, without_marks(streamed.schema.names))
-    given = frame_rows(source)
-    again = given if given.again else spooled(given.reader())
-    return Rows(name, again, again.schema.names)

@@ -17,7 +17,7 @@ from whence.validation.base import Blobs, Version, ViewRows, is_version, is_view
 from whence.validation.csv import CsvFormat
 from whence.validation.describe import Progress
 from whence.validation.extra.lengths import columns_of, declared_groups
-from whence.validation.find import Rows, check_rules, find_rows
+from whence.validation.find import Rows, check_rules, find_rows, rows_of
 from whence.validation.incidents import TYPES as INCIDENT_TYPES
 from whence.validation.incidents import found_in
 from whence.validation.kept import Kept
@@ -31,7 +31,7 @@ from whence.validation.report import Report
 from whence.validation.rows import RowCheck
 from whence.validation.schema import Schema
 from whence.validation.skew import TYPES as SKEW_TYPES
-from whence.validation.skew import SkewReport, recorded_skew, rows_of
+from whence.validation.skew import SkewReport, recorded_skew
 from whence.validation.sources import is_path
 from whence.validation.spool import spooled
 from whence.validation.sql_checks import RELATION
@@ -302,9 +302,7 @@ class Validation(Schemas, Past):
         ]
         params = {"schema": label, "environment": environment}
         with self._recorder.execution("validate", params=params, inputs=inputs, looks=True) as recording:
-            rows = Rows(
-                statistics.name, version.files(), version.schema.names, tuple(version.declaration.key)
-            )
+            rows = rows_of(version)
             judged = self._with_groups(statistics, rows, schema)
             report = _judge(judged, schema, label, environment, controls, self._clock)
             report = self._with_rows(report, rows, schema)

@@ -19,8 +19,8 @@ from whence.compute import Engine, open_engine
 from whence.errors import NotFoundError, UsageError
 from whence.metadata import Recorder
 from whence.validation import Validation
-from whence.validation.find import Rows
-from whence.validation.skew import SkewReport, detect_skew, rows_of
+from whence.validation.find import Rows, rows_of
+from whence.validation.skew import SkewReport, detect_skew
 
 TRAINING = pa.table({
     "k": [1, 2, 3, 4, 5, 5, None],
